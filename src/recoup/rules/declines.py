@@ -1,0 +1,334 @@
+"""What a decline means: every code that we know of, sorted into seven classes.
+
+Called by whoever records a decline, so that `rules/retry_policy.py` need not know a single code.
+
+What would surprise you:
+- Each provider has a vocabulary of its own, network advice included: some renumber Mastercard's,
+  and the same two digits mean the opposite. Never read one provider's code in another's table.
+- The cards' own advice outranks the decline's name: it is the advice that fees are charged by.
+- A code that nobody has sorted is `UNSORTED`: one slow try, and the customer is told.
+
+The tables are data, sorted by class; a test sees that no code is in one twice. `*(…)` keeps on one
+line what belongs together. Where our sources disagree, or name two classes, the more cautious one
+was taken and a comment says why. The question answered is *may it be tried again, days later?*, not
+*may another provider be asked at once?*
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from recoup.rules.records.provider_accounts import ProviderKind
+
+
+class DeclineClass(StrEnum):
+    """Who can do something about a decline, and so whether the engine may try again."""
+
+    NEVER = "never"  # issuer or holder said no for good: this method is finished
+    NEW_METHOD = "new_method"  # needs another method, or this one's new details
+    AUTHENTICATION = "authentication"  # needs the customer present (3DS, SCA)
+    OURS = "ours"  # our data, amount, settings or fraud rule: the merchant acts
+    SOFT = "soft"  # may clear by itself, in days
+    TECHNICAL = "technical"  # a fault of network or provider, over in minutes or hours
+    CUSTOMER = "customer"  # customer or bank must act; the same method can work afterwards
+
+
+class Decline(msgspec.Struct, frozen=True):
+    """A provider's no, in its own codes; an adapter fills in those that its provider has.
+
+    | field                  | Stripe, sandbox        | Adyen               | GoCardless     |
+    |------------------------|------------------------|---------------------|----------------|
+    | `network_advice_code`  | `network_advice_code`  | merchant advice     |                |
+    | `advice_code`          | `advice_code`          |                     |                |
+    | `decline_code`         | `decline_code`         | `refusalReasonCode` | `cause`        |
+    | `network_decline_code` | `network_decline_code` | raw refusal, digits | `reason_code`  |
+    | `code`                 | `code`, or error class | error code          | error reason   |
+
+    Where Stripe blocked a payment itself, `decline_code` is the outcome's reason.
+    """
+
+    provider: ProviderKind
+    code: str | None = None
+    decline_code: str | None = None
+    network_decline_code: str | None = None
+    advice_code: str | None = None
+    network_advice_code: str | None = None
+
+
+Table = Mapping[DeclineClass, tuple[str, ...]]
+
+UNSORTED: Final = DeclineClass.CUSTOMER
+"""The class of codes that no table has: a decline may be for good, so at most one slow try."""
+
+# Mastercard's merchant advice codes as the network numbers them, for providers that pass them on
+# unchanged (not Rapyd, for one). Sources: Cybersource, Antom, Peach and Braintree pages. `00` is
+# missing on purpose: no advice, so the decline's own code speaks.
+MASTERCARD_ADVICE_AS_NUMBERED_BY_THE_NETWORK: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("03", "99"),  # do not try again; 03 within 30 days costs a fee
+        "05",  # blocked by the scheme
+        "21",  # the holder has cancelled the recurring payment
+        "42",  # sanctions score; ours to look into as well, but never the engine's to try
+    ),
+    DeclineClass.NEW_METHOD: (
+        "01",  # new account information is available
+        *("40", "41"),  # prepaid that is not reloadable, virtual card for a single use
+    ),
+    DeclineClass.OURS: ("04", "22"),  # token not supported; product code not ours to use
+    DeclineClass.SOFT: (
+        "02",  # try again later
+        *("24", "25", "26", "27", "28", "29", "30"),  # not before a given time, see below
+        "43",  # virtual card for several uses
+    ),
+}
+
+# How long such advice says to wait. Source: the same pages; 72 hours for 02: Airwallex.
+MASTERCARD_ADVICE_WAITS: Final[Mapping[str, timedelta]] = {
+    "02": timedelta(hours=72),
+    "24": timedelta(hours=1),
+    "25": timedelta(hours=24),
+    "26": timedelta(days=2),
+    "27": timedelta(days=4),
+    "28": timedelta(days=6),
+    "29": timedelta(days=8),
+    "30": timedelta(days=10),
+}
+
+# ISO 8583, data element 39, for cards that are not present. Sources: TabaPay, Evolve, Forte,
+# retries.com, Checkout.com, payabl. Cash limits (N3, N4) cannot happen here.
+ISO_8583: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("04", "07", "41", "43"),  # pick up, lost, stolen: the payer is never told which
+        "15",  # no such issuer
+        "46",  # account closed
+        "57",  # not permitted to this cardholder
+        "93",  # would violate a law
+        *("R0", "R1", "R3"),  # payment stopped, authorization revoked; R3: all of the card's
+    ),
+    DeclineClass.NEW_METHOD: (
+        "14",  # no such account; the networks' lists disagree, none finds a retry useful
+        *("52", "53"),  # no checking, no savings account
+        "54",  # expired
+        "62",  # restricted; category 1 in one list, 2 in another
+    ),
+    DeclineClass.AUTHENTICATION: ("1A",),
+    DeclineClass.OURS: ("03", "12", "13", "58"),  # merchant, transaction, amount, terminal
+    DeclineClass.SOFT: (
+        "05",  # do not honour
+        "51",  # insufficient funds
+        *("61", "65"),  # limits; Mastercard's 65 may mean SCA: then the decline code says so
+    ),
+    DeclineClass.TECHNICAL: ("06", "19", "28", "86", "91", "96"),
+    DeclineClass.CUSTOMER: (
+        *("01", "02"),  # refer to issuer
+        *("55", "75"),  # PIN
+        "59",  # suspected fraud
+        "63",  # security violation
+        "78",  # card not unblocked yet
+        *("82", "N7"),  # CVV; as Stripe's incorrect_cvc
+    ),
+}
+
+# Stripe's decline codes. Sources: docs.stripe.com/declines/codes, Stripe's list of declines that
+# its own invoice retries skip, Polar's list of those never to retry.
+STRIPE_DECLINES: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("lost_card", "stolen_card", "pickup_card", "restricted_card", "security_violation"),
+        *("stop_payment_order", "revocation_of_authorization"),
+        *("revocation_of_all_authorizations", "do_not_try_again"),
+    ),
+    DeclineClass.NEW_METHOD: (
+        *("expired_card", "incorrect_number", "invalid_number", "invalid_expiry_month"),
+        *("invalid_expiry_year", "invalid_account", "new_account_information_available"),
+        *("incorrect_pin", "invalid_pin", "pin_try_exceeded", "offline_pin_required"),
+        *("online_or_offline_pin_required", "not_permitted", "transaction_not_allowed"),
+        # Could be our settings as well, but with another method the customer gets it done today.
+        *("card_not_supported", "currency_not_supported", "service_not_allowed"),
+    ),
+    DeclineClass.AUTHENTICATION: (
+        *("authentication_required", "authentication_not_handled"),
+        "mobile_device_authentication_required",
+    ),
+    DeclineClass.OURS: (
+        # The same charge was seen a moment ago and may have gone through: somebody must look. A
+        # retry could take the money twice, so it is in the class where the engine does nothing.
+        "duplicate_transaction",
+        *("fraudulent", "merchant_blacklist", "blocklist", "rule", "highest_risk_level"),
+        "invalid_amount",  # sometimes the customer's limit; the same amount fails again anyway
+        *("testmode_decline", "live_mode_test_card"),
+    ),
+    DeclineClass.SOFT: (
+        *("insufficient_funds", "generic_decline", "do_not_honor"),
+        *("card_velocity_exceeded", "withdrawal_count_limit_exceeded"),
+        # May be over in minutes; whoever waits a day loses little.
+        *("try_again_later", "approve_with_id", "no_action_taken"),
+    ),
+    DeclineClass.TECHNICAL: ("processing_error", "issuer_not_available", "reenter_transaction"),
+    DeclineClass.CUSTOMER: (
+        *("call_issuer", "incorrect_cvc", "invalid_cvc", "incorrect_zip", "incorrect_address"),
+        # Stripe did not even ask: the card has been declined too often. It cools down (see the
+        # waits below), and another card works at once. One slow try is what this class has.
+        "previously_declined_do_not_retry",
+    ),
+}
+
+# How long a decline itself says to wait. Sources: the limits are by the day; one merchant's
+# observation for the card that Stripe blocks (two to three days).
+STRIPE_DECLINE_WAITS: Final[Mapping[str, timedelta]] = {
+    "card_velocity_exceeded": timedelta(hours=24),
+    "withdrawal_count_limit_exceeded": timedelta(hours=24),
+    "previously_declined_do_not_retry": timedelta(days=3),
+}
+
+# Stripe's word to merchants beside the decline code. Source: docs.stripe.com/declines/card.
+STRIPE_ADVICE: Final[Table] = {
+    DeclineClass.NEVER: ("do_not_try_again",),
+    DeclineClass.NEW_METHOD: ("confirm_card_data",),
+    DeclineClass.SOFT: ("try_again_later",),
+}
+
+# Stripe's error codes and, where it gives none, the names of its error classes: the request was
+# turned away. Sources: contract section 5.5, docs.stripe.com/error-codes. `card_declined` is
+# missing on purpose: alone, or beside a decline code that we do not know, it says nothing.
+STRIPE_ERRORS: Final[Table] = {
+    DeclineClass.NEW_METHOD: (
+        *("expired_card", "incorrect_number", "invalid_number", "invalid_expiry_month"),
+        "invalid_expiry_year",
+    ),
+    DeclineClass.AUTHENTICATION: ("authentication_required",),
+    DeclineClass.OURS: (
+        *("amount_too_small", "amount_too_large", "missing_country"),
+        *("InvalidRequestError", "AuthenticationError", "PermissionError"),
+    ),
+    DeclineClass.TECHNICAL: ("processing_error",),
+    DeclineClass.CUSTOMER: ("incorrect_cvc", "invalid_cvc", "incorrect_zip"),
+}
+
+# Adyen's refusalReasonCode. Sources: docs.adyen.com/development-resources/refusal-reasons and
+# SmashPig. 37, 40 and 41 happen only where a card is held to a terminal.
+ADYEN_REFUSALS: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("5", "25", "26"),  # blocked, restricted, revoked
+        "46",  # Adyen holds it back, to spare us the fee for one try too many
+    ),
+    DeclineClass.NEW_METHOD: (
+        *("6", "8", "10", "23", "50"),  # expired, number, unsupported, not permitted, token gone
+        *("17", "18", "19", "33", "36"),  # PIN
+        *("34", "35"),  # no checking, no savings account
+    ),
+    DeclineClass.AUTHENTICATION: ("11", "38", "39", "42"),
+    DeclineClass.OURS: ("7", "14", "20", "22"),  # amount; fraud as our own risk rules see it
+    DeclineClass.SOFT: ("2", "12", "27", "28", "29"),
+    DeclineClass.TECHNICAL: (
+        *("4", "9"),  # acquirer error, issuer unavailable
+        "21",  # not submitted; an adapter that doubts it answers `Lost` instead
+    ),
+    DeclineClass.CUSTOMER: ("3", "15", "16", "24", "31", "32"),
+}
+
+ADYEN_REFUSAL_WAITS: Final[Mapping[str, timedelta]] = {
+    "28": timedelta(hours=24),  # limits of amount and of count
+    "29": timedelta(hours=24),
+}
+
+# Why GoCardless says that a debit failed. Source: developer.gocardless.com, causes of events.
+GOCARDLESS_CAUSES: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("bank_account_closed", "mandate_cancelled"),  # the mandate is gone
+        "authorisation_disputed",  # a legal matter from here on
+        "payer_deceased",  # and no more messages either
+    ),
+    DeclineClass.NEW_METHOD: (
+        *("invalid_bank_details", "direct_debit_not_enabled", "mandate_expired"),
+        "bank_account_transferred",  # the mandate often follows by itself, and is a new one then
+    ),
+    DeclineClass.OURS: ("no_mandate_error",),  # contract section 5.5: there was nothing to charge
+    DeclineClass.SOFT: ("insufficient_funds", "refer_to_payer"),
+}
+
+# The schemes' own words, by GoCardless's spelling of them. Sources: Bacs ARUDD, EPC's SEPA codes.
+DIRECT_DEBIT_RETURNS: Final[Table] = {
+    DeclineClass.NEVER: (
+        *("ARUDD-1", "ARUDD-2", "ARUDD-5", "ARUDD-6", "ARUDD-B"),
+        *("AC04", "AC06", "MD01", "MD07"),
+    ),
+    DeclineClass.NEW_METHOD: ("ARUDD-3",),
+    DeclineClass.OURS: ("ARUDD-8", "ARUDD-9", "ARUDD-A"),
+    DeclineClass.SOFT: ("ARUDD-0", "AM04"),
+    DeclineClass.CUSTOMER: (
+        "SL01",
+        "MS03",  # no reason given; worth one try, which is what this class has
+    ),
+}
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """One provider's words: a table for each field of `Decline`, and how long some say to wait."""
+
+    network_advice: Table
+    advice: Table
+    declines: Table
+    network_declines: Table
+    errors: Table
+    network_advice_waits: Mapping[str, timedelta]
+    decline_waits: Mapping[str, timedelta]
+
+
+_STRIPE: Final = Vocabulary(
+    network_advice=MASTERCARD_ADVICE_AS_NUMBERED_BY_THE_NETWORK,
+    advice=STRIPE_ADVICE,
+    declines=STRIPE_DECLINES,
+    network_declines=ISO_8583,
+    errors=STRIPE_ERRORS,
+    network_advice_waits=MASTERCARD_ADVICE_WAITS,
+    decline_waits=STRIPE_DECLINE_WAITS,
+)
+
+VOCABULARIES: Final[Mapping[ProviderKind, Vocabulary]] = MappingProxyType(
+    {
+        ProviderKind.STRIPE: _STRIPE,
+        ProviderKind.SANDBOX: _STRIPE,  # it speaks Stripe's words, so that nobody learns two
+        ProviderKind.ADYEN: Vocabulary(
+            network_advice=MASTERCARD_ADVICE_AS_NUMBERED_BY_THE_NETWORK,
+            advice={},
+            declines=ADYEN_REFUSALS,
+            network_declines=ISO_8583,
+            errors={},
+            network_advice_waits=MASTERCARD_ADVICE_WAITS,
+            decline_waits=ADYEN_REFUSAL_WAITS,
+        ),
+        ProviderKind.GOCARDLESS: Vocabulary(
+            network_advice={},
+            advice={},
+            declines=GOCARDLESS_CAUSES,
+            network_declines=DIRECT_DEBIT_RETURNS,
+            errors={DeclineClass.OURS: ("no_mandate_error",)},
+            network_advice_waits={},
+            decline_waits={},
+        ),
+    }
+)
+
+
+def classify(decline: Decline) -> DeclineClass:
+    """Sort a decline: the best-informed code that its provider's tables know decides.
+
+    Network advice, then the provider's, the decline code, the network's code, the bare error code.
+    A code that is not in its table is as good as none; with none left it is `UNSORTED`.
+    """
+    words = VOCABULARIES[decline.provider]
+    for code, table in (
+        (decline.network_advice_code, words.network_advice),
+        (decline.advice_code, words.advice),
+        (decline.decline_code, words.declines),
+        (decline.network_decline_code, words.network_declines),
+        (decline.code, words.errors),
+    ):
+        for decline_class, codes in table.items():
+            if code in codes:
+                return decline_class
+    return UNSORTED

@@ -1,0 +1,19 @@
+"""What an email address looks like: only so much that mail to it can be tried."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONGEST: Final = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
+
+# No white space and no brackets, so that an address can never become another header or recipient.
+_ADDRESS: Final = re.compile(r"[^\s@,;:<>()\[\]\\\"\0]+@[\w-]+(\.[\w-]+)+")
+
+
+def are_email_addresses(text: str) -> bool:
+    """Say whether a text is one address, or several with commas between them."""
+    return all(
+        len(address) <= LONGEST and _ADDRESS.fullmatch(address)
+        for address in (part.strip(" ") for part in text.split(","))
+    )

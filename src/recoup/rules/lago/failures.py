@@ -1,0 +1,34 @@
+"""`invoice.payment_failure` and its payload (contract sections 5.7 and 7.4).
+
+Keys without a value are null rather than absent, as Lago sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+OBJECT_TYPE = "payment_provider_invoice_payment_error"
+
+
+class ProviderError(msgspec.Struct, frozen=True):
+    """The provider's own words."""
+
+    message: str
+    error_code: str
+
+
+class PaymentFailureObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an invoice was not paid."""
+
+    lago_invoice_id: UUID
+    lago_customer_id: UUID
+    external_customer_id: str
+    provider_customer_id: str | None = None
+    payment_provider: str | None = None
+    payment_provider_code: str | None = None
+    provider_error: ProviderError | None = None
+    error_details: Mapping[str, Any]

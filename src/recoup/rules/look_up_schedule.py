@@ -1,0 +1,68 @@
+"""When to ask the provider about an attempt whose end is not known (DESIGN section 7).
+
+The steps count from `sent`. One that gets no answer uses up no step. An unknown outcome whose steps
+are used up goes to a person; the passing of time never makes it failed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from recoup.rules.attempt_state import ASKED_ABOUT, State
+
+STEPS: Final = (
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(hours=24),
+)
+AFTERWARDS: Final = timedelta(hours=24)  # direct debits stay in processing for days
+UNANSWERED: Final = timedelta(seconds=15)
+UNANSWERED_AT_MOST: Final = timedelta(seconds=60)
+ASKED_TO_WAIT_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
+# Within the shortest life of a provider's idempotency key (Stripe prunes after 24 h).
+RE_SEND_WITHIN: Final = timedelta(hours=20)
+
+
+def next_step(*, sent_at: datetime, now: datetime) -> tuple[datetime | None, int]:
+    """The next look-up after one that was answered: when, and which step (from 0).
+
+    None: the steps are used up.
+    """
+    for step, after in enumerate(STEPS):
+        if sent_at + after > now:
+            return sent_at + after, step
+    return None, len(STEPS)
+
+
+def after_no_answer(unanswered: int, *, now: datetime) -> datetime:
+    """The next look-up after `unanswered` of them in a row (at least 1) got no answer."""
+    assert unanswered >= 1, "the first one that gets no answer is number 1"
+    doubled = UNANSWERED * int(2 ** min(unanswered - 1, 8))
+    return now + min(doubled, UNANSWERED_AT_MOST)
+
+
+def after_being_asked_to_wait(seconds: float, *, now: datetime) -> datetime:
+    """The next look-up where the provider named a time: a second at least, an hour at most."""
+    longest = ASKED_TO_WAIT_AT_MOST.total_seconds()
+    return now + timedelta(seconds=min(max(seconds, 1.0), longest))
+
+
+def person_may_decide(state: State, *, sent_at: datetime | None, now: datetime) -> bool:
+    """Say whether a person may settle an attempt in this state.
+
+    A provider that refuses every look-up (a revoked key) never lets an attempt come to the end of
+    its steps: past the last of them the door is open all the same, and the look-ups go on.
+    """
+    if state is State.NEEDS_REVIEW:
+        return True
+    return state in ASKED_ABOUT and sent_at is not None and now >= sent_at + STEPS[-1]
+
+
+def may_re_send(*, sent_at: datetime, now: datetime) -> bool:
+    """Say whether the same key still makes at most one charge at the provider."""
+    return now < sent_at + RE_SEND_WITHIN

@@ -1,0 +1,138 @@
+"""What collecting an invoice looks at: what it owes, whom to charge, and the attempts made."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.attempt_state import State
+from recoup.rules.records.keys import RowKey
+
+
+class AskedBy(StrEnum):
+    """Who wants an invoice collected."""
+
+    API = "api"
+    BULK = "bulk"
+    SCHEDULE = "schedule"  # the retry policy
+    CREATION = "creation"  # the first charge of a new invoice: nobody waits for its answer
+
+
+class Debt(msgspec.Struct, frozen=True):
+    """An invoice, as far as its collection is concerned; read under its lock."""
+
+    organization_id: UUID
+    id: UUID
+    customer_id: UUID
+    number: str
+    status: str
+    payment_status: str
+    due_cents: int
+    currency: str
+    skip_psp: bool
+    self_billed: bool  # what we owe a partner: nobody is charged for it
+    payment_method_type: str | None
+    payment_method_id: UUID | None
+    issuing_date: date | None
+    invoice_type: str
+    billing_entity_id: UUID
+    billing_entity_name: str
+
+    @property
+    def key(self) -> RowKey:
+        """Which invoice this is."""
+        return RowKey(self.organization_id, self.id)
+
+    @property
+    def customer_key(self) -> RowKey:
+        """Whose invoice this is."""
+        return RowKey(self.organization_id, self.customer_id)
+
+
+class Method(msgspec.Struct, frozen=True):
+    """A kept payment method of a customer, as the provider knows it."""
+
+    id: UUID
+    provider_method_id: str
+    is_default: bool
+
+
+class Link(msgspec.Struct, frozen=True):
+    """How a customer can be charged: account, provider's customer, methods in question."""
+
+    customer: RowKey
+    external_customer_id: str
+    payment_provider: str | None  # the kind
+    payment_provider_code: str | None
+    account_id: UUID | None
+    provider_customer_id: str | None
+    methods: tuple[Method, ...]  # the default one, and those asked for
+
+    def method(self, wanted: UUID) -> Method | None:
+        """The kept method with this id, if it is this customer's."""
+        return next((method for method in self.methods if method.id == wanted), None)
+
+    @property
+    def default(self) -> Method | None:
+        """The method to charge where none was named."""
+        return next((method for method in self.methods if method.is_default), None)
+
+
+class Covered(msgspec.Struct, frozen=True):
+    """One invoice that an attempt covers, read under the invoice's lock."""
+
+    payment_id: UUID
+    debt: Debt
+    amount_cents: int
+    payment_status_before: str
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment attempt, read under its lock: one row, one idempotency key, at most one charge."""
+
+    organization_id: UUID
+    id: UUID
+    state: State
+    customer_id: UUID
+    amount_cents: int
+    currency: str
+    asked_by: AskedBy
+    wanted_method_id: UUID | None
+    provider_account_id: UUID | None
+    provider_customer_id: str | None
+    payment_method_id: UUID | None
+    provider_method_id: str | None
+    request: str | None
+    provider_payment_id: str | None
+    look_up_step: int
+    look_ups_unanswered: int
+    created_at: datetime
+    sent_at: datetime | None
+
+    @property
+    def key(self) -> RowKey:
+        """Which attempt this is."""
+        return RowKey(self.organization_id, self.id)
+
+    @property
+    def customer_key(self) -> RowKey:
+        """Whose invoices it covers."""
+        return RowKey(self.organization_id, self.customer_id)
+
+
+def idempotency_key(attempt_id: UUID) -> str:
+    """The key under which the provider makes one charge at most (contract section 5.5)."""
+    return f"payment-{attempt_id}"
+
+
+def attempt_of(key: str) -> UUID | None:
+    """Read an attempt's id out of its idempotency key; None for a key that is not ours."""
+    if not key.startswith("payment-"):
+        return None
+    try:
+        return UUID(key.removeprefix("payment-"))
+    except ValueError:
+        return None

@@ -1,0 +1,72 @@
+"""A tenant, and the billing entities in whose name it bills."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `organizations`: whose everything is."""
+
+    id: UUID
+    name: str
+    slug: str
+    default_currency: str = "USD"
+    country: str | None = None
+    address_line1: str | None = None
+    address_line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zipcode: str | None = None
+    email: str | None = None
+    legal_name: str | None = None
+    legal_number: str | None = None
+    tax_identification_number: str | None = None
+    timezone: str = "UTC"
+    net_payment_term: int = 0  # days
+    email_settings: tuple[str, ...] = ()
+    document_numbering: str = "per_customer"  # or per_organization
+    document_number_prefix: str
+    finalize_zero_amount_invoice: bool = True
+    invoice_footer: str | None = None
+    invoice_grace_period: int = 0  # days
+    document_locale: str = "en"
+    hmac_key_sealed: bytes
+    created_at: datetime
+    updated_at: datetime
+
+
+class BillingEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `billing_entities`. Every organization has one that is its default."""
+
+    organization_id: UUID
+    id: UUID
+    code: str
+    name: str
+    is_default: bool = False
+    default_currency: str = "USD"
+    country: str | None = None
+    address_line1: str | None = None
+    address_line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zipcode: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    legal_name: str | None = None
+    legal_number: str | None = None
+    tax_identification_number: str | None = None
+    timezone: str = "UTC"
+    net_payment_term: int = 0  # days
+    email_settings: tuple[str, ...] = ()
+    document_numbering: str = "per_customer"  # or per_billing_entity
+    document_number_prefix: str
+    finalize_zero_amount_invoice: bool = True
+    invoice_footer: str | None = None
+    invoice_grace_period: int = 0  # days
+    document_locale: str = "en"
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,62 @@
+"""Say no by name: what a caller may not have, as a value.
+
+`api/errors.py` alone turns a kind into an HTTP status; the console says it in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+
+class RefusalKind(StrEnum):
+    """What sort of no it is."""
+
+    MALFORMED = "malformed"  # what was sent cannot be read
+    UNKNOWN_KEY = "unknown_key"  # nobody we know is asking
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"  # another tenant's is not found either
+    NOT_ALLOWED = "not_allowed"  # the state of the thing forbids it
+    CONFLICT = "conflict"  # somebody is doing the same at this moment
+    INVALID = "invalid"  # the values break a rule
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Our no. `code` is Lago's word; `details` lists codes by field where values are invalid."""
+
+    kind: RefusalKind
+    code: str
+    details: Mapping[str, object] | None = None
+
+
+class Refused(Exception):  # noqa: N818  a refusal is an answer, not an error
+    """Raised where there is one ask; a batch answers with the `Refusal` itself."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+def not_found(resource: str) -> Refusal:
+    """There is no such thing, or it is another tenant's: the two look the same."""
+    return Refusal(RefusalKind.NOT_FOUND, f"{resource}_not_found")
+
+
+def not_allowed(code: str) -> Refusal:
+    """The thing exists, and its state forbids this."""
+    return Refusal(RefusalKind.NOT_ALLOWED, code)
+
+
+def invalid(details: Mapping[str, Sequence[str] | object]) -> Refusal:
+    """These fields break these rules: `{"amount_cents": ["value_is_out_of_range"]}`."""
+    return Refusal(RefusalKind.INVALID, "validation_errors", dict(details))
+
+
+def missing_root(root: str) -> Refusal:
+    """The body lacks the object that holds the fields (contract section 1.4)."""
+    return Refusal(
+        RefusalKind.MALFORMED,
+        f"BadRequest: param is missing or the value is empty or invalid: {root}",
+    )

@@ -1,0 +1,113 @@
+"""What money that moved means for the invoices that its attempt covers, and for the books.
+
+A success can be bad news: for a voided invoice, for more than was due, in another currency. What
+cannot be applied is kept as `unapplied` and raised as a surprise, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from recoup.rules.records.collection import Covered, Debt
+from recoup.rules.records.keys import RowKey
+
+
+class Surprise(StrEnum):
+    """Why money that moved does not fit what we hold."""
+
+    OTHER_AMOUNT = "another_amount_than_asked"
+    OTHER_CURRENCY = "another_currency_than_asked"
+    INVOICE_VOIDED = "invoice_was_voided"
+    ALREADY_PAID = "invoice_was_paid_already"
+    MORE_THAN_DUE = "more_than_was_due"
+    SECOND_CHARGE = "a_second_charge"
+    AFTER_THE_END = "the_attempt_had_ended"
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What the money does to one invoice."""
+
+    debt: Debt
+    applied_cents: int
+    payment_status: str  # what the invoice shows from now on
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One entry of a ledger transaction: debit positive, credit negative, minor units."""
+
+    account: str
+    amount_cents: int
+    invoice: RowKey | None = None
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """A success, applied: its effects, its entries (which sum to zero), and what surprises."""
+
+    effects: tuple[Effect, ...]
+    lines: tuple[Line, ...]
+    surprises: tuple[Surprise, ...]
+
+
+def apply_success(
+    covered: Sequence[Covered], *, asked: tuple[int, str], told: tuple[int, str]
+) -> Applied:
+    """Apply the money that moved to the invoices covered.
+
+    `asked` and `told` are amount (minor units) and currency: what we sent, and what the provider
+    says it took.
+    """
+    surprises: list[Surprise] = []
+    amount, currency = told
+    if amount != asked[0]:
+        surprises.append(Surprise.OTHER_AMOUNT)
+    if currency.upper() != asked[1].upper():
+        surprises.append(Surprise.OTHER_CURRENCY)
+        return Applied((), unapplied(amount), tuple(surprises))
+    effects: list[Effect] = []
+    left = amount
+    for one in covered:
+        surprise, fits = _what_fits(one)
+        if surprise:
+            surprises.append(surprise)
+        applied = min(fits, left)
+        left -= applied
+        effects.append(Effect(one.debt, applied, _status_after(one.debt, applied)))
+    lines = [Line("at_provider", amount)]
+    lines += [
+        Line("receivable", -effect.applied_cents, effect.debt.key)
+        for effect in effects
+        if effect.applied_cents
+    ]
+    if left:
+        lines.append(Line("unapplied", -left))
+    return Applied(tuple(effects), tuple(lines), tuple(surprises))
+
+
+def unapplied(amount_cents: int) -> tuple[Line, ...]:
+    """The entries of money that belongs to no invoice: somebody has to look at it."""
+    return (Line("at_provider", amount_cents), Line("unapplied", -amount_cents))
+
+
+def status_after_failure(debt: Debt) -> str:
+    """What an invoice shows after its attempt failed: what was settled otherwise stays settled."""
+    return "failed" if debt.payment_status == "pending" else debt.payment_status
+
+
+def _what_fits(one: Covered) -> tuple[Surprise | None, int]:
+    debt = one.debt
+    if debt.status == "voided":
+        return Surprise.INVOICE_VOIDED, 0
+    if debt.payment_status == "succeeded":
+        return Surprise.ALREADY_PAID, 0
+    if debt.due_cents < one.amount_cents:
+        return Surprise.MORE_THAN_DUE, max(debt.due_cents, 0)
+    return None, one.amount_cents
+
+
+def _status_after(debt: Debt, applied: int) -> str:
+    if debt.status != "voided" and applied and applied == debt.due_cents:
+        return "succeeded"
+    return debt.payment_status
