@@ -1,0 +1,408 @@
+"""Rows of `payments` that are attempts: locked, sent, settled, looked up.
+
+The state machine is the database's, too: `refuse_unlisted_move` refuses what
+`rules/attempt_state.py` does not list, and the end of an attempt closes its `payment_invoices`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.attempt_state import State
+from recoup.rules.declines import Decline, DeclineClass
+from recoup.rules.records.collection import Attempt
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderKind
+from recoup.rules.retry_policy import Failure, not_before
+from recoup.store.db import Conn
+from recoup.store.rows import columns
+
+_LOCK: Final = f"""
+    SELECT {columns(Attempt, "p")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payments p USING (organization_id, id)
+     ORDER BY p.organization_id, p.id
+       FOR NO KEY UPDATE OF p
+"""
+
+_FIND: Final = f"""
+    SELECT {columns(Attempt, "p")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payments p USING (organization_id, id)
+"""
+
+_SEND: Final = """
+    WITH sent AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[],
+                             $6::uuid[], $7::text[], $8::text[])
+            AS sent (organization_id, id, amount_cents, provider_account_id,
+                     provider_customer_id, payment_method_id, provider_method_id, request)
+    ), frozen AS (
+        UPDATE payments p
+           SET state = 'sent', sent_at = $9, look_up_at = $10, amount_cents = sent.amount_cents,
+               provider_account_id = sent.provider_account_id,
+               provider_customer_id = sent.provider_customer_id,
+               payment_method_id = sent.payment_method_id,
+               provider_method_id = sent.provider_method_id, request = sent.request
+          FROM sent
+         WHERE (p.organization_id, p.id) = (sent.organization_id, sent.id)
+    )
+    UPDATE payment_invoices pi SET amount_cents = i.due_cents
+      FROM sent, invoices i
+     WHERE (pi.organization_id, pi.payment_id) = (sent.organization_id, sent.id)
+       AND (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+       AND pi.amount_cents <> i.due_cents
+"""
+
+_WITHDRAW: Final = """
+    UPDATE payments p SET state = 'withdrawn', ended_at = $4, error_code = ended.because
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS ended (organization_id, id, because)
+     WHERE (p.organization_id, p.id) = (ended.organization_id, ended.id)
+"""
+
+_SHOW_AS_BEFORE: Final = """
+    UPDATE invoices i SET payment_status = pi.payment_status_before, updated_at = $3
+      FROM unnest($1::uuid[], $2::uuid[]) AS ended (organization_id, id)
+      JOIN payment_invoices pi
+        ON (pi.organization_id, pi.payment_id) = (ended.organization_id, ended.id)
+     WHERE (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+       AND i.payment_status = 'pending' AND pi.payment_status_before <> 'pending'
+"""
+
+_WRITE_NEWS: Final = """
+    UPDATE payments p
+       SET state = news.state,
+           provider_payment_id = coalesce(news.provider_payment_id, p.provider_payment_id),
+           provider_status = coalesce(news.provider_status, p.provider_status),
+           next_action = coalesce(news.next_action::jsonb, p.next_action),
+           error_code = news.error_code, decline_code = news.decline_code,
+           network_decline_code = news.network_decline_code, advice_code = news.advice_code,
+           error_message = news.error_message, decline_class = news.decline_class,
+           look_up_at = news.look_up_at, look_up_step = news.look_up_step,
+           look_ups_unanswered = news.look_ups_unanswered,
+           ended_at = CASE WHEN news.state IN ('succeeded', 'failed') THEN $16::timestamptz END
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                  $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                  $13::timestamptz[], $14::int[], $15::int[])
+           AS news (organization_id, id, state, provider_payment_id, provider_status, next_action,
+                    error_code, decline_code, network_decline_code, advice_code, error_message,
+                    decline_class, look_up_at, look_up_step, look_ups_unanswered)
+     WHERE (p.organization_id, p.id) = (news.organization_id, news.id)
+"""
+
+_APPLY: Final = """
+    WITH effect AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[])
+            AS effect (organization_id, payment_id, invoice_id, applied_cents, payment_status)
+    ), applied AS (
+        UPDATE payment_invoices pi SET applied_cents = effect.applied_cents
+          FROM effect
+         WHERE (pi.organization_id, pi.payment_id, pi.invoice_id)
+             = (effect.organization_id, effect.payment_id, effect.invoice_id)
+           AND effect.applied_cents > 0
+    )
+    UPDATE invoices i
+       SET paid_cents = i.paid_cents + effect.applied_cents,
+           payment_status = effect.payment_status,
+           payment_overdue = i.payment_overdue AND effect.payment_status <> 'succeeded',
+           next_try_at = CASE WHEN effect.payment_status <> 'succeeded' THEN i.next_try_at END,
+           updated_at = $6
+      FROM effect
+     WHERE (i.organization_id, i.id) = (effect.organization_id, effect.invoice_id)
+"""
+
+_CONTRADICT: Final = """
+    INSERT INTO contradictions (organization_id, id, payment_id, was, told, reason, amount_cents,
+           currency, provider_payment_id, created_at)
+    SELECT u.*, $10 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+                                $6::text[], $7::bigint[], $8::text[], $9::text[]) AS u
+        ON CONFLICT DO NOTHING  -- told before: webhooks come more than once
+ RETURNING id
+"""
+
+_FAILURES: Final = """
+    SELECT pi.organization_id, pi.invoice_id, p.ended_at, p.decline_class, p.error_code,
+           p.decline_code, p.network_decline_code, p.advice_code, a.kind
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payment_invoices pi
+        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
+      JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
+      JOIN provider_accounts a
+        ON (a.organization_id, a.id) = (p.organization_id, p.provider_account_id)
+     WHERE p.state = 'failed' AND p.decline_class IS NOT NULL
+     ORDER BY p.ended_at, p.id
+"""
+
+_CONTRADICTED: Final = """
+    SELECT DISTINCT pi.organization_id, pi.invoice_id
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payment_invoices pi
+        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
+      JOIN contradictions c
+        ON (c.organization_id, c.payment_id) = (pi.organization_id, pi.payment_id)
+"""
+
+_PLAN_TRIES: Final = """
+    UPDATE invoices i SET next_try_at = plan.at
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS plan (organization_id, id, at)
+     WHERE (i.organization_id, i.id) = (plan.organization_id, plan.id)
+"""
+
+_TO_LOOK_UP: Final = """
+    SELECT organization_id, id FROM payments
+     WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2
+"""
+
+_READY_SINCE: Final = """
+    SELECT organization_id, id FROM payments
+     WHERE state = 'ready' AND ended_at IS NULL AND created_at <= $1
+     ORDER BY created_at LIMIT $2
+"""
+
+_OLDEST_IN: Final = """
+    SELECT organization_id, id FROM payments
+     WHERE organization_id = $1 AND state = ANY ($2::text[]) AND payment_type = 'provider'
+     ORDER BY created_at, id LIMIT $3
+"""
+
+# In pieces, and past what is locked: that is being settled at this moment, and needs no waking.
+_LOOK_UP_SOON: Final = """
+    WITH waiting AS (
+        SELECT organization_id, id FROM payments
+         WHERE organization_id = $1 AND provider_account_id = $2
+           AND look_ups_unanswered > 0 AND look_up_at > $3
+         ORDER BY organization_id, id LIMIT 1000
+           FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE payments p SET look_up_at = $3
+      FROM waiting
+     WHERE (p.organization_id, p.id) = (waiting.organization_id, waiting.id)
+"""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is frozen on an attempt when it is sent."""
+
+    key: RowKey
+    amount_cents: int
+    provider_account_id: UUID
+    provider_customer_id: str
+    payment_method_id: UUID
+    provider_method_id: str
+    request: str
+
+
+class NewsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written of an attempt after news of it. None keeps what the provider told before."""
+
+    key: RowKey
+    state: State
+    provider_payment_id: str | None = None
+    provider_status: str | None = None
+    next_action: Mapping[str, Any] | None = None
+    decline: Decline | None = None
+    error_message: str | None = None
+    decline_class: DeclineClass | None = None
+    look_up_at: datetime | None = None
+    look_up_step: int = 0
+    look_ups_unanswered: int = 0
+
+
+class EffectRow(msgspec.Struct, frozen=True):
+    """What an attempt's end does to one invoice that it covers."""
+
+    payment: RowKey
+    invoice_id: UUID
+    applied_cents: int
+    payment_status: str
+
+
+class ContradictionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """News that cannot be true beside what we hold, or money that belongs to nothing."""
+
+    payment: RowKey
+    id: UUID
+    was: State
+    told: State
+    reason: str
+    amount_cents: int
+    currency: str
+    provider_payment_id: str | None
+
+
+async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
+    """Lock these attempts until the transaction ends. Lock their invoices before."""
+    return _by_key(await conn.fetch(_LOCK, *_ids(keys)))
+
+
+async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
+    """Read these attempts; those that do not exist are left out."""
+    return _by_key(await conn.fetch(_FIND, *_ids(keys)))
+
+
+async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:
+    """Move attempts to `sent` with all that a re-send needs.
+
+    `look_up_at` is when somebody asks, should whoever sends them die.
+    """
+    if not sent:
+        return
+    await conn.execute(
+        _SEND,
+        *_ids([one.key for one in sent]),
+        [one.amount_cents for one in sent],
+        [one.provider_account_id for one in sent],
+        [one.provider_customer_id for one in sent],
+        [one.payment_method_id for one in sent],
+        [one.provider_method_id for one in sent],
+        [one.request for one in sent],
+        now,
+        look_up_at,
+    )
+
+
+async def withdraw(conn: Conn, because: Mapping[RowKey, str], *, now: datetime) -> None:
+    """End attempts that were never sent; their invoices show again what they showed before."""
+    if not because:
+        return
+    await conn.execute(_WITHDRAW, *_ids(because.keys()), list(because.values()), now)
+    await conn.execute(_SHOW_AS_BEFORE, *_ids(because.keys()), now)
+
+
+async def write_news(conn: Conn, news: Sequence[NewsRow], *, now: datetime) -> None:
+    """Write what was told of these attempts."""
+    if not news:
+        return
+    declines = [one.decline for one in news]
+    await conn.execute(
+        _WRITE_NEWS,
+        *_ids([one.key for one in news]),
+        [one.state.value for one in news],
+        [one.provider_payment_id for one in news],
+        [one.provider_status for one in news],
+        [
+            msgspec.json.encode(one.next_action).decode() if one.next_action else None
+            for one in news
+        ],
+        [decline.code if decline else None for decline in declines],
+        [decline.decline_code if decline else None for decline in declines],
+        [decline.network_decline_code if decline else None for decline in declines],
+        [decline.advice_code if decline else None for decline in declines],
+        [one.error_message for one in news],
+        [one.decline_class for one in news],
+        [one.look_up_at for one in news],
+        [one.look_up_step for one in news],
+        [one.look_ups_unanswered for one in news],
+        now,
+    )
+
+
+async def apply(conn: Conn, effects: Sequence[EffectRow], *, now: datetime) -> None:
+    """Let ended attempts take effect on the invoices that they cover."""
+    if not effects:
+        return
+    await conn.execute(
+        _APPLY,
+        *_ids([one.payment for one in effects]),
+        [one.invoice_id for one in effects],
+        [one.applied_cents for one in effects],
+        [one.payment_status for one in effects],
+        now,
+    )
+
+
+async def contradict(
+    conn: Conn, contradictions: Sequence[ContradictionRow], *, now: datetime
+) -> set[UUID]:
+    """Keep contradictions, each once; answer the ids of those that are new."""
+    if not contradictions:
+        return set()
+    rows = await conn.fetch(
+        _CONTRADICT,
+        [one.payment.organization_id for one in contradictions],
+        [one.id for one in contradictions],
+        [one.payment.id for one in contradictions],
+        [one.was.value for one in contradictions],
+        [one.told.value for one in contradictions],
+        [one.reason for one in contradictions],
+        [one.amount_cents for one in contradictions],
+        [one.currency for one in contradictions],
+        [one.provider_payment_id for one in contradictions],
+        now,
+    )
+    return {row["id"] for row in rows}
+
+
+async def failures(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, list[Failure]]:
+    """The failed attempts of each of these invoices, oldest first."""
+    found: dict[RowKey, list[Failure]] = defaultdict(list)
+    for row in await conn.fetch(_FAILURES, *_ids(invoices)):
+        decline = Decline(
+            provider=ProviderKind(row["kind"]),
+            code=row["error_code"],
+            decline_code=row["decline_code"],
+            network_decline_code=row["network_decline_code"],
+            advice_code=row["advice_code"],
+        )
+        found[RowKey(row["organization_id"], row["invoice_id"])].append(
+            Failure(
+                at=row["ended_at"],
+                decline_class=DeclineClass(row["decline_class"]),
+                not_before=not_before(decline, failed_at=row["ended_at"]),
+            )
+        )
+    return found
+
+
+async def contradicted(conn: Conn, invoices: Collection[RowKey]) -> set[RowKey]:
+    """Those of these invoices of which a contradiction is held: somebody has to look at them."""
+    rows = await conn.fetch(_CONTRADICTED, *_ids(invoices))
+    return {RowKey(row["organization_id"], row["invoice_id"]) for row in rows}
+
+
+async def plan_tries(conn: Conn, plans: Mapping[RowKey, datetime | None]) -> None:
+    """Write when the schedule tries each of these invoices again; None: not by itself."""
+    if plans:
+        await conn.execute(_PLAN_TRIES, *_ids(plans.keys()), list(plans.values()))
+
+
+async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
+    """Attempts of all tenants whose look-up is due, longest waiting first."""
+    return [_key(row) for row in await scout.fetch(_TO_LOOK_UP, now, most)]
+
+
+async def ready_since(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Attempts of all tenants that nobody has sent since `before`: their job may be gone."""
+    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most)]
+
+
+async def oldest_in(
+    conn: Conn, organization_id: UUID, states: Collection[State], *, most: int
+) -> list[RowKey]:
+    """The organization's attempts that are in one of these states, oldest first."""
+    asked = [state.value for state in states]
+    return [_key(row) for row in await conn.fetch(_OLDEST_IN, organization_id, asked, most)]
+
+
+async def look_up_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
+    """An account answers again: what waits for an answer of it is due."""
+    await conn.execute(_LOOK_UP_SOON, account.organization_id, account.id, now)
+
+
+def _by_key(rows: Sequence[Any]) -> dict[RowKey, Attempt]:
+    found = (msgspec.convert(dict(row), Attempt, strict=False) for row in rows)
+    return {attempt.key: attempt for attempt in found}
+
+
+def _key(row: Any) -> RowKey:
+    return RowKey(row["organization_id"], row["id"])
+
+
+def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
+    return [key.organization_id for key in keys], [key.id for key in keys]

@@ -1,0 +1,288 @@
+"""What a retry reads and writes: invoices under lock, how to charge their customers, new attempts.
+
+Everything here takes and answers many rows: one ask and a thousand take the same round trips.
+Locks are taken on invoices first and on payments after, each in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.records.collection import AskedBy, Covered, Debt, Link, Method
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Conn
+
+_DEBT: Final = """
+    i.organization_id, i.id, i.customer_id, i.number, i.status, i.payment_status, i.due_cents,
+    i.currency, i.skip_psp, i.self_billed, i.payment_method_type, i.payment_method_id,
+    i.issuing_date, i.invoice_type, i.billing_entity_id, b.name AS billing_entity_name
+"""
+
+_LOCK: Final = f"""
+    SELECT {_DEBT}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN invoices i USING (organization_id, id)
+      JOIN billing_entities b
+        ON (b.organization_id, b.id) = (i.organization_id, i.billing_entity_id)
+     ORDER BY i.organization_id, i.id  -- everybody locks in this order, so batches cannot deadlock
+       FOR NO KEY UPDATE OF i
+"""
+
+_LOCK_COVERED: Final = f"""
+    SELECT {_DEBT}, pi.payment_id, pi.amount_cents, pi.payment_status_before
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, payment_id)
+      JOIN payment_invoices pi USING (organization_id, payment_id)
+      JOIN invoices i ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+      JOIN billing_entities b
+        ON (b.organization_id, b.id) = (i.organization_id, i.billing_entity_id)
+     ORDER BY i.organization_id, i.id
+       FOR NO KEY UPDATE OF i
+"""
+
+# LATERAL with LIMIT asks per row: while few attempts are open the planner would walk them all, and
+# keep doing so when they are many. The second half finds what this very batch wrote before, when
+# its COMMIT's answer was lost.
+_OPEN_OR_OURS: Final = """
+    SELECT asked.organization_id, asked.invoice_id, held.payment_id
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, invoice_id)
+     CROSS JOIN LATERAL (
+           SELECT pi.payment_id FROM payment_invoices pi
+            WHERE pi.organization_id = asked.organization_id AND pi.invoice_id = asked.invoice_id
+              AND pi.open LIMIT 1) held
+     UNION ALL
+    SELECT ours.organization_id, held.invoice_id, ours.payment_id
+      FROM unnest($1::uuid[], $3::uuid[]) AS ours (organization_id, payment_id)
+     CROSS JOIN LATERAL (
+           SELECT pi.invoice_id FROM payment_invoices pi
+            WHERE pi.organization_id = ours.organization_id AND pi.payment_id = ours.payment_id
+            LIMIT 1) held
+"""
+
+_LINKS: Final = """
+    SELECT c.organization_id, c.id AS customer_id, c.external_id, c.payment_provider,
+           c.payment_provider_code, pa.id AS account_id, pc.provider_customer_id,
+           m.id AS method_id, m.provider_method_id, m.is_default
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN customers c USING (organization_id, id)
+      LEFT JOIN provider_customers pc
+        ON (pc.organization_id, pc.customer_id) = (c.organization_id, c.id)
+       AND pc.discarded_at IS NULL
+      LEFT JOIN provider_accounts pa
+        ON (pa.organization_id, pa.id) = (pc.organization_id, pc.provider_account_id)
+       AND pa.deleted_at IS NULL
+      LEFT JOIN payment_methods m
+        ON (m.organization_id, m.provider_customer_id) = (pc.organization_id, pc.id)
+       AND m.deleted_at IS NULL AND (m.is_default OR m.id = ANY ($3::uuid[]))
+"""
+
+_BEGIN: Final = """
+    WITH asked AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
+                             $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::text[],
+                             $11::uuid[], $12::text[], $13::text[])
+            AS asked (organization_id, id, invoice_id, customer_id, amount_cents, currency,
+                      asked_by, wanted_method_id, provider_account_id, provider_customer_id,
+                      payment_method_id, provider_method_id, payment_status_before)
+    ), begun AS (
+        INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
+               currency, asked_by, wanted_method_id, provider_account_id, provider_customer_id,
+               payment_method_id, provider_method_id, created_at)
+        SELECT organization_id, id, 'provider', customer_id, amount_cents, currency, asked_by,
+               wanted_method_id, provider_account_id, provider_customer_id, payment_method_id,
+               provider_method_id, $14
+          FROM asked
+    ), covered AS (
+        INSERT INTO payment_invoices
+               (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
+        SELECT organization_id, id, invoice_id, amount_cents, payment_status_before FROM asked
+    )
+    UPDATE invoices i SET payment_status = 'pending', next_try_at = NULL, updated_at = $14
+      FROM asked
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.invoice_id)
+       AND (i.payment_status <> 'pending' OR i.next_try_at IS NOT NULL)
+"""
+
+_DECIDED: Final = """
+    INSERT INTO decisions
+           (organization_id, id, invoice_id, payment_id, decided, because, at, retry_at, ask_id)
+    SELECT u.organization_id, u.id, u.invoice_id, u.payment_id, u.decided, u.because, $8,
+           u.retry_at, u.ask_id
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                  $7::timestamptz[], $9::uuid[])
+           AS u (organization_id, id, invoice_id, payment_id, decided, because, retry_at, ask_id)
+        ON CONFLICT DO NOTHING  -- decided before, by this very flow
+"""
+
+_SETTLED_AT_ZERO: Final = """
+    UPDATE invoices i
+       SET payment_status = 'succeeded', payment_overdue = false, next_try_at = NULL,
+           updated_at = $3
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
+"""
+
+_NO_MORE_TRIES: Final = """
+    UPDATE invoices i SET next_try_at = NULL
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
+       AND i.next_try_at IS NOT NULL
+"""
+
+_DUE_FOR_A_TRY: Final = """
+    SELECT organization_id, id FROM invoices
+     WHERE next_try_at <= $1 ORDER BY next_try_at LIMIT $2
+"""
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that is to be inserted."""
+
+    key: RowKey
+    debt: Debt
+    asked_by: AskedBy
+    wanted_method_id: UUID | None
+    link: Link
+    method: Method
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something was done, or not, about an invoice's collection."""
+
+    invoice: RowKey
+    id: UUID
+    payment_id: UUID | None
+    decided: str  # attempt, no_attempt, retry_at, stop
+    because: str
+    retry_at: datetime | None = None
+    ask_id: UUID | None = None  # the accepted retry that it answers, and whose end is told
+
+
+async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
+    """Lock these invoices until the transaction ends; those that do not exist are left out."""
+    rows = await conn.fetch(_LOCK, *_ids(keys))
+    return {debt.key: debt for debt in (Debt(**dict(row)) for row in rows)}
+
+
+async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey, list[Covered]]:
+    """Lock the invoices that these attempts cover, and answer them by attempt."""
+    covered: dict[RowKey, list[Covered]] = defaultdict(list)
+    for row in await conn.fetch(_LOCK_COVERED, *_ids(attempts)):
+        fields: dict[str, Any] = dict(row)
+        payment_id = fields.pop("payment_id")
+        amount, before = fields.pop("amount_cents"), fields.pop("payment_status_before")
+        debt = Debt(**fields)
+        covered[RowKey(debt.organization_id, payment_id)].append(
+            Covered(payment_id, debt, amount, before)
+        )
+    return covered
+
+
+async def open_or_ours(
+    conn: Conn, invoices: Sequence[RowKey], attempt_ids: Sequence[UUID]
+) -> dict[RowKey, UUID]:
+    """The open attempt of each of these invoices, or the one of `attempt_ids` that is written.
+
+    Both sequences are one per ask. A statement of its own after the lock, not a sub-select of it:
+    that one would see the time before the wait.
+    """
+    rows = await conn.fetch(_OPEN_OR_OURS, *_ids(invoices), list(attempt_ids))
+    ours = set(attempt_ids)
+    found: dict[RowKey, UUID] = {}
+    for row in rows:
+        key = RowKey(row["organization_id"], row["invoice_id"])
+        if row["payment_id"] in ours or key not in found:
+            found[key] = row["payment_id"]
+    return found
+
+
+async def links(
+    conn: Conn, customers: Collection[RowKey], wanted_methods: Collection[UUID]
+) -> dict[RowKey, Link]:
+    """How these customers can be charged: their default method, and those of `wanted_methods`."""
+    found: dict[RowKey, Link] = {}
+    for row in await conn.fetch(_LINKS, *_ids(customers), list(wanted_methods)):
+        key = RowKey(row["organization_id"], row["customer_id"])
+        method: tuple[Method, ...] = ()
+        if row["method_id"] is not None:
+            method = (Method(row["method_id"], row["provider_method_id"], row["is_default"]),)
+        found[key] = Link(
+            customer=key,
+            external_customer_id=row["external_id"],
+            payment_provider=row["payment_provider"],
+            payment_provider_code=row["payment_provider_code"],
+            account_id=row["account_id"],
+            provider_customer_id=row["provider_customer_id"],
+            methods=(found[key].methods if key in found else ()) + method,
+        )
+    return found
+
+
+async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
+    """Insert these attempts, in state `ready`, and show their invoices as pending."""
+    if not begun:
+        return
+    await conn.execute(
+        _BEGIN,
+        [one.key.organization_id for one in begun],
+        [one.key.id for one in begun],
+        [one.debt.id for one in begun],
+        [one.debt.customer_id for one in begun],
+        [one.debt.due_cents for one in begun],
+        [one.debt.currency for one in begun],
+        [one.asked_by.value for one in begun],
+        [one.wanted_method_id for one in begun],
+        [one.link.account_id for one in begun],
+        [one.link.provider_customer_id for one in begun],
+        [one.method.id for one in begun],
+        [one.method.provider_method_id for one in begun],
+        [one.debt.payment_status for one in begun],
+        now,
+    )
+
+
+async def decide(conn: Conn, decisions: Sequence[Decision], *, now: datetime) -> None:
+    """Keep why these things were done."""
+    if not decisions:
+        return
+    await conn.execute(
+        _DECIDED,
+        [one.invoice.organization_id for one in decisions],
+        [one.id for one in decisions],
+        [one.invoice.id for one in decisions],
+        [one.payment_id for one in decisions],
+        [one.decided for one in decisions],
+        [one.because for one in decisions],
+        [one.retry_at for one in decisions],
+        now,
+        [one.ask_id for one in decisions],
+    )
+
+
+async def settle_at_zero(conn: Conn, keys: Collection[RowKey], *, now: datetime) -> None:
+    """Mark invoices of which nothing is due as paid."""
+    if keys:
+        await conn.execute(_SETTLED_AT_ZERO, *_ids(keys), now)
+
+
+async def plan_no_more_tries(conn: Conn, keys: Collection[RowKey]) -> None:
+    """Take these invoices off the schedule."""
+    if keys:
+        await conn.execute(_NO_MORE_TRIES, *_ids(keys))
+
+
+async def due_for_a_try(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
+    """Invoices of all tenants that the schedule wants tried by now, longest waiting first."""
+    return [
+        RowKey(row["organization_id"], row["id"])
+        for row in await scout.fetch(_DUE_FOR_A_TRY, now, most)
+    ]
+
+
+def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
+    return [key.organization_id for key in keys], [key.id for key in keys]

@@ -1,0 +1,66 @@
+"""Rows of `events` and `webhook_deliveries`: what is told to the outside, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Conn
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A fact told to the outside, with the body that is sent, to the letter."""
+
+    organization_id: UUID
+    id: UUID
+    webhook_type: str
+    object_id: UUID  # the invoice, payment or customer that it is about
+    body: str
+    ask_id: UUID | None = None  # the accepted retry that it ends
+
+
+# The delivery's id is made from the two it joins, so that the same flow run again makes the same.
+_INSERT: Final = """
+    WITH told AS (
+        INSERT INTO events
+               (organization_id, id, webhook_type, object_id, body, ask_id, created_at)
+        SELECT *, $7 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[],
+                                 $6::uuid[])
+            ON CONFLICT DO NOTHING  -- told before, by this very flow
+     RETURNING organization_id, id, webhook_type
+    )
+    INSERT INTO webhook_deliveries
+           (organization_id, id, event_id, endpoint_id, deliver_at, created_at)
+    SELECT told.organization_id, md5(told.id::text || endpoint.id::text)::uuid, told.id,
+           endpoint.id, $7, $7
+      FROM told
+      JOIN webhook_endpoints endpoint USING (organization_id)
+     WHERE endpoint.event_types IS NULL OR told.webhook_type = ANY (endpoint.event_types)
+       FOR KEY SHARE OF endpoint  -- one that is being deleted is waited for, and left out
+ RETURNING organization_id, id
+"""
+
+
+async def insert(conn: Conn, events: Sequence[Event], *, now: datetime) -> list[RowKey]:
+    """Keep these events, and a delivery for every endpoint that wants one; answer those.
+
+    An event that is there already is left as it is, and delivered no second time.
+    """
+    if not events:
+        return []
+    rows = await conn.fetch(
+        _INSERT,
+        [event.organization_id for event in events],
+        [event.id for event in events],
+        [event.webhook_type for event in events],
+        [event.object_id for event in events],
+        [event.body for event in events],
+        [event.ask_id for event in events],
+        now,
+    )
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]

@@ -1,0 +1,73 @@
+"""How much is waiting, and for how long: what an operator's alarms look at, over all tenants.
+
+Read by the scout, who sees ids, states and times. Each part walks an index that holds only what
+waits, so a million ended payments cost nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from recoup.store import db
+from recoup.store.db import Pool
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """How many wait, and how long the one that is oldest, or due longest, has waited."""
+
+    count: int = 0
+    oldest_seconds: float = 0.0
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """One look at everything that has not ended yet."""
+
+    attempts: Mapping[str, Waiting]  # by state; a state without any is left out
+    jobs: Mapping[str, Waiting]  # on the queue and not taken, by what is to be done
+    webhooks: Waiting  # deliveries that wait for their next try; seconds past the time set for it
+    provider_events: Waiting  # received and kept, not applied yet
+    contradictions: int  # news that did not fit what we knew: all there ever were
+
+
+_READ: Final = """
+    SELECT 'attempts' AS part, state AS name, count(*) AS count, min(created_at) AS since
+      FROM payments WHERE ended_at IS NULL GROUP BY state
+     UNION ALL
+    SELECT 'jobs', entrypoint, count(*), min(execute_after)
+      FROM pgqueuer WHERE status = 'queued' GROUP BY entrypoint
+     UNION ALL
+    SELECT 'webhooks', '', count(*), min(deliver_at)
+      FROM webhook_deliveries WHERE deliver_at IS NOT NULL
+     UNION ALL
+    SELECT 'provider_events', '', count(*), min(received_at)
+      FROM provider_events WHERE applied_at IS NULL
+     UNION ALL
+    SELECT 'contradictions', '', count(*), NULL FROM contradictions
+"""
+
+
+async def read(scout: Pool, *, now: datetime) -> Figures:
+    """Read all figures in one round trip; `scout` acts as `recoup_scout`."""
+    async with db.nameless(scout) as conn:
+        rows = await conn.fetch(_READ)
+    parts: dict[str, dict[str, Waiting]] = {}
+    for row in rows:
+        parts.setdefault(row["part"], {})[row["name"]] = Waiting(
+            row["count"], _age_seconds(row["since"], now)
+        )
+    return Figures(
+        attempts=parts.get("attempts", {}),
+        jobs=parts.get("jobs", {}),
+        webhooks=parts["webhooks"][""],
+        provider_events=parts["provider_events"][""],
+        contradictions=parts["contradictions"][""].count,
+    )
+
+
+def _age_seconds(since: datetime | None, now: datetime) -> float:
+    """What lies in the future, as a delivery's next try may, has no age."""
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())

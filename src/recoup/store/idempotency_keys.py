@@ -1,0 +1,136 @@
+"""Answers already given under a caller's `Idempotency-Key`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from recoup.store.db import Conn
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a caller's key stands for: whose, for which call, and with which body."""
+
+    organization_id: UUID
+    method: str
+    path: str
+    key: str
+    body_digest: str  # SHA-256 of the body, in hex
+
+    @property
+    def scope(self) -> tuple[UUID, str, str, str]:
+        """The four that make a key: the same word on another path is another key."""
+        return (self.organization_id, self.method, self.path, self.key)
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """An answer as it went out the first time."""
+
+    body_digest: str
+    http_status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_CLAIM = """
+    SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(
+               ' ', asked.organization_id, asked.method, asked.path, asked.key), 0)) AS ours
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+           WITH ORDINALITY AS asked (organization_id, method, path, key, position)
+     ORDER BY position
+"""
+
+_FIND = """
+    SELECT organization_id, method, path, key, body_digest, http_status, headers, body
+      FROM idempotency_keys
+      JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+           AS asked (organization_id, method, path, key)
+     USING (organization_id, method, path, key)
+"""
+
+_KEEP = """
+    INSERT INTO idempotency_keys
+           (organization_id, method, path, key, body_digest, http_status, headers, body, created_at)
+    SELECT u.organization_id, u.method, u.path, u.key, u.body_digest, u.http_status,
+           u.headers::jsonb, u.body, $9
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[],
+                  $8::bytea[])
+           AS u (organization_id, method, path, key, body_digest, http_status, headers, body)
+        ON CONFLICT DO NOTHING  -- the same flow run again with the same ids
+"""
+
+_FORGET = """
+    DELETE FROM idempotency_keys
+     WHERE (organization_id, method, path, key) IN (
+           SELECT organization_id, method, path, key FROM idempotency_keys
+            WHERE organization_id = $1 AND created_at < $2 LIMIT 10000)
+"""
+
+_TENANTS_WITH_OLD = "SELECT DISTINCT organization_id FROM idempotency_keys WHERE created_at < $1"
+
+
+async def claim(conn: Conn, receipts: Sequence[Receipt]) -> list[bool]:
+    """Take each key until the transaction ends; False where another transaction has it now.
+
+    One answer per receipt, in order. Taking the same key twice in one transaction succeeds.
+    """
+    if not receipts:
+        return []
+    return [row["ours"] for row in await conn.fetch(_CLAIM, *_columns(receipts))]
+
+
+async def find(
+    conn: Conn, receipts: Collection[Receipt]
+) -> dict[tuple[UUID, str, str, str], KeptAnswer]:
+    """Read the answers already given under these keys, by scope."""
+    if not receipts:
+        return {}
+    return {
+        (row["organization_id"], row["method"], row["path"], row["key"]): KeptAnswer(
+            row["body_digest"],
+            row["http_status"],
+            msgspec.json.decode(row["headers"]),
+            row["body"],
+        )
+        for row in await conn.fetch(_FIND, *_columns(receipts))
+    }
+
+
+async def keep(conn: Conn, answers: Sequence[tuple[Receipt, KeptAnswer]], *, now: datetime) -> None:
+    """Keep these answers for whoever sends their keys again."""
+    if not answers:
+        return
+    kept = [answer for _, answer in answers]
+    await conn.execute(
+        _KEEP,
+        *_columns([receipt for receipt, _ in answers]),
+        [answer.body_digest for answer in kept],
+        [answer.http_status for answer in kept],
+        [msgspec.json.encode(answer.headers).decode() for answer in kept],
+        [answer.body for answer in kept],
+        now,
+    )
+
+
+async def tenants_with_old(scout: Conn, *, before: datetime) -> list[UUID]:
+    """The tenants that have keys first used before this instant."""
+    rows = await scout.fetch(_TENANTS_WITH_OLD, before)
+    return [row["organization_id"] for row in rows]
+
+
+async def forget(conn: Conn, organization_id: UUID, *, before: datetime) -> bool:
+    """Delete a piece of a tenant's keys first used before this instant; False: none was left."""
+    done: str = await conn.execute(_FORGET, organization_id, before)
+    return done != "DELETE 0"
+
+
+def _columns(receipts: Collection[Receipt]) -> tuple[list[UUID], list[str], list[str], list[str]]:
+    return (
+        [receipt.organization_id for receipt in receipts],
+        [receipt.method for receipt in receipts],
+        [receipt.path for receipt in receipts],
+        [receipt.key for receipt in receipts],
+    )

@@ -1,0 +1,346 @@
+"""What holds in every tenant's rows at every moment: for each, the query that finds what breaks it.
+
+Read by `recoup check`. Each query is one statement, so it sees one moment, also while the service
+runs. It answers (organization_id, id) of what is broken; what the id names its sentence says.
+
+What would surprise you: most of these cannot be broken while the code and the constraints are
+right. They are for the day when one of the two is not, or when rows came from a backup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Conn
+
+MOST_EXAMPLES: Final = 5
+
+
+class Invariant(msgspec.Struct, frozen=True):
+    """Something that always holds, and the query of what breaks it.
+
+    `$1` are the tenants asked about, `$2` is the present instant.
+    """
+
+    name: str
+    says: str
+    sql: str
+
+
+class Offenders(msgspec.Struct, frozen=True):
+    """How many rows break an invariant, and some of them."""
+
+    count: int = 0
+    examples: tuple[RowKey, ...] = ()
+
+
+# A promised job is taken up within seconds, and the sweep finds after ten that one is gone.
+_LOST_AFTER: Final = "interval '60 seconds'"
+
+INVARIANTS: Final = (
+    Invariant(
+        "one_open_attempt_per_invoice",
+        "No invoice has two open payment attempts.",
+        """
+        SELECT organization_id, invoice_id AS id FROM payment_invoices
+         WHERE organization_id = ANY ($1::uuid[]) AND open
+         GROUP BY organization_id, invoice_id HAVING count(*) > 1
+        """,
+    ),
+    Invariant(
+        "open_agrees_with_state",
+        "A payment holds its invoices open exactly while it has not ended.",
+        """
+        SELECT DISTINCT p.organization_id, p.id
+          FROM payments p
+          JOIN payment_invoices pi
+            ON (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)
+         WHERE p.organization_id = ANY ($1::uuid[])
+           AND pi.open = (p.state IN ('succeeded', 'failed', 'withdrawn'))
+        """,
+    ),
+    Invariant(
+        "payment_covers_an_invoice",
+        "Every payment covers an invoice.",
+        """
+        SELECT p.organization_id, p.id FROM payments p
+         WHERE p.organization_id = ANY ($1::uuid[])
+           AND NOT EXISTS (SELECT FROM payment_invoices pi
+                WHERE (pi.organization_id, pi.payment_id) = (p.organization_id, p.id))
+        """,
+    ),
+    Invariant(
+        "paid_is_what_was_applied",
+        "What is paid of an invoice is what succeeded payments applied to it, and no others did.",
+        """
+        SELECT i.organization_id, i.id
+          FROM invoices i
+          LEFT JOIN (
+               SELECT pi.organization_id, pi.invoice_id,
+                      sum(pi.applied_cents) FILTER (WHERE p.state = 'succeeded') AS by_successes,
+                      sum(pi.applied_cents) AS by_all
+                 FROM payment_invoices pi
+                 JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
+                WHERE pi.organization_id = ANY ($1::uuid[])
+                GROUP BY pi.organization_id, pi.invoice_id
+               ) AS applied
+            ON (applied.organization_id, applied.invoice_id) = (i.organization_id, i.id)
+         WHERE i.organization_id = ANY ($1::uuid[])
+           AND (i.paid_cents <> coalesce(applied.by_successes, 0)
+                OR i.paid_cents <> coalesce(applied.by_all, 0))
+        """,
+    ),
+    Invariant(
+        "never_paid_too_much",
+        "No invoice was paid and credited for more than its total.",
+        """
+        SELECT organization_id, id FROM invoices
+         WHERE organization_id = ANY ($1::uuid[]) AND paid_cents + offset_cents > total_cents
+        """,
+    ),
+    Invariant(
+        # A caller may declare an invoice paid (PUT), whatever is due: it is told of, then.
+        "succeeded_is_paid_or_declared",
+        "An invoice that shows `succeeded` and still owes something was declared so, and told of.",
+        """
+        SELECT i.organization_id, i.id FROM invoices i
+         WHERE i.organization_id = ANY ($1::uuid[])
+           AND i.payment_status = 'succeeded' AND i.due_cents > 0
+           AND NOT EXISTS (SELECT FROM events e
+                WHERE e.organization_id = i.organization_id AND e.object_id = i.id
+                  AND e.webhook_type = 'invoice.payment_status_updated')
+        """,
+    ),
+    Invariant(
+        "schedule_holds_what_may_be_tried",
+        "What is on the schedule is finalized, and neither paid nor being charged.",
+        """
+        SELECT i.organization_id, i.id FROM invoices i
+         WHERE i.organization_id = ANY ($1::uuid[]) AND i.next_try_at IS NOT NULL
+           AND (i.status <> 'finalized' OR i.payment_status = 'succeeded'
+                OR EXISTS (SELECT FROM payment_invoices pi
+                     WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id)
+                       AND pi.open))
+        """,
+    ),
+    Invariant(
+        "transactions_sum_to_zero",
+        "The entries of every ledger transaction sum to zero in every currency.",
+        """
+        SELECT DISTINCT organization_id, transaction_id AS id
+          FROM (SELECT organization_id, transaction_id FROM ledger_entries
+                 WHERE organization_id = ANY ($1::uuid[])
+                 GROUP BY organization_id, transaction_id, currency
+                HAVING sum(amount_cents) <> 0) AS uneven
+        """,
+    ),
+    Invariant(
+        "ledger_sums_to_zero",
+        "All ledger entries of an organization sum to zero in every currency.",
+        """
+        SELECT DISTINCT organization_id, organization_id AS id
+          FROM (SELECT organization_id FROM ledger_entries
+                 WHERE organization_id = ANY ($1::uuid[])
+                 GROUP BY organization_id, currency
+                HAVING sum(amount_cents) <> 0) AS uneven
+        """,
+    ),
+    Invariant(
+        "receivable_is_what_is_due",
+        "What the ledger holds as receivable of an invoice is what the invoice says is due.",
+        """
+        SELECT i.organization_id, i.id
+          FROM invoices i
+          LEFT JOIN (
+               SELECT organization_id, invoice_id, sum(amount_cents) AS cents,
+                      min(currency) AS least_currency, max(currency) AS most_currency
+                 FROM ledger_entries
+                WHERE organization_id = ANY ($1::uuid[]) AND account = 'receivable'
+                GROUP BY organization_id, invoice_id
+               ) AS booked
+            ON (booked.organization_id, booked.invoice_id) = (i.organization_id, i.id)
+         WHERE i.organization_id = ANY ($1::uuid[])
+           AND (coalesce(booked.cents, 0) <> i.due_cents
+                OR booked.least_currency <> i.currency OR booked.most_currency <> i.currency)
+        """,
+    ),
+    Invariant(
+        "success_is_booked",
+        "A payment is in the ledger exactly if it succeeded.",
+        """
+        SELECT p.organization_id, p.id FROM payments p
+         WHERE p.organization_id = ANY ($1::uuid[])
+           AND (p.state = 'succeeded') <> EXISTS (SELECT FROM ledger_entries l
+                WHERE (l.organization_id, l.transaction_id) = (p.organization_id, p.id))
+        """,
+    ),
+    Invariant(
+        # Money of a success that could not be applied is in the success's own transaction.
+        "surprising_money_is_booked",
+        "Money that contradicts what we hold is in the ledger.",
+        """
+        SELECT c.organization_id, c.id FROM contradictions c
+         WHERE c.organization_id = ANY ($1::uuid[])
+           AND c.told = 'succeeded' AND c.amount_cents > 0
+           AND NOT EXISTS (SELECT FROM ledger_entries l
+                WHERE l.organization_id = c.organization_id
+                  AND l.transaction_id = CASE
+                      WHEN c.reason IN ('a_second_charge', 'the_attempt_had_ended') THEN c.id
+                      ELSE c.payment_id END)
+        """,
+    ),
+    Invariant(
+        "no_job_without_its_row",
+        "Every queued job about money names a row that exists; the id is the row's.",
+        # Webhook deliveries are left out: one that waits goes with its endpoint.
+        """
+        SELECT job.organization_id, job.id
+          FROM (SELECT entrypoint,
+                       split_part(convert_from(payload, 'UTF8'), '/', 1)::uuid AS organization_id,
+                       split_part(convert_from(payload, 'UTF8'), '/', 2)::uuid AS id
+                  FROM pgqueuer
+                 WHERE entrypoint IN ('submit_attempt', 'look_up_attempt', 'apply_event')) AS job
+         WHERE job.organization_id = ANY ($1::uuid[])
+           AND NOT CASE job.entrypoint
+               WHEN 'apply_event' THEN EXISTS (SELECT FROM provider_events e
+                    WHERE (e.organization_id, e.id) = (job.organization_id, job.id))
+               ELSE EXISTS (SELECT FROM payments p
+                    WHERE (p.organization_id, p.id) = (job.organization_id, job.id))
+               END
+        """,
+    ),
+    Invariant(
+        "ready_has_its_job",
+        "No attempt waits to be sent for over a minute without a queued job.",
+        f"""
+        SELECT p.organization_id, p.id FROM payments p
+         WHERE p.organization_id = ANY ($1::uuid[])
+           AND p.state = 'ready' AND p.created_at < $2::timestamptz - {_LOST_AFTER}
+           AND NOT EXISTS (SELECT FROM pgqueuer job
+                WHERE job.entrypoint = 'submit_attempt'
+                  AND job.dedupe_key = format('submit_attempt/%s/%s', p.organization_id, p.id))
+        """,
+    ),
+    Invariant(
+        "provider_event_has_its_job",
+        "No provider's event waits to be applied for over a minute without a queued job.",
+        f"""
+        SELECT e.organization_id, e.id FROM provider_events e
+         WHERE e.organization_id = ANY ($1::uuid[])
+           AND e.applied_at IS NULL AND e.received_at < $2::timestamptz - {_LOST_AFTER}
+           AND NOT EXISTS (SELECT FROM pgqueuer job
+                WHERE job.entrypoint = 'apply_event'
+                  AND job.dedupe_key = format('apply_event/%s/%s', e.organization_id, e.id))
+        """,
+    ),
+    Invariant(
+        # `sent` included: whoever sends may die, and then nobody else would ask.
+        "look_up_is_planned",
+        "A look-up is planned for every attempt whose end only the provider knows, and no others.",
+        """
+        SELECT organization_id, id FROM payments
+         WHERE organization_id = ANY ($1::uuid[])
+           AND (state IN ('sent', 'unknown', 'processing', 'customer_needed'))
+               <> (look_up_at IS NOT NULL)
+        """,
+    ),
+    Invariant(
+        "attempt_ends_in_one_event",
+        "Every attempt that has ended was told of in exactly one event, and in the right words.",
+        """
+        SELECT p.organization_id, p.id
+          FROM payments p
+          LEFT JOIN events e ON (e.organization_id, e.ask_id) = (p.organization_id, p.id)
+         WHERE p.organization_id = ANY ($1::uuid[]) AND p.payment_type = 'provider'
+         GROUP BY p.organization_id, p.id, p.state
+        HAVING coalesce(array_agg(e.webhook_type) FILTER (WHERE e.id IS NOT NULL), '{}')
+               <> CASE p.state
+                  WHEN 'succeeded' THEN ARRAY['payment.succeeded']
+                  WHEN 'failed' THEN ARRAY['invoice.payment_failure']
+                  WHEN 'withdrawn' THEN ARRAY['invoice.payment_failure']
+                  ELSE ARRAY[]::text[]
+                  END
+        """,
+    ),
+    Invariant(
+        "ask_without_attempt_ends_in_one_event",
+        "Every accepted retry that made no attempt was told of in exactly one event; its decision.",
+        """
+        SELECT d.organization_id, d.id FROM decisions d
+         WHERE d.organization_id = ANY ($1::uuid[])
+           AND d.decided = 'no_attempt' AND d.ask_id IS NOT NULL
+           AND (SELECT count(*) FROM events e
+                 WHERE (e.organization_id, e.ask_id) = (d.organization_id, d.ask_id)
+                   AND e.webhook_type = CASE d.because
+                       WHEN 'nothing_due' THEN 'invoice.payment_status_updated'
+                       ELSE 'invoice.payment_failure' END) <> 1
+        """,
+    ),
+    Invariant(
+        "waiting_delivery_is_planned",
+        "A webhook delivery has a time for its next try exactly while it waits.",
+        """
+        SELECT organization_id, id FROM webhook_deliveries
+         WHERE organization_id = ANY ($1::uuid[])
+           AND (state = 'waiting') <> (deliver_at IS NOT NULL)
+        """,
+    ),
+)
+
+# Not wrong in themselves: somebody has to look at them.
+REPORTED: Final = (
+    Invariant(
+        "contradictions",
+        "News that did not fit what we knew.",
+        "SELECT organization_id, id FROM contradictions WHERE organization_id = ANY ($1::uuid[])",
+    ),
+    Invariant(
+        "needs_review",
+        "Payment attempts that wait for a person: `recoup payment list --needs-review`.",
+        """
+        SELECT organization_id, id FROM payments
+         WHERE organization_id = ANY ($1::uuid[]) AND state = 'needs_review'
+        """,
+    ),
+    Invariant(
+        "look_ups_overdue",
+        "Payment attempts whose look-up has been due for over an hour: do the workers run?",
+        """
+        SELECT organization_id, id FROM payments
+         WHERE organization_id = ANY ($1::uuid[])
+           AND look_up_at < $2::timestamptz - interval '1 hour'
+        """,
+    ),
+)
+
+
+async def organizations(scout: Conn) -> list[UUID]:
+    """The ids of all organizations, oldest first, as the scout sees them."""
+    return [row["id"] for row in await scout.fetch("SELECT id FROM organizations ORDER BY id")]
+
+
+async def offenders(
+    conn: Conn, invariant: Invariant, tenants: Collection[UUID], *, now: datetime
+) -> Offenders:
+    """What breaks an invariant among the rows of these tenants, which the transaction has named."""
+    rows = await conn.fetch(
+        f"""
+        SELECT organization_id, id, count(*) OVER () AS count
+          FROM ({invariant.sql}) AS broken
+         WHERE $1::uuid[] IS NOT NULL AND $2::timestamptz IS NOT NULL
+         ORDER BY organization_id, id LIMIT {MOST_EXAMPLES}
+        """,
+        list(tenants),
+        now,
+    )
+    if not rows:
+        return Offenders()
+    return Offenders(
+        rows[0]["count"], tuple(RowKey(row["organization_id"], row["id"]) for row in rows)
+    )

@@ -1,0 +1,76 @@
+"""Rows of `provider_accounts`: where an organization's money is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
+from recoup.store.db import Conn
+from recoup.store.rows import columns, insertion, values
+
+_BY_IDS: Final = f"""
+    SELECT {columns(ProviderAccount, "a")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN provider_accounts a USING (organization_id, id)
+"""
+
+_LIVE: Final = f"""
+    SELECT {columns(ProviderAccount)} FROM provider_accounts
+     WHERE organization_id = $1 AND ($2::text IS NULL OR kind = $2) AND deleted_at IS NULL
+     ORDER BY created_at, id
+"""
+
+_ALL_OF_KIND: Final = """
+    SELECT organization_id, id FROM provider_accounts WHERE kind = $1 AND deleted_at IS NULL
+"""
+
+_INSERT: Final = insertion("provider_accounts", ProviderAccount)
+
+
+async def by_ids(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, ProviderAccount]:
+    """These accounts, deleted ones too: an attempt that was sent there is still looked up there."""
+    rows = await conn.fetch(
+        _BY_IDS, [key.organization_id for key in keys], [key.id for key in keys]
+    )
+    return {account.key: account for account in map(_account, rows)}
+
+
+async def by_code(
+    conn: Conn, organization_id: UUID, kind: str | None, code: str | None
+) -> ProviderAccount | None:
+    """The live account with this code; without a code, the only one (of the kind) that there is."""
+    fitting = [
+        account
+        for account in await live(conn, organization_id, kind)
+        if code is None or account.code == code
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+async def live(conn: Conn, organization_id: UUID, kind: str | None = None) -> list[ProviderAccount]:
+    """The organization's live accounts (of one kind, where it is given), oldest first."""
+    return [_account(row) for row in await conn.fetch(_LIVE, organization_id, kind)]
+
+
+async def all_of_kind(scout: Conn, kind: str) -> list[RowKey]:
+    """The live accounts of one kind, of all tenants: for the scout, which sees no secrets."""
+    rows = await scout.fetch(_ALL_OF_KIND, kind)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def insert(conn: Conn, account: ProviderAccount) -> None:
+    """Add an account.
+
+    :raises asyncpg.UniqueViolationError: the organization has a live one with this code.
+    """
+    await conn.execute(_INSERT, *values(account))
+
+
+def _account(row: asyncpg.Record) -> ProviderAccount:
+    return msgspec.structs.replace(ProviderAccount(**dict(row)), kind=ProviderKind(row["kind"]))

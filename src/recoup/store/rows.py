@@ -1,0 +1,35 @@
+"""SQL for a record whose fields are named like its table's columns, in the record's order.
+
+For plain writes of one row. What locks, joins or takes many rows is written out as SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+def columns(record: type[msgspec.Struct], alias: str = "") -> str:
+    """The record's columns for a SELECT: `i.organization_id, i.id, …` with alias `i`."""
+    dot = f"{alias}." if alias else ""
+    return ", ".join(f"{dot}{field}" for field in record.__struct_fields__)
+
+
+def insertion(table: str, record: type[msgspec.Struct]) -> str:
+    """An INSERT of one row, its parameters in the order of `values`."""
+    places = ", ".join(f"${number}" for number in range(1, len(record.__struct_fields__) + 1))
+    return f"INSERT INTO {table} ({columns(record)}) VALUES ({places})"
+
+
+def update(table: str, record: type[msgspec.Struct], *, key: Sequence[str]) -> str:
+    """An UPDATE of one row by its key, its parameters in the order of `values`."""
+    numbered = {field: f"${number}" for number, field in enumerate(record.__struct_fields__, 1)}
+    sets = ", ".join(f"{field} = {place}" for field, place in numbered.items() if field not in key)
+    where = " AND ".join(f"{field} = {numbered[field]}" for field in key)
+    return f"UPDATE {table} SET {sets} WHERE {where}"
+
+
+def values(record: msgspec.Struct) -> tuple[object, ...]:
+    """The record's values in the order of its fields."""
+    return tuple(getattr(record, field) for field in record.__struct_fields__)
