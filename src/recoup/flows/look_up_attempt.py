@@ -1,0 +1,68 @@
+"""Ask a provider what became of an attempt, and settle the answer.
+
+Called by the worker for attempts whose look-up is due: `unknown`, `processing`, `customer_needed`,
+and `sent` by somebody who died. It charges nothing, with one exception: where the provider has no
+such charge, the same request is sent again under the same key, as long as the key lives there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from recoup.flows.batches import Batches
+from recoup.flows.open_provider import Providers
+from recoup.flows.settle_attempt import Report, Settled, Source
+from recoup.providers.protocol import Charge, Lost, NotKnown, Outcome, Provider
+from recoup.rules.attempt_state import ASKED_ABOUT, State
+from recoup.rules.look_up_schedule import may_re_send
+from recoup.rules.records.collection import Attempt, idempotency_key
+from recoup.rules.records.keys import RowKey
+from recoup.store import attempts, db, provider_accounts
+from recoup.store.db import Pool
+
+
+async def look_up_attempt(
+    pool: Pool,
+    providers: Providers,
+    attempt: RowKey,
+    *,
+    settling: Batches[Report, Settled],
+    jitter: timedelta,
+    now: datetime,
+) -> Settled | None:
+    """Look up one attempt and settle what is told; None: there is nothing to ask about it."""
+    found = await _read(pool, providers, attempt)
+    if found is None:
+        return None
+    held, provider = found
+    assert held.request is not None, "what was sent has its request"
+    assert held.sent_at is not None, "what was sent has its time"
+    charge = Charge(idempotency_key(held.id), held.request, sent_before=True)
+    told: Outcome | NotKnown = await provider.look_up(charge)
+    if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now):
+        told = await provider.charge(charge)
+    if held.state is State.SENT and isinstance(told, NotKnown | Lost):
+        # It is `sent` no more: that nobody knows is a state of its own.
+        await settling.ask(Report(attempt, Lost("sender_gone"), Source.ANSWER))
+    settled = await settling.ask(Report(attempt, told, Source.LOOK_UP, jitter))
+    if held.look_ups_unanswered and not isinstance(told, Lost):
+        await _wake_others(pool, held, now=now)
+    return settled
+
+
+async def _read(pool: Pool, providers: Providers, key: RowKey) -> tuple[Attempt, Provider] | None:
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        held = (await attempts.find(conn, [key])).get(key)
+        if held is None or held.state not in ASKED_ABOUT or held.provider_account_id is None:
+            return None
+        account = RowKey(key.organization_id, held.provider_account_id)
+        accounts = await provider_accounts.by_ids(conn, [account])
+        return held, providers.of(accounts[account])
+
+
+async def _wake_others(pool: Pool, held: Attempt, *, now: datetime) -> None:
+    """The account answers again: all that waits for an answer of it is due."""
+    assert held.provider_account_id is not None, "it was read from its account"
+    account = RowKey(held.organization_id, held.provider_account_id)
+    async with db.transaction(pool, tenants=[held.organization_id]) as conn:
+        await attempts.look_up_soon(conn, account, now=now)

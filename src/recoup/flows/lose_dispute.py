@@ -1,0 +1,38 @@
+"""Mark that the payer's bank has taken the money back: the dispute about an invoice is lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from recoup.flows.find_invoices import find_invoice, lock_invoice
+from recoup.flows.tell import News, tell
+from recoup.rules.lago.invoices import DisputeLostObject, Include, invoice_object
+from recoup.rules.records.invoices import InvoiceDetails
+from recoup.rules.refusal import Refused, not_allowed
+from recoup.store import invoices
+from recoup.store.db import Conn
+
+
+async def lose_dispute(
+    conn: Conn, organization_id: UUID, invoice_id: UUID | None, *, change_id: UUID, now: datetime
+) -> InvoiceDetails:
+    """Mark the dispute as lost. It is told each time, and dated the first time only.
+
+    :raises Refused: `invoice_not_found`; 405 `not_disputable` for a draft, or one without totals.
+    """
+    invoice = await lock_invoice(conn, organization_id, invoice_id)
+    if invoice.status not in {"finalized", "voided"}:
+        raise Refused(not_allowed("not_disputable"))
+    await invoices.lose_dispute(conn, invoice.key, now=now)
+    details = await find_invoice(conn, organization_id, invoice.id)
+    lost = News(
+        organization_id=organization_id,
+        webhook_type="invoice.payment_dispute_lost",
+        object_type="payment_dispute_lost",
+        payload=DisputeLostObject(invoice_object(details, Include.CUSTOMER)),
+        object_id=invoice.id,
+        cause=change_id,
+    )
+    await tell(conn, [lost], now=now)
+    return details

@@ -1,0 +1,61 @@
+"""Take in a provider's webhook: check it, keep it once, promise the work, hang up.
+
+Someone else's request is no place to think: what the event means is `apply_event`'s to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from recoup.flows.open_provider import Providers
+from recoup.providers.protocol import Forged
+from recoup.rules.refusal import Refusal, RefusalKind, Refused
+from recoup.store import db, jobs, provider_accounts, provider_events
+from recoup.store.db import Pool
+from recoup.store.jobs import Job
+from recoup.store.provider_events import ProviderEvent
+
+# One answer for all of them: who forges an event learns nothing of which accounts there are.
+NOT_TAKEN: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
+
+
+async def receive_event(
+    pool: Pool,
+    providers: Providers,
+    organization_id: UUID,
+    *,
+    kind: str,
+    code: str | None,
+    body: bytes,
+    headers: Mapping[str, str],
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> int:
+    """Keep what a provider delivered, and answer how many events were new.
+
+    `headers` by lower-case name. `code` names the account where the tenant has several.
+
+    :raises Refused: 400 for a bad signature, an unknown tenant or account, or several and no code.
+    """
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        account = await provider_accounts.by_code(conn, organization_id, kind, code)
+        if account is None:
+            raise Refused(NOT_TAKEN)
+        verified = providers.of(account).verify(body, headers, now=now)
+        if isinstance(verified, Forged):
+            raise Refused(NOT_TAKEN)
+        kept = await provider_events.keep(
+            conn,
+            [
+                ProviderEvent(
+                    organization_id, new_id(), account.id, delivery.event_id, delivery.body
+                )
+                for delivery in verified
+            ],
+            now=now,
+        )
+        await jobs.promise(conn, Job.APPLY_EVENT, kept)
+    return len(kept)

@@ -1,0 +1,41 @@
+"""Tell the sandbox where each sandbox account's events go, as an operator would at a real provider.
+
+Called every few seconds: accounts that are new are told at once, all others now and then, because
+a sandbox that was begun anew has forgotten them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from recoup.flows.open_provider import Providers
+from recoup.rules.records.keys import RowKey
+from recoup.store import db, provider_accounts
+from recoup.store.db import Pool
+
+AGAIN_AFTER: Final = timedelta(minutes=1)
+
+
+async def register_sandbox_webhooks(
+    pool: Pool,
+    scout: Pool,
+    providers: Providers,
+    told: dict[RowKey, datetime],
+    *,
+    public_url: str,
+    now: datetime,
+) -> None:
+    """Register the accounts that `told` does not have, or has from long ago; note it there."""
+    async with db.nameless(scout) as conn:
+        keys = await provider_accounts.all_of_kind(conn, "sandbox")
+    due = [key for key in keys if key not in told or told[key] + AGAIN_AFTER <= now]
+    if not due:
+        return
+    tenants = {key.organization_id for key in due}
+    async with db.transaction(pool, tenants=tenants) as conn:
+        accounts = await provider_accounts.by_ids(conn, due)
+    for key, account in accounts.items():
+        url = f"{public_url}/webhooks/sandbox/{key.organization_id}?code={account.code}"
+        if await providers.sandbox(account).register_webhook(url):
+            told[key] = now

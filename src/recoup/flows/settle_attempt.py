@@ -1,0 +1,525 @@
+"""Apply what a provider said to an attempt and its invoices.
+
+The one door for money: `submit_attempt`, `apply_event`, `look_up_attempt` and a person's decision
+end here.
+
+What would surprise you: a success can be bad news. A second one, or one for a voided invoice, is
+kept and raised, not dropped. And *no answer* moves nothing but the time of the next look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeAlias, assert_never
+from uuid import UUID, uuid5
+
+import msgspec
+
+from recoup.flows.retry_payment import payment_failure
+from recoup.flows.tell import News, tell
+from recoup.flows.tell_invoices import StatusChange, payment_status_updated
+from recoup.providers.protocol import (
+    CustomerNeeded,
+    Declined,
+    Lost,
+    NotKnown,
+    Outcome,
+    Paid,
+    Processing,
+)
+from recoup.rules import attempt_state, look_up_schedule
+from recoup.rules.attempt_state import Contradicted, Moved, Repeated, State
+from recoup.rules.declines import Decline, DeclineClass, classify
+from recoup.rules.lago.failures import ProviderError
+from recoup.rules.lago.payments import payment_object
+from recoup.rules.records.collection import Attempt, Covered, Debt, Link
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderKind
+from recoup.rules.retry_policy import DEFAULT_POLICY, RetryAt, decide
+from recoup.rules.settlement import (
+    Line,
+    Surprise,
+    apply_success,
+    status_after_failure,
+    unapplied,
+)
+from recoup.store import attempts, collection, db, ledger, payments, provider_accounts
+from recoup.store.attempts import ContradictionRow, EffectRow, NewsRow
+from recoup.store.collection import Decision
+from recoup.store.db import Conn, Pool
+from recoup.store.ledger import LedgerEntry
+
+
+class Source(StrEnum):
+    """Who told."""
+
+    ANSWER = "answer"  # to our own call
+    EVENT = "event"  # the provider's webhook
+    LOOK_UP = "look_up"
+    PERSON = "person"  # an operator, audited
+
+
+class Report(msgspec.Struct, frozen=True):
+    """News of one attempt."""
+
+    attempt: RowKey
+    outcome: Outcome | NotKnown
+    source: Source
+    jitter: timedelta = timedelta()  # delays the next try, drawn by the edge
+
+
+class NothingSuch(msgspec.Struct, frozen=True):
+    """There is no such attempt: the news is of something else."""
+
+
+Settled: TypeAlias = Moved | Repeated | Contradicted | NothingSuch
+
+_STATES: Final[Mapping[type, State]] = {
+    Paid: State.SUCCEEDED,
+    Processing: State.PROCESSING,
+    CustomerNeeded: State.CUSTOMER_NEEDED,
+    Declined: State.FAILED,
+    Lost: State.UNKNOWN,
+    NotKnown: State.UNKNOWN,
+}
+
+
+async def settle_attempts(pool: Pool, reports: Sequence[Report], *, now: datetime) -> list[Settled]:
+    """Apply these reports, each in its turn; say what each meant, in the order given."""
+    tenants = {report.attempt.organization_id for report in reports}
+    async with db.transaction(pool, tenants=tenants) as conn:
+        return await settle_attempts_on(conn, reports, now=now)
+
+
+async def settle_attempts_on(
+    conn: Conn, reports: Sequence[Report], *, now: datetime
+) -> list[Settled]:
+    """The same within the caller's transaction."""
+    answers: list[Settled] = [NothingSuch()] * len(reports)
+    for turn in _turns(reports):
+        keys = [reports[position].attempt for position in turn]
+        covered = await collection.lock_covered(conn, keys)
+        held = await attempts.lock(conn, keys)
+        book = _Book(now)
+        for position in turn:
+            report = reports[position]
+            if (attempt := held.get(report.attempt)) is not None:
+                answers[position] = book.take(report, attempt, covered[report.attempt])
+        await book.write(conn)
+    return answers
+
+
+def _turns(reports: Sequence[Report]) -> list[list[int]]:
+    """Split the reports so that each turn has one report per attempt, in the order given."""
+    turns: list[list[int]] = []
+    seen: dict[RowKey, int] = {}
+    for position, report in enumerate(reports):
+        turn = seen.get(report.attempt, 0)
+        seen[report.attempt] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(position)
+    return turns
+
+
+class _Success(msgspec.Struct, frozen=True):
+    attempt: Attempt
+    changed: tuple[RowKey, ...]  # the invoices that are paid by it
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    report: Report
+    attempt: Attempt
+    covered: Sequence[Covered]
+    declined: Declined
+    later: bool  # the provider had taken it first, so that Lago would tell of the change
+
+
+class _Book:
+    """Takes the reports of one turn, and writes what they came to."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._news: list[NewsRow] = []
+        self._effects: list[EffectRow] = []
+        self._entries: list[LedgerEntry] = []
+        self._contradictions: list[tuple[ContradictionRow, tuple[Line, ...]]] = []
+        self._successes: list[_Success] = []
+        self._failures: list[_Failure] = []
+        self._customer_needed: list[Attempt] = []
+        self._no_more_tries: set[RowKey] = set()
+
+    def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
+        """Ask the table what the report means, and remember what it does."""
+        outcome = report.outcome
+        told = _STATES[type(outcome)]
+        meaning = attempt_state.move(attempt.state, told)
+        match meaning:
+            case Contradicted():
+                self._contradict(attempt, told, Surprise.AFTER_THE_END, outcome)
+                self._stop_tries(covered)
+            case Repeated() if _is_second_charge(attempt, outcome):
+                self._contradict(attempt, told, Surprise.SECOND_CHARGE, outcome)
+                self._stop_tries(covered)
+                return Contradicted(was=attempt.state, told=told)
+            case Repeated():
+                self._repeat(report, attempt)
+            case Moved():
+                self._move(report, attempt, covered)
+            case _:
+                assert_never(meaning)
+        return meaning
+
+    def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
+        outcome = report.outcome
+        match outcome:
+            case Paid():
+                self._succeed(attempt, covered, outcome)
+            case Declined():
+                self._failures.append(
+                    _Failure(
+                        report,
+                        attempt,
+                        covered,
+                        outcome,
+                        later=attempt.state in {State.PROCESSING, State.CUSTOMER_NEEDED},
+                    )
+                )
+            case Processing() | CustomerNeeded():
+                self._wait(attempt, _STATES[type(outcome)], outcome)
+                if isinstance(outcome, CustomerNeeded):
+                    self._customer_needed.append(attempt)
+            case Lost() | NotKnown():
+                self._unanswered(report, attempt, State.UNKNOWN)
+            case _:
+                assert_never(outcome)
+
+    def _repeat(self, report: Report, attempt: Attempt) -> None:
+        outcome = report.outcome
+        if report.source is not Source.LOOK_UP:
+            return  # old news changes nothing, and the next look-up is planned already
+        if attempt.state not in attempt_state.ASKED_ABOUT:
+            return  # other news has come first: nobody is to be asked any more
+        match outcome:
+            case Lost():
+                self._unanswered(report, attempt, attempt.state)
+            case NotKnown() | Processing() | CustomerNeeded():
+                self._answered(attempt)
+            case Paid() | Declined():
+                raise AssertionError("an end moves every attempt that has not ended")
+            case _:
+                assert_never(outcome)
+
+    def _succeed(self, attempt: Attempt, covered: Sequence[Covered], paid: Paid) -> None:
+        applied = apply_success(
+            covered,
+            asked=(attempt.amount_cents, attempt.currency),
+            told=(paid.amount_cents, paid.currency),
+        )
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=State.SUCCEEDED,
+                provider_payment_id=paid.provider_payment_id,
+                provider_status=paid.status,
+            )
+        )
+        self._effects += [
+            EffectRow(attempt.key, effect.debt.id, effect.applied_cents, effect.payment_status)
+            for effect in applied.effects
+        ]
+        # Some providers write currencies in small letters; the books do not.
+        self._enter(attempt, attempt.id, applied.lines, paid.currency.upper())
+        for surprise in applied.surprises:
+            self._contradict(attempt, State.SUCCEEDED, surprise, paid, booked=True)
+        changed = tuple(
+            effect.debt.key
+            for effect in applied.effects
+            if effect.payment_status != effect.debt.payment_status
+        )
+        self._successes.append(_Success(attempt, changed))
+
+    def _wait(self, attempt: Attempt, state: State, outcome: Processing | CustomerNeeded) -> None:
+        at, step = self._next_step(attempt)
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=state,
+                provider_payment_id=outcome.provider_payment_id,
+                provider_status=outcome.status,
+                next_action=outcome.next_action if isinstance(outcome, CustomerNeeded) else None,
+                look_up_at=at or self._now + look_up_schedule.AFTERWARDS,
+                look_up_step=step,
+            )
+        )
+
+    def _unanswered(self, report: Report, attempt: Attempt, state: State) -> None:
+        """No answer uses up no step: ask again soon, or when the provider said it may be asked."""
+        assert isinstance(report.outcome, Lost | NotKnown)
+        unanswered = attempt.look_ups_unanswered
+        wait = report.outcome.retry_after_seconds if isinstance(report.outcome, Lost) else None
+        if wait is not None:
+            at = look_up_schedule.after_being_asked_to_wait(wait, now=self._now)
+        elif report.source is Source.LOOK_UP:
+            unanswered += 1
+            at = look_up_schedule.after_no_answer(unanswered, now=self._now)
+        else:  # soon also when it took long to say so: whoever sent it may have slept for hours
+            next_step, _ = self._next_step(attempt)
+            at = min(next_step or self._now, self._now + look_up_schedule.STEPS[0])
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=state,
+                look_up_at=at,
+                look_up_step=attempt.look_up_step,
+                look_ups_unanswered=unanswered,
+            )
+        )
+
+    def _answered(self, attempt: Attempt) -> None:
+        """Nothing new: the next step, or a person where the steps of an unknown are used up."""
+        at, step = self._next_step(attempt)
+        state = attempt.state
+        if at is None and state is State.UNKNOWN:
+            state = State.NEEDS_REVIEW
+        elif at is None:
+            at = self._now + look_up_schedule.AFTERWARDS
+        self._news.append(NewsRow(key=attempt.key, state=state, look_up_at=at, look_up_step=step))
+
+    def _next_step(self, attempt: Attempt) -> tuple[datetime | None, int]:
+        assert attempt.sent_at is not None, "what waits for an answer was sent"
+        return look_up_schedule.next_step(sent_at=attempt.sent_at, now=self._now)
+
+    def _contradict(
+        self,
+        attempt: Attempt,
+        told: State,
+        reason: Surprise,
+        outcome: Outcome | NotKnown,
+        *,
+        booked: bool = False,
+    ) -> None:
+        paid = outcome if isinstance(outcome, Paid) else None
+        provider_payment_id = paid.provider_payment_id if paid else None
+        row = ContradictionRow(
+            payment=attempt.key,
+            id=uuid5(attempt.id, f"{told}/{reason}/{provider_payment_id}"),
+            was=attempt.state,
+            told=told,
+            reason=reason.value,
+            amount_cents=paid.amount_cents if paid else 0,
+            currency=paid.currency.upper() if paid else attempt.currency,
+            provider_payment_id=provider_payment_id,
+        )
+        lines = unapplied(paid.amount_cents) if paid and not booked else ()
+        self._contradictions.append((row, lines))
+
+    def _stop_tries(self, covered: Sequence[Covered]) -> None:
+        """What contradicts itself is not charged again before somebody has looked at it."""
+        self._no_more_tries |= {one.debt.key for one in covered}
+
+    def _enter(
+        self, attempt: Attempt, transaction_id: UUID, lines: Sequence[Line], currency: str
+    ) -> None:
+        self._entries += [
+            LedgerEntry(
+                organization_id=attempt.organization_id,
+                transaction_id=transaction_id,
+                position=position,
+                account=line.account,
+                amount_cents=line.amount_cents,
+                currency=currency,
+                invoice_id=line.invoice.id if line.invoice else None,
+                payment_id=attempt.id,
+            )
+            for position, line in enumerate(lines)
+        ]
+
+    async def write(self, conn: Conn) -> None:
+        """Write attempts, invoices, ledger, plans and events, in this order."""
+        kinds = await self._kinds(conn)
+        declines = [
+            (failure, _decline(failure.declined, kinds[failure.attempt.key]))
+            for failure in self._failures
+        ]
+        self._news += [_failed_row(failure, decline) for failure, decline in declines]
+        self._effects += [
+            EffectRow(failure.attempt.key, one.debt.id, 0, status_after_failure(one.debt))
+            for failure in self._failures
+            for one in failure.covered
+        ]
+        await attempts.write_news(conn, self._news, now=self._now)
+        await attempts.apply(conn, self._effects, now=self._now)
+        rows = [row for row, _ in self._contradictions]
+        new = await attempts.contradict(conn, rows, now=self._now)
+        for row, lines in self._contradictions:
+            if row.id in new and lines:
+                self._book_surprise(row, lines)
+        await ledger.write(conn, self._entries, now=self._now)
+        await self._plan(conn)
+        await collection.plan_no_more_tries(conn, self._no_more_tries)
+        await self._tell(conn, declines)
+
+    def _book_surprise(self, row: ContradictionRow, lines: Sequence[Line]) -> None:
+        self._entries += [
+            LedgerEntry(
+                organization_id=row.payment.organization_id,
+                transaction_id=row.id,
+                position=position,
+                account=line.account,
+                amount_cents=line.amount_cents,
+                currency=row.currency,
+                invoice_id=None,
+                payment_id=row.payment.id,
+            )
+            for position, line in enumerate(lines)
+        ]
+
+    async def _kinds(self, conn: Conn) -> dict[RowKey, ProviderKind]:
+        """Whose words each failed attempt's decline is in."""
+        if not self._failures:
+            return {}
+        accounts = {
+            failure.attempt.key: RowKey(
+                failure.attempt.organization_id, failure.attempt.provider_account_id
+            )
+            for failure in self._failures
+            if failure.attempt.provider_account_id
+        }
+        found = await provider_accounts.by_ids(conn, set(accounts.values()))
+        return {key: ProviderKind(found[account].kind) for key, account in accounts.items()}
+
+    async def _plan(self, conn: Conn) -> None:
+        """Decide what follows each failure: another try, or none and why."""
+        if not self._failures:
+            return
+        waiting = [
+            (failure, one.debt)
+            for failure in self._failures
+            for one in failure.covered
+            if status_after_failure(one.debt) == "failed"
+        ]
+        invoices = {debt.key for _, debt in waiting}
+        history = await attempts.failures(conn, invoices)
+        contradicted = await attempts.contradicted(conn, invoices)
+        decisions, plans = [], {}
+        for failure, debt in waiting:
+            decision = decide(DEFAULT_POLICY, history[debt.key], jitter=failure.report.jitter)
+            never = _why_no_plan(debt) or ("contradicted" if debt.key in contradicted else None)
+            at = decision.at if isinstance(decision, RetryAt) and not never else None
+            plans[debt.key] = at
+            decisions.append(
+                Decision(
+                    invoice=debt.key,
+                    id=uuid5(failure.attempt.id, f"after/{debt.id}"),
+                    payment_id=failure.attempt.id,
+                    decided="retry_at" if at else "stop",
+                    because=never or decision.because,
+                    retry_at=at,
+                )
+            )
+        await attempts.plan_tries(conn, plans)
+        await collection.decide(conn, decisions, now=self._now)
+
+    async def _tell(self, conn: Conn, declines: Sequence[tuple[_Failure, Decline]]) -> None:
+        shown = [success.attempt for success in self._successes] + self._customer_needed
+        details = await payments.details(conn, {attempt.key for attempt in shown})
+        changes = [
+            StatusChange(invoice, cause=success.attempt.id)
+            for success in self._successes
+            for invoice in success.changed
+        ]
+        changes += [
+            StatusChange(one.debt.key, cause=failure.attempt.id)
+            for failure in self._failures
+            if failure.later
+            for one in failure.covered
+            if status_after_failure(one.debt) != one.debt.payment_status
+        ]
+        links = await collection.links(
+            conn, {failure.attempt.customer_key for failure in self._failures}, []
+        )
+        news = [
+            News(
+                organization_id=attempt.organization_id,
+                webhook_type=webhook_type,
+                object_type="payment",
+                payload=payment_object(details[attempt.key], with_method=True),
+                object_id=attempt.id,
+                cause=attempt.id,
+                ask_id=ask_id,
+            )
+            for attempt, webhook_type, ask_id in [
+                *((one.attempt, "payment.succeeded", one.attempt.id) for one in self._successes),
+                *((one, "payment.requires_action", None) for one in self._customer_needed),
+            ]
+        ]
+        for failure, decline in declines:
+            news += _failure_news(failure, decline, links[failure.attempt.customer_key])
+        await tell(conn, [*news, *await payment_status_updated(conn, changes)], now=self._now)
+
+
+def _why_no_plan(debt: Debt) -> str | None:
+    """Say why the schedule leaves an invoice alone, whatever its policy; None: it does not."""
+    if debt.status == "voided":  # while its attempt was on its way
+        return "invoice_voided"
+    return "skip_psp" if debt.skip_psp else None
+
+
+def _is_second_charge(attempt: Attempt, outcome: Outcome | NotKnown) -> bool:
+    """A success after a success, under another id: the same word, and other money."""
+    return isinstance(outcome, Paid) and outcome.provider_payment_id != attempt.provider_payment_id
+
+
+def _decline(declined: Declined, kind: ProviderKind) -> Decline:
+    return Decline(
+        provider=kind,
+        code=declined.code,
+        decline_code=declined.decline_code,
+        network_decline_code=declined.network_decline_code,
+        advice_code=declined.advice_code,
+    )
+
+
+def _failed_row(failure: _Failure, decline: Decline) -> NewsRow:
+    return NewsRow(
+        key=failure.attempt.key,
+        state=State.FAILED,
+        provider_payment_id=failure.declined.provider_payment_id,
+        provider_status=failure.declined.status,
+        decline=decline,
+        error_message=failure.declined.message,
+        decline_class=_class(failure, decline),
+    )
+
+
+def _class(failure: _Failure, decline: Decline) -> DeclineClass:
+    if failure.report.source is Source.PERSON:
+        return DeclineClass.CUSTOMER  # a person's word comes without a code
+    return classify(decline)
+
+
+def _failure_news(failure: _Failure, decline: Decline, link: Link) -> list[News]:
+    """`invoice.payment_failure`, once per attempt: the first invoice it covers ends the ask."""
+    attempt, declined = failure.attempt, failure.declined
+    details = {
+        "code": declined.code,
+        "decline_code": declined.decline_code,
+        "network_decline_code": declined.network_decline_code,
+        "advice_code": declined.advice_code,
+        "decline_class": _class(failure, decline),
+        "message": declined.message,
+        "lago_payment_id": attempt.id,
+        "provider_payment_id": declined.provider_payment_id or attempt.provider_payment_id,
+    }
+    news = payment_failure(
+        failure.covered[0].debt,
+        link,
+        cause=attempt.id,
+        error_details=details,
+        provider_customer_id=attempt.provider_customer_id,
+        provider_error=ProviderError(message=declined.message, error_code=declined.code),
+    )
+    return [news]

@@ -1,0 +1,120 @@
+"""Let a person settle an attempt of which no provider tells any more, and list those that wait.
+
+Called by `recoup payment settle` and `list`. The person has looked at the provider's own pages;
+what they say goes through the one door for money, like any other news, and into the audit log.
+
+What would surprise you: who says that money moved must say where, unless the provider once did. By
+that id the provider's own word, should it still come, is known as the same charge.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, assert_never
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from recoup.flows.settle_attempt import Report, Source, settle_attempts_on
+from recoup.providers.protocol import Declined, Paid
+from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
+from recoup.rules.look_up_schedule import person_may_decide
+from recoup.rules.records.collection import Attempt
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payments import PaymentDetails
+from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
+from recoup.store import attempts, audit_log, collection, db, payments
+from recoup.store.audit_log import AuditEntry
+from recoup.store.db import Pool
+
+MOST_LISTED: Final = 1_000
+BY_HAND: Final = "settled_by_hand"
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word about one attempt."""
+
+    verdict: Verdict
+    by: str
+    reason: str
+    provider_payment_id: str | None = None
+
+
+async def settle_by_hand(
+    pool: Pool, payment: RowKey, decided: Decided, *, audit_id: UUID, now: datetime
+) -> State:
+    """Settle an attempt that waits for a person, and answer what it has become.
+
+    That is one in `needs_review`, or one that the provider has not settled for longer than all
+    look-ups take, whatever it answers to them.
+
+    :raises Refused: `payment_not_found`; 405 `payment_not_in_review` for any other; 422 for
+        a blank `by` or `reason`, a missing `provider_payment_id` or one that is another payment's.
+    """
+    _refuse_blank(decided)
+    try:
+        async with db.transaction(pool, tenants=[payment.organization_id]) as conn:
+            await collection.lock_covered(conn, [payment])  # invoices first, as everywhere
+            held = (await attempts.lock(conn, [payment])).get(payment)
+            if held is None:
+                raise Refused(not_found("payment"))
+            if not person_may_decide(held.state, sent_at=held.sent_at, now=now):
+                raise Refused(not_allowed("payment_not_in_review"))
+            report = Report(payment, _outcome(decided, held), Source.PERSON)
+            settled = (await settle_attempts_on(conn, [report], now=now))[0]
+            assert isinstance(settled, Moved), "a person's word ends what waits for a person"
+            await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
+    except asyncpg.UniqueViolationError:
+        taken = {"provider_payment_id": ["value_already_exist"]}
+        raise Refused(invalid(taken)) from None
+    return settled.to
+
+
+async def list_open_attempts(
+    pool: Pool, organization_id: UUID, *, needs_review: bool
+) -> list[PaymentDetails]:
+    """The organization's attempts that have not ended, oldest first; a thousand at most.
+
+    `needs_review` leaves those out that do not wait for a person.
+    """
+    states = {State.NEEDS_REVIEW} if needs_review else frozenset(State) - FINAL
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        keys = await attempts.oldest_in(conn, organization_id, states, most=MOST_LISTED)
+        details = await payments.details(conn, keys)
+    return [details[key] for key in keys]
+
+
+def _refuse_blank(decided: Decided) -> None:
+    blank = [name for name in ("by", "reason") if not getattr(decided, name).strip()]
+    if blank:
+        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+
+
+def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
+    """A person's word as the provider would have said it."""
+    known_as = (decided.provider_payment_id or "").strip() or held.provider_payment_id
+    match decided.verdict:
+        case Verdict.PAID:
+            if known_as is None:
+                raise Refused(invalid({"provider_payment_id": ["value_is_mandatory"]}))
+            return Paid(known_as, "succeeded", held.amount_cents, held.currency)
+        case Verdict.FAILED:
+            return Declined(BY_HAND, message="Settled by hand.", provider_payment_id=known_as)
+        case _:
+            assert_never(decided.verdict)
+
+
+def _entry(payment: RowKey, decided: Decided, audit_id: UUID) -> AuditEntry:
+    return AuditEntry(
+        organization_id=payment.organization_id,
+        id=audit_id,
+        actor=decided.by.strip(),
+        action=f"payment.{BY_HAND}",
+        object_id=payment.id,
+        detail={
+            "outcome": decided.verdict,
+            "reason": decided.reason.strip(),
+            "provider_payment_id": decided.provider_payment_id,
+        },
+    )

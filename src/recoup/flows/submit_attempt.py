@@ -1,0 +1,222 @@
+"""Send an attempt to its provider, and settle what comes back.
+
+Called by the worker, once per promised attempt. In three steps: commit `sent` (or `withdrawn`),
+call the provider outside any transaction, settle through the one door. Whatever dies between them,
+the row says how far it came: what is `sent` is never sent anew, only looked up.
+
+What would surprise you: an attempt found in `sent` is somebody else's, who died. It is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias, assert_never
+from uuid import UUID
+
+import msgspec
+
+from recoup.flows.batches import Batches
+from recoup.flows.open_provider import Providers
+from recoup.flows.retry_payment import payment_failure
+from recoup.flows.settle_attempt import Report, Settled, Source
+from recoup.flows.tell import tell
+from recoup.providers.protocol import Charge, Order, Provider
+from recoup.rules.attempt_state import State
+from recoup.rules.invoice_status import why_not_charge
+from recoup.rules.look_up_schedule import STEPS
+from recoup.rules.method_choice import NoAttempt, Wish, choose_method
+from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
+from recoup.rules.records.keys import RowKey
+from recoup.store import attempts, collection, db, provider_accounts
+from recoup.store.attempts import Sent
+from recoup.store.db import Conn, Pool
+
+
+class ToSend(msgspec.Struct, frozen=True):
+    """The attempt is committed as `sent`: now, and only now, it may be sent."""
+
+    charge: Charge
+    provider: Provider
+
+
+class ToLookUp(msgspec.Struct, frozen=True):
+    """Somebody has sent it before, and did not come back."""
+
+
+class NothingToDo(msgspec.Struct, frozen=True):
+    """Withdrawn just now, or settled already, or there is no such attempt."""
+
+
+Begun: TypeAlias = ToSend | ToLookUp | NothingToDo
+
+
+async def submit_attempt(
+    attempt: RowKey,
+    *,
+    sending: Batches[RowKey, Begun],
+    settling: Batches[Report, Settled],
+    jitter: timedelta,
+) -> Begun:
+    """Send one attempt and settle the answer; say what there was to do.
+
+    `sending` shares the transactions of `begin_sending`, `settling` those of `settle_attempts`.
+    The caller looks up what is `ToLookUp`.
+    """
+    begun = await sending.ask(attempt)
+    match begun:
+        case ToSend(charge=charge, provider=provider):
+            outcome = await provider.charge(charge)  # outside any transaction
+            await settling.ask(Report(attempt, outcome, Source.ANSWER, jitter))
+        case ToLookUp() | NothingToDo():
+            pass
+        case _:
+            assert_never(begun)
+    return begun
+
+
+async def begin_sending(
+    pool: Pool, providers: Providers, keys: Sequence[RowKey], *, now: datetime
+) -> list[Begun]:
+    """Commit each attempt as `sent`, or as `withdrawn` where there is nothing left to charge.
+
+    Looks again, under lock, at all that may have changed since the ask: the invoice, what it owes,
+    the account and the method. What is sent is frozen on the attempt. Answers in the order given.
+    """
+    async with db.transaction(pool, tenants={key.organization_id for key in keys}) as conn:
+        covered = await collection.lock_covered(conn, keys)
+        held = await attempts.lock(conn, keys)
+        ready = [attempt for attempt in held.values() if attempt.state is State.READY]
+        links = await collection.links(
+            conn, {attempt.customer_key for attempt in ready}, _wanted(ready, covered)
+        )
+        chosen = {
+            attempt.key: _look_again(attempt, covered[attempt.key], links[attempt.customer_key])
+            for attempt in ready
+        }
+        open_accounts = await _open(conn, providers, links)
+        sent = {
+            key: _sent(
+                held[key], covered[key], choice, links[held[key].customer_key], open_accounts
+            )
+            for key, choice in chosen.items()
+            if isinstance(choice, Method)
+        }
+        withdrawn = {key: choice for key, choice in chosen.items() if isinstance(choice, NoAttempt)}
+        await attempts.send(
+            conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
+        )
+        await _withdraw(conn, withdrawn, held, covered, links, now=now)
+    return [_begun(held.get(key), sent.get(key)) for key in keys]
+
+
+def _begun(attempt: Attempt | None, sent: tuple[Sent, ToSend] | None) -> Begun:
+    if sent is not None:
+        return sent[1]
+    if attempt is not None and attempt.state is State.SENT:
+        return ToLookUp()
+    return NothingToDo()
+
+
+def _wanted(ready: Sequence[Attempt], covered: Mapping[RowKey, Sequence[Covered]]) -> set[UUID]:
+    asked = {attempt.wanted_method_id for attempt in ready}
+    asked |= {one.debt.payment_method_id for attempt in ready for one in covered[attempt.key]}
+    return {method for method in asked if method}
+
+
+def _look_again(attempt: Attempt, covered: Sequence[Covered], link: Link) -> Method | NoAttempt:
+    """Choose the method once more, or say why there is nothing left to charge."""
+    for one in covered:
+        debt = one.debt
+        if debt.due_cents <= 0 or why_not_charge(
+            debt.status, debt.payment_status, attempt_is_open=False
+        ):
+            return NoAttempt.NOT_COLLECTABLE
+    return choose_method(Wish(method_id=attempt.wanted_method_id), covered[0].debt, link)
+
+
+async def _open(
+    conn: Conn, providers: Providers, links: Mapping[RowKey, Link]
+) -> dict[RowKey, Provider]:
+    keys = {
+        RowKey(link.customer.organization_id, link.account_id)
+        for link in links.values()
+        if link.account_id
+    }
+    accounts = await provider_accounts.by_ids(conn, keys)
+    return {key: providers.of(account) for key, account in accounts.items()}
+
+
+def _sent(
+    attempt: Attempt,
+    covered: Sequence[Covered],
+    method: Method,
+    link: Link,
+    open_accounts: Mapping[RowKey, Provider],
+) -> tuple[Sent, ToSend]:
+    """Freeze what is sent, so that a look-up or a re-send never depends on what came after."""
+    assert link.account_id is not None, "a method is chosen only where there is an account"
+    assert link.provider_customer_id is not None, "and a customer at the provider"
+    provider = open_accounts[RowKey(attempt.organization_id, link.account_id)]
+    debt = covered[0].debt
+    due_cents = sum(one.debt.due_cents for one in covered)
+    request = provider.render(
+        Order(
+            attempt_id=attempt.id,
+            amount_cents=due_cents,
+            currency=debt.currency,
+            provider_customer_id=link.provider_customer_id,
+            provider_method_id=method.provider_method_id,
+            reference=f"{debt.billing_entity_name} - Invoice {debt.number}",
+            metadata=_metadata(attempt, debt),
+        )
+    )
+    row = Sent(
+        key=attempt.key,
+        amount_cents=due_cents,
+        provider_account_id=link.account_id,
+        provider_customer_id=link.provider_customer_id,
+        payment_method_id=method.id,
+        provider_method_id=method.provider_method_id,
+        request=request,
+    )
+    return row, ToSend(Charge(idempotency_key(attempt.id), request), provider)
+
+
+def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:
+    """What the provider keeps beside the charge (contract sections 5.3 and 5.5)."""
+    return {
+        "lago_invoice_id": str(debt.id),
+        "lago_customer_id": str(debt.customer_id),
+        "lago_organization_id": str(debt.organization_id),
+        "lago_billing_entity_id": str(debt.billing_entity_id),
+        "lago_payment_id": str(attempt.id),
+        "lago_payable_id": str(debt.id),
+        "lago_payable_type": "Invoice",
+        "invoice_issuing_date": str(debt.issuing_date or ""),
+        "invoice_type": debt.invoice_type,
+    }
+
+
+async def _withdraw(
+    conn: Conn,
+    withdrawn: Mapping[RowKey, NoAttempt],
+    held: Mapping[RowKey, Attempt],
+    covered: Mapping[RowKey, Sequence[Covered]],
+    links: Mapping[RowKey, Link],
+    *,
+    now: datetime,
+) -> None:
+    await attempts.withdraw(
+        conn, {key: because.value for key, because in withdrawn.items()}, now=now
+    )
+    news = [
+        payment_failure(
+            covered[key][0].debt,
+            links[held[key].customer_key],
+            cause=key.id,
+            error_details={"code": because.value},
+        )
+        for key, because in withdrawn.items()
+    ]
+    await tell(conn, news, now=now)

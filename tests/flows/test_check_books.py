@@ -1,0 +1,290 @@
+"""The invariants: nothing is found after real flows, and each is found broken when it is.
+
+One shop serves all tests of this file: each breaks it in a transaction that is rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4  # noqa: TID251  a test's own names
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from recoup import clock
+from recoup.flows.check_books import check_books
+from recoup.flows.manage_webhook_endpoints import WebhookEndpointInput, create_webhook_endpoint
+from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
+from recoup.flows.settle_attempt import Report, Source
+from recoup.flows.update_invoice import InvoiceChange, update_invoice
+from recoup.flows.void_invoice import void_invoice
+from recoup.providers.protocol import Paid
+from recoup.rules.records.keys import RowKey
+from recoup.store import db
+from recoup.store.db import Pool
+from recoup.store.invariants import INVARIANTS, REPORTED, offenders
+from tests.flows.issuing import issue, stock
+from tests.own_database import own_database, shop_in
+from tests.shop import MovableClock, Shop, sandbox_server
+
+
+class Street(msgspec.Struct, frozen=True):
+    """A shop in which everything that can happen has happened: its rows, by what became of them."""
+
+    shop: Shop
+    scout: Pool
+    ids: dict[str, str]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def street(
+    server_dsn: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Street]:
+    at = MovableClock()
+    async with (
+        own_database(server_dsn, template) as dsn,
+        sandbox_server(tmp_path_factory.mktemp("psp"), at) as psp,
+        shop_in(dsn, at=at, sandbox_base=psp.base) as shop,
+    ):
+        scout = await db.connect(dsn, role="recoup_scout", most=1)
+        yield await everything_happens(shop, scout)
+        await scout.close()
+
+
+async def everything_happens(shop: Shop, scout: Pool) -> Street:
+    await stock(shop)
+    await listen(shop)
+    attempts: dict[str, RowKey] = {}
+    reviewed = await shop.collect(await sold(shop, "pm_sandbox_timeout_not_charged"))
+    for _ in range(3):
+        shop.clock.advance(hours=21)
+        await shop.look_up(reviewed)
+    attempts["reviewed"] = reviewed
+    for method in ("ok", "insufficient_funds", "processing_ok", "timeout_charged",
+                   "authentication_required"):  # fmt: skip
+        attempts[method] = await shop.collect(await sold(shop, f"pm_sandbox_{method}"))
+    attempts["ready"] = await shop.begun(await sold(shop, "pm_sandbox_ok"))
+    attempts["withdrawn"] = await shop.begun(await sold(shop, "pm_sandbox_ok"))
+    await void(shop, attempts["withdrawn"])
+    await shop.submit(attempts["withdrawn"])
+    attempts["sent"] = await shop.begun(await sold(shop, "pm_sandbox_ok"))
+    await shop.sending.ask(attempts["sent"])
+    attempts["late"] = await shop.begun(await sold(shop, "pm_sandbox_ok"))
+    begun = await shop.sending.ask(attempts["late"])
+    await void(shop, attempts["late"])
+    charged = await begun.provider.charge(begun.charge)
+    again = Paid("ch_again", "succeeded", 1_000, "EUR")
+    for outcome in (charged, again, again):
+        await shop.settling.ask(Report(attempts["late"], outcome, Source.EVENT))
+    first = await issue(shop, await shop.customer("pm_sandbox_ok"), collects=True)
+    attempts["first"] = RowKey(
+        shop.organization_id,
+        await shop.owner.fetchval(
+            "SELECT payment_id FROM payment_invoices WHERE invoice_id = $1", first.id
+        ),
+    )
+    await shop.submit(attempts["first"])
+    unasked = await issue(shop, await shop.customer(), collects=True)
+    without = await issue(shop, await shop.customer())
+    await shop.ask(without)
+    by_hand = await sold(shop, "pm_sandbox_ok")
+    await pay_by_hand(shop, by_hand, 400)
+    settled = await sold(shop, "pm_sandbox_ok")
+    await pay_by_hand(shop, settled, 1_000)
+    await declare(shop, settled, "pending")
+    await shop.ask(settled)
+    declared = await sold(shop, "pm_sandbox_ok")
+    await declare(shop, declared, "succeeded")
+    ids = {name: str(key.id) for name, key in attempts.items()}
+    ids |= {"invoice": str(without.id), "partly": str(by_hand.id), "declared": str(declared.id)}
+    ids |= {"org": str(shop.organization_id), "new": str(uuid4()), "unasked": str(unasked.id)}
+    ids |= {"account": str(shop.account_id)}
+    return Street(shop, scout, ids)
+
+
+async def sold(shop: Shop, method: str) -> RowKey:
+    return await issue(shop, await shop.customer(method))
+
+
+async def listen(shop: Shop) -> None:
+    asked = WebhookEndpointInput(webhook_url="https://shop.test/hooks", signature_algo="hmac")
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await create_webhook_endpoint(
+            conn, shop.organization_id, asked, endpoint_id=clock.new_id(), now=shop.clock.now()
+        )
+
+
+async def void(shop: Shop, attempt: RowKey) -> None:
+    invoice_id = await shop.owner.fetchval(
+        "SELECT invoice_id FROM payment_invoices WHERE payment_id = $1", attempt.id
+    )
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await void_invoice(
+            conn, shop.organization_id, invoice_id, with_credit_note=False, now=shop.clock.now()
+        )
+
+
+async def pay_by_hand(shop: Shop, invoice: RowKey, cents: int) -> None:
+    asked = PaymentInput(invoice_id=str(invoice.id), amount_cents=cents, reference="cash")
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await record_manual_payment(
+            conn, shop.organization_id, asked, invoice_id=invoice.id, payment_id=clock.new_id(),
+            now=shop.clock.now(),
+        )  # fmt: skip
+
+
+async def declare(shop: Shop, invoice: RowKey, status: str) -> None:
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await update_invoice(
+            conn, shop.organization_id, invoice.id, InvoiceChange(payment_status=status),
+            change_id=clock.new_id(), now=shop.clock.now(),
+        )  # fmt: skip
+
+
+async def test_after_real_flows_the_books_are_right(street: Street) -> None:
+    checked = await check_books(street.shop.pool, street.scout, now=street.shop.clock.now())
+    assert checked.broken == ()
+    assert checked.organizations == 1
+    assert [finding.name for finding in checked.invariants] == [one.name for one in INVARIANTS]
+    told = {finding.name: finding.offenders for finding in checked.reported}
+    assert told["contradictions"].count == 2  # money for a voided invoice, and a second charge
+    assert [key.id for key in told["needs_review"].examples] == [UUID(street.ids["reviewed"])]
+    assert told["look_ups_overdue"].count == 0
+
+
+# What each statement breaks. The constraints that forbid it are lifted first, in the same
+# transaction: a check is for the day on which they were not there.
+BREAKS: dict[str, Sequence[str]] = {
+    "one_open_attempt_per_invoice": (
+        "DROP INDEX one_open_payment",
+        "UPDATE payment_invoices SET open = true, invoice_id = (SELECT invoice_id"
+        " FROM payment_invoices WHERE payment_id = '{ready}') WHERE payment_id = '{ok}'",
+    ),
+    "open_agrees_with_state": (
+        "UPDATE payment_invoices SET open = false WHERE payment_id = '{ready}'",
+    ),
+    "payment_covers_an_invoice": ("DELETE FROM payment_invoices WHERE payment_id = '{ready}'",),
+    "paid_is_what_was_applied": (
+        "UPDATE payment_invoices SET applied_cents = 1 WHERE payment_id = '{ready}'",
+    ),
+    "never_paid_too_much": ("UPDATE invoices SET paid_cents = 1001 WHERE id = '{partly}'",),
+    "succeeded_is_paid_or_declared": (
+        "UPDATE invoices SET payment_status = 'succeeded' WHERE id = '{partly}'",
+    ),
+    "schedule_holds_what_may_be_tried": (
+        "UPDATE invoices SET next_try_at = now() WHERE id = '{declared}'",
+    ),
+    "transactions_sum_to_zero": (
+        "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_only_grows",
+        "DELETE FROM ledger_entries WHERE transaction_id = '{ok}' AND account = 'at_provider'",
+    ),
+    "ledger_sums_to_zero": (
+        "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_sums_to_zero",
+        "INSERT INTO ledger_entries VALUES"
+        " ('{org}', '{new}', 0, 'revenue', 5, 'USD', NULL, NULL, now())",
+    ),
+    "receivable_is_what_is_due": (
+        "INSERT INTO ledger_entries VALUES"
+        " ('{org}', '{new}', 0, 'receivable', 5, 'EUR', '{invoice}', NULL, now()),"
+        " ('{org}', '{new}', 1, 'revenue', -5, 'EUR', '{invoice}', NULL, now())",
+    ),
+    "success_is_booked": (
+        "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_only_grows",
+        "DELETE FROM ledger_entries WHERE transaction_id = '{ok}'",
+    ),
+    "surprising_money_is_booked": (
+        "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_only_grows",
+        "DELETE FROM ledger_entries l USING contradictions c"
+        " WHERE l.transaction_id = c.id AND c.reason = 'a_second_charge'",
+    ),
+    "no_job_without_its_row": (
+        "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"
+        " VALUES (0, 'queued', 'submit_attempt', convert_to('{org}/{new}', 'UTF8'))",
+    ),
+    "ready_has_its_job": (
+        "DELETE FROM pgqueuer WHERE dedupe_key = 'submit_attempt/{org}/{ready}'",
+    ),
+    "provider_event_has_its_job": (
+        "INSERT INTO provider_events (organization_id, id, provider_account_id,"
+        " provider_event_id, body, received_at)"
+        " VALUES ('{org}', '{new}', '{account}', 'evt', '', '2020-01-01')",
+    ),
+    "look_up_is_planned": ("UPDATE payments SET look_up_at = NULL WHERE id = '{sent}'",),
+    "attempt_ends_in_one_event": ("UPDATE events SET ask_id = NULL WHERE ask_id = '{withdrawn}'",),
+    "ask_without_attempt_ends_in_one_event": (
+        "UPDATE events SET ask_id = NULL WHERE object_id = '{invoice}'",
+    ),
+    "waiting_delivery_is_planned": (
+        "UPDATE webhook_deliveries SET deliver_at = NULL WHERE id IN"
+        " (SELECT id FROM webhook_deliveries LIMIT 1)",
+    ),
+}
+
+
+async def broken_by(street: Street, statements: Sequence[str]) -> set[str]:
+    """What the check says after these statements, which are undone again."""
+    owner, tenants = street.shop.owner, [street.shop.organization_id]
+    later = street.shop.clock.now() + timedelta(seconds=61)
+    undone = owner.transaction()
+    await undone.start()
+    try:
+        for statement in statements:
+            await owner.execute(statement.format(**street.ids))
+        found = {
+            one.name: await offenders(owner, one, tenants, now=later)
+            for one in (*INVARIANTS, *REPORTED)
+        }
+        return {one.name for one in INVARIANTS if found[one.name].count}
+    finally:
+        await undone.rollback()
+
+
+@pytest.mark.parametrize("name", [one.name for one in INVARIANTS])
+async def test_the_check_names_what_is_broken(street: Street, name: str) -> None:
+    assert await broken_by(street, ()) == set()
+    assert name in await broken_by(street, BREAKS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("open_agrees_with_state", "UPDATE payment_invoices SET open = true"
+            " WHERE payment_id = '{insufficient_funds}'"),
+        ("paid_is_what_was_applied", "UPDATE invoices SET paid_cents = 0 WHERE id = '{partly}'"),
+        ("schedule_holds_what_may_be_tried", "UPDATE invoices i SET next_try_at = now()"
+            " FROM payment_invoices pi WHERE pi.invoice_id = i.id AND pi.payment_id = '{ready}'"),
+        ("receivable_is_what_is_due", "UPDATE invoices SET currency = 'USD'"
+            " WHERE id = '{invoice}'"),
+        ("success_is_booked", "INSERT INTO ledger_entries VALUES"
+            " ('{org}', '{ready}', 0, 'at_provider', 0, 'EUR', NULL, '{ready}', now())"),
+        ("no_job_without_its_row", "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"
+            " VALUES (0, 'queued', 'apply_event', convert_to('{org}/{ready}', 'UTF8'))"),
+        ("look_up_is_planned", "UPDATE payments SET look_up_at = now() WHERE id = '{reviewed}'"),
+        ("look_up_is_planned", "UPDATE payments SET look_up_at = now() WHERE id = '{ok}'"),
+        ("attempt_ends_in_one_event", "UPDATE events SET ask_id = '{ready}'"
+            " WHERE ask_id = '{first}'"),
+        ("attempt_ends_in_one_event", "UPDATE events SET webhook_type = 'invoice.payment_failure'"
+            " WHERE ask_id = '{first}'"),
+        ("ask_without_attempt_ends_in_one_event", "UPDATE events SET ask_id = NULL"
+            " WHERE webhook_type = 'invoice.payment_status_updated'"),
+        ("waiting_delivery_is_planned", "UPDATE webhook_deliveries SET state = 'delivered'"),
+    ],
+)  # fmt: skip
+async def test_each_side_of_an_invariant_is_looked_at(
+    street: Street, name: str, statement: str
+) -> None:
+    assert name in await broken_by(street, [statement])
+
+
+async def test_the_check_counts_over_all_organizations_in_chunks(street: Street) -> None:
+    shop = street.shop
+    other = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+    invoices = [await other.invoice(await other.customer()) for _ in range(7)]
+    checked = await check_books(shop.pool, street.scout, tenants_at_once=1, now=shop.clock.now())
+    assert checked.broken == ("receivable_is_what_is_due",)  # put there without their entries
+    found = {finding.name: finding.offenders for finding in checked.invariants}
+    assert found["receivable_is_what_is_due"].count == 7
+    assert found["receivable_is_what_is_due"].examples == tuple(sorted(invoices)[:5])
+    assert checked.organizations == 2

@@ -1,0 +1,63 @@
+"""Two processes ask for one invoice at the same moment: one attempt, one refusal."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from recoup import clock
+from recoup.flows.retry_payment import Accepted, Ask, retry_payments
+from recoup.rules.records.collection import AskedBy
+from recoup.rules.refusal import Refusal
+from recoup.store import db
+from tests.conftest import eventually
+from tests.shop import Shop
+
+
+async def test_of_two_processes_that_ask_at_once_one_begins(shop: Shop, dsn: str) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    asks = [Ask(invoice, clock.new_id(), AskedBy.API) for _ in range(2)]
+    pools = [await db.connect(dsn, most=1) for _ in asks]
+    held = shop.owner.transaction()
+    await held.start()  # until both wait for the same row, neither of them gets it
+    await shop.owner.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoice.id)
+    asking = [
+        asyncio.create_task(retry_payments(pool, [ask], now=shop.clock.now()))
+        for pool, ask in zip(pools, asks, strict=True)
+    ]
+    await eventually(lambda: both_wait(shop.owner), within_seconds=0.9)
+    await held.rollback()
+    answers = [answer for [answer] in await asyncio.gather(*asking)]
+    [accepted] = [answer for answer in answers if isinstance(answer, Accepted)]
+    [refusal] = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert refusal.code == "payment_processor_is_currently_handling_payment"
+    [attempt] = await shop.owner.fetch("SELECT id FROM payments")
+    assert attempt["id"] == accepted.attempt_id
+    for table, count in [("payment_invoices", 1), ("decisions", 1), ("pgqueuer", 1)]:
+        assert await shop.owner.fetchval(f"SELECT count(*) FROM {table}") == count
+    for pool in pools:
+        await pool.close()
+
+
+async def both_wait(owner: asyncpg.Connection) -> bool:
+    waiting = await owner.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return waiting == 2
+
+
+async def test_the_database_refuses_a_second_open_attempt_though_nobody_locked(shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await shop.begun(invoice)
+    other = await shop.begun(await shop.sell("pm_sandbox_ok"))
+    try:
+        await shop.owner.execute(
+            "UPDATE payment_invoices SET invoice_id = $1 WHERE payment_id = $2",
+            invoice.id,
+            other.id,
+        )
+    except asyncpg.UniqueViolationError as error:
+        refused_by = error.constraint_name
+    assert refused_by == "one_open_payment"
