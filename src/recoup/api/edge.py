@@ -1,0 +1,129 @@
+"""What every handler of the API is given: the pool, the clock, ids, and the batches at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+
+from recoup.flows.answer_once import answer_once
+from recoup.flows.batches import Batches
+from recoup.flows.open_provider import Providers
+from recoup.flows.retry_payment import Answer, Ask, retry_payments, retry_payments_on
+from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
+from recoup.store import db
+from recoup.store.api_keys import Caller, find_callers
+from recoup.store.db import Conn, Pool
+from recoup.store.idempotency_keys import Receipt
+
+ApiRequest = Request[None, Caller, State]
+LONGEST_KEY: Final = 255
+
+
+class Edge:
+    """The edge of the HTTP API: it reads the clock and makes ids for the flows below it.
+
+    `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
+    stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        scout: Pool,
+        providers: Providers,
+        now: Callable[[], datetime],
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self.pool = pool
+        self.scout = scout
+        self.now = now
+        self.new_id = new_id
+        self.providers = providers
+        self.callers: Batches[str, Caller | None] = Batches(partial(find_callers, pool))
+        self.retries: Batches[Ask, Answer] = Batches(
+            lambda asks: retry_payments(pool, asks, now=now())
+        )
+        self.stopping: bool = False
+
+    async def collect(self, conn: Conn, invoice: RowKey) -> None:
+        """Begin the first charge of a new invoice, in the transaction that creates it."""
+        ask = Ask(invoice, self.new_id(), AskedBy.CREATION)
+        await retry_payments_on(conn, [ask], now=self.now())
+
+    async def answer(
+        self, request: ApiRequest, do: Callable[[Conn], Awaitable[msgspec.Struct]]
+    ) -> Response[bytes]:
+        """Run `do` in one transaction of the caller's organization, and answer what it returns.
+
+        On a POST with an `Idempotency-Key` it runs once: the same key again gets the same bytes.
+        """
+
+        async def rendered(conn: Conn) -> bytes:
+            return msgspec.json.encode(await do(conn))
+
+        body, replayed = await answer_once(
+            self.pool,
+            request.auth.organization_id,
+            rendered,
+            receipt=await receipt_of(request),
+            now=self.now(),
+        )
+        return json_response(body, {"Idempotent-Replayed": "true"} if replayed else {})
+
+    async def read(
+        self, request: ApiRequest, look: Callable[[Conn], Awaitable[msgspec.Struct]]
+    ) -> Response[bytes]:
+        """Answer what `look` reads in one transaction of the caller's organization."""
+        async with db.transaction(self.pool, tenants=[request.auth.organization_id]) as conn:
+            found = await look(conn)
+        return json_response(msgspec.json.encode(found))
+
+
+TheEdge = NamedDependency[Edge]  # how a handler asks for it
+
+
+async def receipt_of(request: ApiRequest) -> Receipt | None:
+    """Read the call's `Idempotency-Key`: None where it has none, or is no POST.
+
+    :raises Refused: `idempotency_key_too_long`, past 255 characters.
+    """
+    key = request.headers.get("idempotency-key")
+    if not key or request.method != "POST":
+        return None
+    if len(key) > LONGEST_KEY:
+        raise Refused(Refusal(RefusalKind.INVALID, "idempotency_key_too_long"))
+    return Receipt(
+        organization_id=request.auth.organization_id,
+        method=request.method,
+        path=request.scope["path"],
+        key=key,
+        body_digest=sha256(await request.body()).hexdigest(),
+    )
+
+
+def json_response(body: bytes, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """Answer 200 with bytes that are JSON already."""
+    return Response(body, headers=headers or {}, media_type="application/json")
+
+
+def required(data: Any, root: str) -> Any:
+    """Take the object that holds the fields out of the body.
+
+    :raises Refused: 400 where the body, or its root object, is missing or says nothing.
+    """
+    asked = getattr(data, root, None)
+    if asked is None or asked is msgspec.UNSET or asked == type(asked)():
+        raise Refused(missing_root(root))
+    return asked

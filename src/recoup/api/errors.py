@@ -1,0 +1,149 @@
+"""Say no in the contract's words (section 1.4): the one place that knows HTTP status codes.
+
+Every error is JSON, because both of Lago's clients parse error bodies; none holds a stack trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+
+from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, missing_root
+from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, TEXT_HAS_NUL, TEXT_TOO_LONG
+
+log = structlog.get_logger()
+
+STATUS: Final[Mapping[RefusalKind, int]] = {
+    RefusalKind.MALFORMED: 400,
+    RefusalKind.UNKNOWN_KEY: 401,
+    RefusalKind.FORBIDDEN: 403,
+    RefusalKind.NOT_FOUND: 404,
+    RefusalKind.NOT_ALLOWED: 405,
+    RefusalKind.CONFLICT: 409,
+    RefusalKind.INVALID: 422,
+}
+UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
+UNREADABLE: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
+LOCKED: Final = Refusal(RefusalKind.INVALID, "lock_acquisition_failed")
+NO_ROUTE: Final = Refusal(RefusalKind.NOT_FOUND, "resource_not_found")
+
+
+def body(refusal: Refusal) -> dict[str, object]:
+    """Render a refusal: `{"status","error"}`, then `code` and `error_details` if there are any."""
+    status = STATUS[refusal.kind]
+    if refusal.kind in {RefusalKind.MALFORMED, RefusalKind.UNKNOWN_KEY}:
+        return {"status": status, "error": refusal.code}
+    said: dict[str, object] = {
+        "status": status,
+        "error": "Unprocessable Entity" if status == 422 else HTTPStatus(status).phrase,
+        "code": refusal.code,
+    }
+    if refusal.details is not None:
+        said["error_details"] = refusal.details
+    return said
+
+
+def encoded(refusal: Refusal) -> tuple[int, bytes]:
+    """Status and JSON bytes, for the middleware that answers before a handler is found."""
+    return STATUS[refusal.kind], msgspec.json.encode(body(refusal))
+
+
+def response(refusal: Refusal) -> Response[dict[str, object]]:
+    """The refusal as an answer."""
+    return Response(body(refusal), status_code=STATUS[refusal.kind], media_type="application/json")
+
+
+AnyRequest = Request[Any, Any, Any]
+Answer = Response[dict[str, object]]
+
+
+def refused(_request: AnyRequest, error: Refused) -> Answer:
+    """Our no."""
+    return response(error.refusal)
+
+
+def not_readable(_request: AnyRequest, _error: SerializationException | RecursionError) -> Answer:
+    """The body is no JSON, or is nested deeper than anybody needs."""
+    return response(UNREADABLE)
+
+
+def not_valid(_request: AnyRequest, error: ValidationException) -> Answer:
+    """The body is JSON of other types than ours: name the field, as for any broken rule."""
+    path = _path_in(error)
+    if len(path) <= 1:  # the root object itself is missing, or is no object
+        return response(missing_root(path[0]) if path else UNREADABLE)
+    return response(invalid({path[1]: ["value_is_invalid"]}))
+
+
+def _path_in(error: ValidationException) -> list[str]:
+    """Read `$.invoice.fees[0].units` from msgspec's message: `["invoice", "fees", "units"]`."""
+    for extra in error.extra if isinstance(error.extra, list) else []:
+        key = extra.get("key") if isinstance(extra, dict) else None
+        if key:
+            return [part.split("[")[0] for part in str(key).split(".") if part]
+    _, found, path = str(error.__cause__ or "").rpartition("`$")
+    if not found:
+        return []
+    return [part.split("[")[0] for part in path.rstrip("`").split(".") if part]
+
+
+def any_http_error(_request: AnyRequest, error: HTTPException) -> Answer:
+    """No such route, a method that it has not (contract section 1.6), a body too large."""
+    if error.status_code in {404, 405}:
+        return response(NO_ROUTE)
+    phrase = HTTPStatus(error.status_code).phrase
+    return Response(
+        {"status": error.status_code, "error": phrase},
+        status_code=error.status_code,
+        media_type="application/json",
+    )
+
+
+def refusal_for(error: Exception) -> Refusal | None:
+    """The refusal that an error of the database stands for; None: it is none of the caller's doing.
+
+    Somebody else holds the row; a text has a NUL, or is too long for an index to hold.
+    """
+    if isinstance(error, ROW_IS_HELD):
+        return LOCKED
+    if isinstance(error, TEXT_HAS_NUL):
+        return UNREADABLE
+    if isinstance(error, TEXT_TOO_LONG):
+        return invalid({"base": ["value_is_too_long"]})
+    return None
+
+
+def anything_else(request: AnyRequest, error: Exception) -> Answer:
+    """The database is away: 503, the caller may come again. Otherwise a bug of ours: 500."""
+    if (refusal := refusal_for(error)) is not None:
+        return response(refusal)
+    away = isinstance(error, DATABASE_AWAY)
+    status = 503 if away else 500
+    log.error(
+        "request_failed",
+        path=request.url.path,
+        error=type(error).__name__,
+        away=away,
+        exc_info=None if away else error,
+    )
+    return Response(
+        {"status": status, "error": HTTPStatus(status).phrase},
+        status_code=status,
+        media_type="application/json",
+    )
+
+
+HANDLERS: Final[dict[Any, Any]] = {
+    Refused: refused,
+    SerializationException: not_readable,
+    RecursionError: not_readable,
+    ValidationException: not_valid,
+    HTTPException: any_http_error,
+    Exception: anything_else,
+}

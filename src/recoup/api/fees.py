@@ -1,0 +1,159 @@
+"""`/fees` (contract section 3.8). Every fee of ours is on an invoice, so none can be changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, NoReturn
+
+import msgspec
+from litestar import Response, Router, delete, get, route
+from litestar.enums import HttpMethod
+from litestar.params import FromPath, JSONBody
+
+from recoup.api.describe import PAGES, Query, answers
+from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.filters import Filters
+from recoup.api.identifiers import row_id
+from recoup.api.paging import wanted_page
+from recoup.flows.find_fees import find_fee
+from recoup.rules.lago.fees import FeeObject, fee_object
+from recoup.rules.lago.pages import Meta, meta
+from recoup.rules.money import is_currency
+from recoup.rules.one_off_asks import read_instant
+from recoup.rules.refusal import Refused, invalid, not_allowed
+from recoup.store import fees
+from recoup.store.db import Conn
+from recoup.store.fees import FeeFilter
+
+FEE_TYPES: Final = ("charge", "add_on", "subscription", "credit", "commitment")
+PAYMENT_STATUSES: Final = ("pending", "succeeded", "failed", "refunded")
+# What no one-off fee has: asking for one of these finds nothing.
+_OF_OTHER_FEES: Final = (
+    "external_subscription_id", "billable_metric_code", "event_transaction_id",
+    "succeeded_at_from", "succeeded_at_to", "failed_at_from", "failed_at_to", "refunded_at_from",
+    "refunded_at_to",
+)  # fmt: skip
+FILTERS: Final = (
+    Query("fee_type", f"One of {', '.join(FEE_TYPES)}; ours are all `add_on`."),
+    Query("payment_status", f"One of {', '.join(PAYMENT_STATUSES)}."),
+    Query("external_customer_id", "The fees of this customer, deleted or not."),
+    Query("currency", "Their ISO 4217 code."),
+    Query("created_at_from", "Made then or later.", datetime),
+    Query("created_at_to", "Made then or earlier.", datetime),
+)
+
+
+class FeeInput(msgspec.Struct):
+    """What a caller would say of a fee that is on no invoice."""
+
+    payment_status: str | None = None
+
+
+class FeeBody(msgspec.Struct):
+    """`{"fee": {…}}` as a caller sends it."""
+
+    fee: FeeInput | None = None
+
+
+class FeeAnswer(msgspec.Struct):
+    """`{"fee": {…}}` as we answer it."""
+
+    fee: FeeObject
+
+
+class FeesAnswer(msgspec.Struct):
+    """One page of fees."""
+
+    fees: list[FeeObject]
+    meta: Meta
+
+
+@get("/fees", opt=answers(FeesAnswer, refuses=[422], query=[*PAGES, *FILTERS]))
+async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
+    """List fees, oldest first."""
+    wanted, page = _wanted(request), wanted_page(request)
+
+    async def look(conn: Conn) -> FeesAnswer:
+        found, total = await fees.page(conn, request.auth.organization_id, wanted, page)
+        return FeesAnswer(
+            [fee_object(details, with_taxes=True) for details in found], meta(page, total)
+        )
+
+    return await edge.read(request, look)
+
+
+@get("/fees/{lago_id:str}", opt=answers(FeeAnswer))
+async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Read one fee."""
+
+    async def look(conn: Conn) -> FeeAnswer:
+        details = await find_fee(conn, request.auth.organization_id, row_id(lago_id))
+        return FeeAnswer(fee_object(details, with_taxes=True))
+
+    return await edge.read(request, look)
+
+
+@route(
+    "/fees/{lago_id:str}",
+    http_method=[HttpMethod.PUT, HttpMethod.PATCH],
+    status_code=200,
+    opt=answers(FeeAnswer, refuses=[405]),
+)
+async def update(
+    request: ApiRequest,
+    edge: TheEdge,
+    lago_id: FromPath[str],
+    data: JSONBody[FeeBody | None] = None,
+) -> Response[bytes]:
+    """Refused: a fee that is on an invoice goes by the invoice's payment status."""
+    required(data, "fee")
+    return await _refuse(request, edge, lago_id)
+
+
+@delete("/fees/{lago_id:str}", status_code=200, opt=answers(FeeAnswer, refuses=[405]))
+async def destroy(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Refused: a fee that is on an invoice stays there."""
+    return await _refuse(request, edge, lago_id)
+
+
+async def _refuse(request: ApiRequest, edge: TheEdge, lago_id: str) -> Response[bytes]:
+    async def look(conn: Conn) -> NoReturn:
+        await find_fee(conn, request.auth.organization_id, row_id(lago_id))
+        raise Refused(not_allowed("invoiced_fee"))
+
+    return await edge.read(request, look)
+
+
+def _wanted(request: ApiRequest) -> FeeFilter:
+    """Read the filters of a call; here wrong values are named by codes, not in English."""
+    filters, query = Filters(request), request.query_params
+    broken: dict[str, list[str]] = {}
+    for name, values in (("fee_type", FEE_TYPES), ("payment_status", PAYMENT_STATUSES)):
+        if query.get(name) and query[name] not in values:
+            broken[name] = ["value_is_invalid"]
+    currency = filters.text("currency")
+    if currency and not is_currency(currency):
+        broken["currency"] = ["value_is_invalid"]
+    instants: dict[str, datetime | None] = {}
+    for stamp in ("created_at", "succeeded_at", "failed_at", "refunded_at"):
+        for name in (f"{stamp}_from", f"{stamp}_to"):
+            if said := query.get(name):
+                # The `+` of an offset is a space in a query, unless it was encoded.
+                instants[name] = read_instant(said) or read_instant(said.replace(" ", "+"))
+                if instants[name] is None:
+                    broken[name] = ["invalid_date"]
+    if broken:
+        raise Refused(invalid(broken))
+    filters.check()
+    of_another_kind = query.get("fee_type", "add_on") not in ("add_on", "")
+    return FeeFilter(
+        payment_status=filters.text("payment_status"),
+        currency=currency,
+        external_customer_id=filters.text("external_customer_id"),
+        created_from=instants.get("created_at_from"),
+        created_to=instants.get("created_at_to"),
+        nothing=of_another_kind or any(query.get(name) for name in _OF_OTHER_FEES),
+    )
+
+
+routes = Router("/", route_handlers=[find_all, find, update, destroy], tags=["fees"])

@@ -1,0 +1,85 @@
+"""Read a list's filters from the query (contract sections 3.3 and 10, point 6).
+
+What would surprise you: `k[]=a&k[]=b`, `k=a&k=b` and `k=a` all say the same, and wrong values are
+named in English, where the rest of the API uses codes. A blank filter is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from recoup.api.edge import ApiRequest
+from recoup.rules.refusal import Refused, invalid
+
+_METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
+MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at most
+_FLAGS: Final = {"true": True, "false": False}
+
+
+class Filters:
+    """One call's filters. Wrong values are gathered, and refused together by `check`."""
+
+    def __init__(self, request: ApiRequest) -> None:
+        self._query = request.query_params
+        self._broken: dict[str, object] = {}
+
+    def texts(self, name: str, *, among: Collection[str] | None = None) -> list[str]:
+        """The values of a list filter: any text, or words `among` those."""
+        said = [
+            value
+            for value in (*self._query.getall(f"{name}[]", []), *self._query.getall(name, []))
+            if value
+        ]
+        wrong = {
+            str(place): [_must_be(among)]
+            for place, value in enumerate(said)
+            if among is not None and value not in among
+        }
+        if wrong:
+            self._broken[name] = wrong
+        return [self._storable(name, value) for value in said]
+
+    def text(self, name: str, *, among: Collection[str] | None = None) -> str | None:
+        """The value of a single filter."""
+        value = self._query.get(name)
+        if not value:
+            return None
+        if among is not None and value not in among:
+            self._broken[name] = [_must_be(among)]
+        return self._storable(name, value)
+
+    def flag(self, name: str) -> bool | None:
+        """The value of a filter that is `true` or `false`."""
+        value = self.text(name, among=_FLAGS)
+        return None if value is None else _FLAGS.get(value)
+
+    def metadata(self) -> dict[str, str]:
+        """What `metadata[key]=value` asks for, by key; an empty value: the key must be absent."""
+        wanted = {
+            self._storable("metadata", found[1]): self._storable("metadata", value)
+            for name, value in self._query.items()
+            if (found := _METADATA.fullmatch(name))
+        }
+        if len(wanted) > MOST_METADATA:
+            self._broken["metadata"] = [f"size cannot be greater than {MOST_METADATA}"]
+        return wanted
+
+    def check(self) -> None:
+        """Refuse the call if a value is wrong.
+
+        :raises Refused: 422, every wrong filter with what it must be.
+        """
+        if self._broken:
+            raise Refused(invalid(self._broken))
+
+    def _storable(self, name: str, value: str) -> str:
+        """The value, unless it holds what the database's text cannot."""
+        if "\0" in value:
+            self._broken[name] = ["is in invalid format"]
+        return value
+
+
+def _must_be(among: Collection[str]) -> str:
+    return f"must be one of: {', '.join(among)}"

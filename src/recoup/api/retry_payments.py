@@ -1,0 +1,140 @@
+"""`POST /invoices/{lago_id}/retry_payment` (contract section 5.1), and our bulk call beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, assert_never
+from uuid import UUID
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.params import FromPath, JSONBody
+
+from recoup.api import errors
+from recoup.api.describe import answers
+from recoup.api.edge import ApiRequest, TheEdge, json_response, receipt_of
+from recoup.api.identifiers import row_id
+from recoup.flows.batches import Failed, serve_each
+from recoup.flows.retry_payment import (
+    ATTEMPT_HEADER,
+    INVOICE_NOT_FOUND,
+    Accepted,
+    Answer,
+    Ask,
+    retry_payments,
+    retry_payments_on,
+)
+from recoup.rules.method_choice import read_wish
+from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refusal, Refused, invalid
+from recoup.store.db import Conn
+
+MOST_IN_BULK: Final = 10_000
+BULK_BATCH: Final = 1_000  # how many share one transaction: bounds how long locks are held
+
+
+class RetryPaymentBody(msgspec.Struct):
+    """The body, which may be absent. Lago refuses no shape of `payment_method`."""
+
+    payment_method: Any = None
+
+
+class RetryPaymentsBody(msgspec.Struct):
+    """Which invoices the bulk call retries."""
+
+    invoice_ids: list[str] = []
+
+
+class RetryResult(msgspec.Struct):
+    """What became of one ask of a bulk call: accepted, or refused by `code`."""
+
+    lago_id: str
+    accepted: bool
+    payment_id: UUID | None = None
+    code: str | None = None
+
+
+class RetryPaymentsAnswer(msgspec.Struct):
+    """One result per id, in the order asked."""
+
+    results: list[RetryResult]
+
+
+@post("/invoices/{lago_id:str}/retry_payment", status_code=200, opt=answers(refuses=[405]))
+async def retry_payment(
+    request: ApiRequest,
+    edge: TheEdge,
+    lago_id: FromPath[str],
+    data: JSONBody[RetryPaymentBody | None] = None,
+) -> Response[bytes]:
+    """Begin another attempt. Lago's answer has an empty body, so the attempt's id is a header."""
+    invoice_id = row_id(lago_id)  # what is no UUID is not found: 404, never 400
+    if invoice_id is None:
+        raise Refused(INVOICE_NOT_FOUND)
+    ask = Ask(
+        RowKey(request.auth.organization_id, invoice_id),
+        attempt_id=edge.new_id(),
+        asked_by=AskedBy.API,
+        wish=read_wish(data.payment_method if data else None),
+        receipt=await receipt_of(request),
+    )
+    answer = await edge.retries.ask(ask)  # goes in the next batch, with whoever else is waiting
+    if isinstance(answer, Refusal):
+        raise Refused(answer)
+    headers = {ATTEMPT_HEADER: str(answer.attempt_id)} if answer.attempt_id else {}
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(b"", headers=headers, media_type="application/json")
+
+
+@post("/invoices/retry_payments", status_code=200, opt=answers(RetryPaymentsAnswer))
+async def retry_many(
+    request: ApiRequest, edge: TheEdge, data: JSONBody[RetryPaymentsBody | None] = None
+) -> Response[bytes]:
+    """Begin an attempt for many invoices; one result each, in the order asked."""
+    wanted = data.invoice_ids if data else []
+    if not 0 < len(wanted) <= MOST_IN_BULK:
+        raise Refused(invalid({"invoice_ids": ["invalid_count"]}))
+    known = {one: found for one in wanted if (found := row_id(one))}
+    asks = {
+        one: Ask(RowKey(request.auth.organization_id, invoice_id), edge.new_id(), AskedBy.BULK)
+        for one, invoice_id in known.items()
+    }
+
+    async def within(conn: Conn) -> RetryPaymentsAnswer:
+        done = await retry_payments_on(conn, list(asks.values()), now=edge.now())
+        return _results(wanted, dict(zip(asks, done, strict=True)))
+
+    if await receipt_of(request):  # all or nothing, so that the answer can be kept with the work
+        return await edge.answer(request, within)
+    done: list[Answer | Failed] = []
+    todo = list(asks.values())
+    for start in range(0, len(todo), BULK_BATCH):
+        done += await serve_each(
+            lambda some: retry_payments(edge.pool, some, now=edge.now()),
+            todo[start : start + BULK_BATCH],
+        )
+    return json_response(msgspec.json.encode(_results(wanted, dict(zip(asks, done, strict=True)))))
+
+
+def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> RetryPaymentsAnswer:
+    return RetryPaymentsAnswer([_result(one, done.get(one, INVOICE_NOT_FOUND)) for one in wanted])
+
+
+def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:
+    match answer:
+        case Accepted():
+            return RetryResult(lago_id, accepted=True, payment_id=answer.attempt_id)
+        case Refusal():
+            return RetryResult(lago_id, accepted=False, code=answer.code)
+        case Failed():  # nothing of it is stored: the caller may ask again
+            refusal = errors.refusal_for(answer.error)
+            if refusal is None:
+                raise answer.error
+            return RetryResult(lago_id, accepted=False, code=refusal.code)
+        case _:
+            assert_never(answer)
+
+
+routes = Router("/", route_handlers=[retry_payment, retry_many], tags=["invoices"])

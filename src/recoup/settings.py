@@ -1,0 +1,95 @@
+"""The settings, read from the environment once, at start; each wrong one is named."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class WrongSettingsError(Exception):
+    """One line per setting that is wrong: its name, why, and what to do."""
+
+
+class Settings(BaseSettings):
+    """`RECOUP_…` of the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="RECOUP_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".local" / "share" / "recoup",
+        description="a folder for the embedded database and the file secret.key",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="postgresql://user@host/database of a PostgreSQL 15 or later; leave it unset"
+        " for the embedded one",
+    )
+    secret_key: str | None = Field(
+        default=None,
+        description="base64 of 32 random bytes, the same for all processes:"
+        " python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'",
+    )
+    public_url: AnyHttpUrl | None = Field(
+        default=None, description="the address at which the outside reaches Recoup, https://…"
+    )
+    api_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="the addresses that OpenAPI names, comma-separated; one per region",
+    )
+    sandbox_api_base: AnyHttpUrl = Field(
+        default=AnyHttpUrl("http://127.0.0.1:8400"),
+        description="the address of `recoup sandbox`, http://…",
+    )
+    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        default=(),
+        description="networks of yours that webhooks may go to, comma-separated: 127.0.0.0/8",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+
+    @field_validator("webhook_allow_networks", mode="before")
+    @classmethod
+    def _networks(cls, said: object) -> object:
+        return tuple(ip_network(one) for one in _words(said)) if isinstance(said, str) else said
+
+    @field_validator("api_servers", mode="before")
+    @classmethod
+    def _servers(cls, said: object) -> object:
+        return tuple(_words(said)) if isinstance(said, str) else said
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, said: str | None) -> str | None:
+        if said is not None and not said.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it is no postgresql:// address")
+        return said or None
+
+
+def read_settings(**given: object) -> Settings:
+    """Read the environment; `given` are options of the command line, which outrank it.
+
+    :raises WrongSettingsError: naming each setting that is wrong, and what to do.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**chosen)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise WrongSettingsError(
+            "\n".join(
+                _explain(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()
+            )
+        ) from None
+
+
+def _explain(field: str, problem: str) -> str:
+    wanted = Settings.model_fields[field].description
+    return f"RECOUP_{field.upper()} is wrong ({problem}). Set it to {wanted}."
+
+
+def _words(said: object) -> list[str]:
+    return [word.strip() for word in str(said).split(",") if word.strip()]

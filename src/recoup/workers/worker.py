@@ -1,0 +1,213 @@
+"""The worker: which flow keeps which promise, and what happens by the clock.
+
+Any number of workers run on any number of hosts. A job that raises comes back; a worker that dies
+leaves jobs that others take over once its heart has not beaten for `DEAD_AFTER`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.executors import DatabaseRetryEntrypointExecutor
+from pgqueuer.models import Job as QueuedJob
+from pgqueuer.models import Schedule
+
+from recoup.flows.apply_event import apply_event
+from recoup.flows.batches import Batches
+from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
+from recoup.flows.look_up_attempt import look_up_attempt
+from recoup.flows.mark_overdue import mark_all_overdue
+from recoup.flows.open_provider import Providers
+from recoup.flows.settle_attempt import Report, Settled, settle_attempts
+from recoup.flows.submit_attempt import Begun, ToLookUp, begin_sending, submit_attempt
+from recoup.flows.sweep import sweep
+from recoup.flows.tidy import tidy
+from recoup.rules.records.keys import RowKey
+from recoup.senders.webhooks import WebhookSender
+from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Pool
+from recoup.store.jobs import Job
+
+log = structlog.get_logger()
+
+DEAD_AFTER: Final = timedelta(seconds=15)
+LOOK_FOR_JOBS_EVERY: Final = timedelta(seconds=2)  # beside being notified
+JOBS_PER_ROUND: Final = 100
+MONEY_JOBS_AT_ONCE: Final = 400
+WEBHOOKS_AT_ONCE: Final = 400
+LONGEST_JITTER: Final = timedelta(hours=2)  # spreads a day's retries
+RESTART_AFTER_SECONDS: Final = 1.0
+
+
+class Worker:
+    """Keeps what was promised, until it is stopped."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        scout: Pool,
+        queue: Pool,
+        *,
+        providers: Providers,
+        sender: WebhookSender,
+        signer: WebhookSigner,
+        now: Callable[[], datetime],
+        new_id: Callable[[], UUID],
+        chance: Random,
+    ) -> None:
+        self._pool = pool
+        self._scout = scout
+        self._queue = queue
+        self._providers = providers
+        self._sender = sender
+        self._signer = signer
+        self._now = now
+        self._new_id = new_id
+        self._chance = chance
+        self._busy = EndpointsInFlight()
+        self._stopping = asyncio.Event()
+        self._running: list[PgQueuer] = []
+        self.sending: Batches[RowKey, Begun] = Batches(
+            lambda keys: begin_sending(pool, providers, keys, now=now())
+        )
+        self.settling: Batches[Report, Settled] = Batches(
+            lambda reports: settle_attempts(pool, reports, now=now())
+        )
+
+    async def run(self) -> None:
+        """Work until `stop`. Money and webhooks have job slots apart, so neither waits."""
+        await asyncio.gather(
+            self._keep_running(self._money, MONEY_JOBS_AT_ONCE),
+            self._keep_running(self._webhooks, WEBHOOKS_AT_ONCE),
+        )
+
+    def stop(self) -> None:
+        """Take no more jobs; `run` returns when those under way are done."""
+        self._stopping.set()
+        for queuer in self._running:
+            queuer.shutdown.set()
+
+    async def _keep_running(self, make: Callable[[], PgQueuer], at_once: int) -> None:
+        """Run a queue, and begin again when the database went away under it."""
+        while not self._stopping.is_set():
+            queuer = make()
+            self._running.append(queuer)
+            try:
+                await queuer.run(
+                    dequeue_timeout=LOOK_FOR_JOBS_EVERY,
+                    batch_size=JOBS_PER_ROUND,
+                    max_concurrent_tasks=at_once,
+                    heartbeat_timeout=DEAD_AFTER,
+                )
+            except Exception as error:  # noqa: BLE001  whatever it was, the promises still stand
+                log.warning("queue_interrupted", error=type(error).__name__)
+                await self._pause()
+            finally:
+                self._running.remove(queuer)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(RESTART_AFTER_SECONDS):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _money(self) -> PgQueuer:
+        queuer = PgQueuer.from_asyncpg_pool(self._queue)
+        self._register(queuer, Job.SUBMIT_ATTEMPT, self.submit_attempt)
+        self._register(queuer, Job.LOOK_UP_ATTEMPT, self.look_up_attempt)
+        self._register(queuer, Job.APPLY_EVENT, self.apply_event)
+        queuer.schedule("sweep", "* * * * * */2")(self._sweep)
+        queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
+        queuer.schedule("tidy", "10 1 * * *")(self._tidy)
+        return queuer
+
+    def _webhooks(self) -> PgQueuer:
+        queuer = PgQueuer.from_asyncpg_pool(self._queue)
+        self._register(queuer, Job.DELIVER_WEBHOOK, self.deliver_webhook)
+        return queuer
+
+    def _register(
+        self, queuer: PgQueuer, job: Job, keep: Callable[[RowKey], Awaitable[object]]
+    ) -> None:
+        async def run(queued: QueuedJob) -> None:
+            assert queued.payload is not None, "a job names its row"
+            key = RowKey.read(queued.payload.decode())
+            try:
+                await keep(key)
+            except Exception as error:  # said here, and the job comes back: the queue is silent
+                expected = isinstance(error, (*DATABASE_AWAY, *ROW_IS_HELD))
+                log.warning(
+                    "job_comes_back",
+                    job=job.value,
+                    row=str(key),
+                    tries=queued.attempts,
+                    error=type(error).__name__,
+                    exc_info=None if expected else error,
+                )
+                raise
+
+        queuer.entrypoint(
+            job.value,
+            accepts_context=False,
+            executor_factory=partial(
+                DatabaseRetryEntrypointExecutor,
+                max_attempts=2**31,  # a promise is kept, however long it takes
+                initial_delay=timedelta(seconds=1),
+                max_delay=timedelta(seconds=30),
+            ),
+        )(run)
+
+    async def submit_attempt(self, key: RowKey) -> None:
+        """Send an attempt; look up one that somebody sent who did not come back."""
+        begun = await submit_attempt(
+            key, sending=self.sending, settling=self.settling, jitter=self._jitter()
+        )
+        if isinstance(begun, ToLookUp):
+            await self.look_up_attempt(key)
+
+    async def look_up_attempt(self, key: RowKey) -> None:
+        """Ask the provider what became of an attempt."""
+        await look_up_attempt(
+            self._pool,
+            self._providers,
+            key,
+            settling=self.settling,
+            jitter=self._jitter(),
+            now=self._now(),
+        )
+
+    async def apply_event(self, key: RowKey) -> None:
+        """Apply a provider's event."""
+        await apply_event(self._pool, self._providers, key, jitter=self._jitter(), now=self._now())
+
+    async def deliver_webhook(self, key: RowKey) -> None:
+        """Try to deliver an event to one endpoint."""
+        await deliver_webhook(
+            self._pool,
+            key,
+            sender=self._sender,
+            signer=self._signer,
+            busy=self._busy,
+            jitter=self._chance.random(),
+            now=self._now,
+        )
+
+    async def _sweep(self, _schedule: Schedule) -> None:
+        await sweep(self._pool, self._scout, new_id=self._new_id, now=self._now())
+
+    async def _mark_overdue(self, _schedule: Schedule) -> None:
+        await mark_all_overdue(self._pool, self._scout, now=self._now())
+
+    async def _tidy(self, _schedule: Schedule) -> None:
+        await tidy(self._pool, self._scout, now=self._now())
+
+    def _jitter(self) -> timedelta:
+        return self._chance.random() * LONGEST_JITTER
