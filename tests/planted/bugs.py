@@ -1,0 +1,398 @@
+"""The bugs: each one mistake that somebody might make, in the very words that would make it.
+
+A bug names a few tests that should notice it. One that gets through means that a test is missing;
+one whose text is no longer in its file has to be planted anew.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """An exact replacement in a file below `src/recoup`; `old` is there once."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Bug(msgspec.Struct, frozen=True):
+    """A mistake: what it does to people, how it is made, and which tests are to notice it."""
+
+    name: str
+    why: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+COLLECTION: Final = "tests/flows/test_collection.py::"
+SETTLE: Final = "tests/flows/test_settle_attempt.py"
+EVENTS: Final = "tests/flows/test_provider_events.py"
+PROMISES: Final = "tests/flows/test_promises.py"
+RACE: Final = "tests/flows/test_retry_race.py"
+TENANTS: Final = "tests/store/test_row_level_security.py"
+RETRY_CALL: Final = "tests/api/test_retry_payment.py"
+
+MIGRATION: Final = "store/migrations/0001_collection.sql"
+RETRY: Final = "flows/retry_payment.py"
+SUBMIT: Final = "flows/submit_attempt.py"
+SETTLING: Final = "flows/settle_attempt.py"
+LOOK_UP: Final = "flows/look_up_attempt.py"
+SANDBOX: Final = "providers/sandbox.py"
+
+_NO_CHECK: Final = Edit(
+    RETRY, "paid, attempt_is_open=ask.invoice in busy)", "paid, attempt_is_open=False)"
+)
+_PROMISE: Final = (
+    "        await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for one in self._begun])\n"
+)
+
+BUGS: Final = (
+    Bug(
+        "a lost answer is a decline",
+        "The payer is asked again for money that has moved.",
+        (
+            Edit(
+                SANDBOX,
+                "        if isinstance(answer, Lost):\n            return answer\n"
+                "        if answer.status in {200, 402}:",
+                "        if isinstance(answer, Lost):\n            return Declined(answer.why)\n"
+                "        if answer.status in {200, 402}:",
+            ),
+        ),
+        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells",),
+    ),
+    Bug(
+        "a decline is a lost answer",
+        "A definite no is asked about for a day, and the payer hears of it too late.",
+        (Edit(SANDBOX, "if answer.status in {200, 402}:", "if answer.status == 200:"),),
+        (COLLECTION + "test_a_decline_ends_in_one_event_with_its_reason",),
+    ),
+    Bug(
+        "a re-send has a new key",
+        "The provider takes it for another charge.",
+        (
+            Edit(
+                LOOK_UP,
+                "charge = Charge(idempotency_key(held.id),",
+                'charge = Charge(f"{idempotency_key(held.id)}-again",',
+            ),
+        ),
+        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells",),
+    ),
+    Bug(
+        "a re-send after the key's life",
+        "The provider has forgotten the key, and charges a second time.",
+        (
+            Edit(
+                LOOK_UP,
+                "if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now):",
+                "if isinstance(told, NotKnown):",
+            ),
+        ),
+        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person",),
+    ),
+    Bug(
+        "what was sent is sent anew",
+        "A worker that takes over a dead one's attempt charges without looking it up.",
+        (
+            Edit(
+                SUBMIT,
+                "if attempt.state is State.READY]",
+                "if attempt.state in {State.READY, State.SENT}]",
+            ),
+        ),
+        (COLLECTION + "test_a_sender_who_died_is_not_followed_by_a_second_charge",),
+    ),
+    Bug(
+        "no look at open attempts",
+        "The caller of a second retry gets an error of ours, not an answer.",
+        (_NO_CHECK,),
+        (COLLECTION + "test_while_an_attempt_is_open_no_other_begins", RACE),
+    ),
+    Bug(
+        "no look at open attempts, and no index that refuses a second one",
+        "Two attempts charge one invoice.",
+        (
+            _NO_CHECK,
+            Edit(
+                MIGRATION,
+                "CREATE UNIQUE INDEX one_open_payment",
+                "CREATE INDEX one_open_payment",
+            ),
+        ),
+        (RACE,),
+    ),
+    Bug(
+        "no lock on the invoice",
+        "Two asks at once both find that no attempt is open.",
+        (
+            Edit(
+                "store/collection.py",
+                "so batches cannot deadlock\n       FOR NO KEY UPDATE OF i\n",
+                "so batches cannot deadlock\n",
+            ),
+        ),
+        (RACE,),
+    ),
+    Bug(
+        "the job is promised after the commit",
+        "A process that dies in between leaves an attempt that nobody sends.",
+        (
+            Edit(RETRY, _PROMISE, ""),
+            Edit(
+                RETRY,
+                "        return await retry_payments_on(conn, asks, now=now)\n",
+                "        answers = await retry_payments_on(conn, asks, now=now)\n"
+                "    async with db.nameless(pool) as conn:\n"
+                "        await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [\n"
+                "            RowKey(ask.invoice.organization_id, answer.attempt_id)\n"
+                "            for ask, answer in zip(asks, answers)\n"
+                "            if isinstance(answer, Accepted) and answer.attempt_id\n"
+                "        ])\n"
+                "    return answers\n",
+            ),
+        ),
+        (PROMISES,),
+    ),
+    Bug(
+        "a provider's event is answered before its work is promised",
+        "The provider does not tell again, and nobody applies what it told.",
+        (
+            Edit(
+                "flows/receive_event.py",
+                "        await jobs.promise(conn, Job.APPLY_EVENT, kept)\n",
+                "    async with db.nameless(pool) as conn:\n"
+                "        await jobs.promise(conn, Job.APPLY_EVENT, kept)\n",
+            ),
+        ),
+        (PROMISES,),
+    ),
+    Bug(
+        "a final state moves",
+        "A late webhook takes a failure back, and the retry after it has charged already.",
+        (
+            Edit(
+                "rules/attempt_state.py",
+                "State.FAILED: frozenset(),",
+                "State.FAILED: frozenset({State.SUCCEEDED}),",
+            ),
+        ),
+        ("tests/rules/test_attempt_state.py", "tests/store/test_attempt_trigger.py"),
+    ),
+    Bug(
+        "the database's table lacks a move",
+        "A customer who pays after 3DS is charged, and nobody can write it down.",
+        (
+            Edit(
+                MIGRATION,
+                "WHEN 'customer_needed' THEN ARRAY['processing', 'succeeded', 'failed']",
+                "WHEN 'customer_needed' THEN ARRAY['processing', 'failed']",
+            ),
+        ),
+        ("tests/store/test_attempt_trigger.py",),
+    ),
+    Bug(
+        "unknown becomes failed by the passing of time",
+        "Money that moved is asked for again.",
+        (Edit(SETTLING, "state = State.NEEDS_REVIEW", "state = State.FAILED"),),
+        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person",),
+    ),
+    Bug(
+        "a look-up is planned for what waits for a person",
+        "The sweep promises a look-up that nobody makes, every few seconds, for ever.",
+        (
+            Edit(
+                SETTLING,
+                "if attempt.state not in attempt_state.ASKED_ABOUT:",
+                "if attempt.state in attempt_state.FINAL or attempt.sent_at is None:",
+            ),
+        ),
+        (SETTLE + "::test_when_the_provider_is_asked_next",),
+    ),
+    Bug(
+        "a row is read by tenants who did not name it",
+        "One customer reads another's invoices.",
+        (
+            Edit(
+                MIGRATION,
+                "            USING ((organization_id = ANY ((SELECT recoup_tenants())::uuid[]))"
+                " IS TRUE)",
+                "            USING (true)",
+            ),
+        ),
+        (TENANTS,),
+    ),
+    Bug(
+        "a new table is forgotten by row-level security",
+        "One customer reads why another's invoices are not collected.",
+        (Edit(MIGRATION, "'idempotency_keys', 'decisions', ", "'idempotency_keys', "),),
+        (TENANTS,),
+    ),
+    Bug(
+        "a foreign key is missing",
+        "A payment covers an invoice that is another tenant's, or none.",
+        (
+            Edit(
+                MIGRATION,
+                "    FOREIGN KEY (organization_id, payment_id) REFERENCES payments"
+                " (organization_id, id),\n"
+                "    FOREIGN KEY (organization_id, invoice_id) REFERENCES invoices"
+                " (organization_id, id)\n"
+                ");\n-- Never two attempts",
+                "    FOREIGN KEY (organization_id, payment_id) REFERENCES payments"
+                " (organization_id, id)\n"
+                ");\n-- Never two attempts",
+            ),
+        ),
+        (TENANTS,),
+    ),
+    Bug(
+        "what changed since the ask is not looked at",
+        "An invoice that was paid by transfer meanwhile is charged as well.",
+        (Edit(SUBMIT, "for one in covered:\n        debt", "for one in ():\n        debt"),),
+        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn",),
+    ),
+    Bug(
+        "the amount of the ask is charged, not what is due",
+        "Who has paid a part by hand pays it twice.",
+        (
+            Edit(
+                SUBMIT,
+                "due_cents = sum(one.debt.due_cents for one in covered)",
+                "due_cents = attempt.amount_cents",
+            ),
+        ),
+        (COLLECTION + "test_only_what_is_due_when_it_is_sent_is_charged",),
+    ),
+    Bug(
+        "a withdrawn attempt ends without its event",
+        "Whoever asked waits for ever.",
+        (Edit(SUBMIT, "    await tell(conn, news, now=now)", "    del news"),),
+        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn",),
+    ),
+    Bug(
+        "an event whose id is not made from its cause",
+        "A flow that is run again tells everything twice.",
+        (
+            Edit(
+                "flows/tell.py",
+                'id=uuid5(news.cause, f"{news.webhook_type}/{news.object_id}"),',
+                'id=__import__("uuid").uuid4(),',
+            ),
+        ),
+        (PROMISES,),
+    ),
+    Bug(
+        "a success pays more than is due",
+        "The invoice owes less than nothing, and nobody hears of the money left over.",
+        (
+            Edit(
+                "rules/settlement.py",
+                "return Surprise.MORE_THAN_DUE, max(debt.due_cents, 0)",
+                "return None, one.amount_cents",
+            ),
+        ),
+        ("tests/rules/test_settlement.py",),
+    ),
+    Bug(
+        "a success without its ledger entries",
+        "The books and the provider's pay-out do not agree, and nobody can say why.",
+        (
+            Edit(
+                SETTLING,
+                "        self._enter(attempt, attempt.id, applied.lines, paid.currency.upper())\n",
+                "",
+            ),
+        ),
+        (
+            COLLECTION + "test_a_retry_is_paid",
+            "tests/flows/test_check_books.py::test_after_real_flows_the_books_are_right",
+        ),
+    ),
+    Bug(
+        "a second charge is dropped",
+        "The payer has paid twice, and we do not even know.",
+        (
+            Edit(
+                SETTLING,
+                "case Repeated() if _is_second_charge(attempt, outcome):",
+                "case Repeated() if False:",
+            ),
+        ),
+        (EVENTS,),
+    ),
+    Bug(
+        "a retry after a decline for good",
+        "The networks fine each try on a stolen card.",
+        (
+            Edit(
+                "rules/retry_policy.py",
+                "            return Stop(because=last.decline_class)\n",
+                "            waits = policy.waits.get(DeclineClass.SOFT, ())\n",
+            ),
+        ),
+        ("tests/rules/test_retry_policy.py", COLLECTION + "test_a_stolen_card_is_not_tried_again"),
+    ),
+    Bug(
+        "a webhook's signature is not checked",
+        "Anybody can say that anything was paid.",
+        (
+            Edit(
+                SANDBOX,
+                "if not sandbox_has_signed(signature, body, secrets=[self._secrets.webhook_secret],"
+                " now=now):",
+                "if not signature:",
+            ),
+        ),
+        (EVENTS,),
+    ),
+    Bug(
+        "an event settles what another account has sent",
+        "Who has one account's secret settles all of the organization's payments.",
+        (
+            Edit(
+                "flows/apply_event.py",
+                "if held is None or held.provider_account_id != account.id:",
+                "if held is None:",
+            ),
+        ),
+        (EVENTS,),
+    ),
+    Bug(
+        "a key's replay does not compare the bodies",
+        "A caller's other retry is answered as done, and never made.",
+        (
+            Edit(
+                RETRY,
+                "    if kept.body_digest != receipt.body_digest:\n        return REUSED\n",
+                "",
+            ),
+        ),
+        (RETRY_CALL + "::test_an_idempotency_key_gets_the_same_answer_and_one_attempt",),
+    ),
+    Bug(
+        "an ask that makes no attempt is not told of",
+        "Whoever asked waits for ever.",
+        (Edit(RETRY, "*(_no_attempt(*one) for one in told),", "*(),"),),
+        (
+            COLLECTION + "test_an_ask_without_an_attempt_ends_in_an_event_that_says_why",
+            "tests/flows/test_check_books.py::test_after_real_flows_the_books_are_right",
+        ),
+    ),
+    Bug(
+        "a person settles what is still on its way",
+        "The provider's answer, a second later, contradicts them.",
+        (
+            Edit(
+                "flows/settle_by_hand.py",
+                "if not person_may_decide(held.state, sent_at=held.sent_at, now=now):",
+                "if held.state in FINAL:",
+            ),
+        ),
+        ("tests/flows/test_settle_by_hand.py",),
+    ),
+)

@@ -1,0 +1,26 @@
+"""The planted bugs can be planted: `make plant` says who notices them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.planted.__main__ import ROOT, copy, plant
+from tests.planted.bugs import BUGS, Bug
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name.replace(" ", "_") for bug in BUGS])
+def test_every_bugs_text_is_where_it_is_said_to_be(bug: Bug, tmp_path: Path) -> None:
+    package = copy(tmp_path) / "recoup"
+    plant(bug, package)
+    for edit in bug.edits:
+        if edit.file.endswith(".py"):
+            ast.parse((package / edit.file).read_text("utf-8"))
+    for test in bug.tests:
+        assert (ROOT / test.partition("::")[0]).is_file(), test
+
+
+def test_no_two_bugs_have_one_name() -> None:
+    assert len({bug.name for bug in BUGS}) == len(BUGS)

@@ -1,0 +1,181 @@
+"""Killed without a warning, again and again: nothing is charged twice, lost, or left undone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from random import Random
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import eventually
+from tests.processes.conftest import Installation, Program, Tenant, free_port
+
+SEED = 20_270_301
+INVOICES = 1_000
+KILLS_OF_API, KILLS_OF_WORKER = 12, 18
+ASKING_AT_ONCE = 16
+SETTLED_WITHIN_SECONDS = 120
+# A quarter of the calls go wrong, half of them after the money has moved.
+FAULTS = (
+    "drop_before=0.04,error_before=0.04,rate_limited=0.03,drop_after=0.04,error_after=0.04,"
+    "html=0.03,truncated=0.03,hang_after=0.01,slow=0.05,"
+    "webhook_drop=0.1,webhook_twice=0.1,webhook_late=0.1,webhook_shuffle=0.1"
+)
+FEWEST_FAULTS = 150
+METHODS = [
+    *["pm_sandbox_ok"] * 14,
+    *["pm_sandbox_processing_ok"] * 2,
+    "pm_sandbox_timeout_charged",
+    "pm_sandbox_timeout_not_charged",
+    *["pm_sandbox_error_charged"] * 2,
+]  # each of them pays in the end
+
+
+class Rush:
+    """Everybody asks for their retry, and asks again until they are heard."""
+
+    def __init__(self, shop: Tenant, api: Program, invoices: list[str]) -> None:
+        self._shop = shop
+        self._api = api
+        self._waiting = invoices[::-1]
+        self.heard = 0
+        self.unheard = 0
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._ask_one_by_one() for _ in range(ASKING_AT_ONCE)))
+
+    async def _ask_one_by_one(self) -> None:
+        while self._waiting:
+            invoice = self._waiting.pop()
+            while not await self._is_heard(invoice):
+                self.unheard += 1
+                async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
+                    await self._api.is_up.wait()
+            self.heard += 1
+
+    async def _is_heard(self, invoice: str) -> bool:
+        """The same key each time, so that it is the same ask."""
+        try:
+            status, attempt, said = await self._shop.retry(invoice, key=f"once-{invoice}")
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        if status in {409, 503}:  # the dead one's transaction is being undone, or we come too early
+            return False
+        assert (status, bool(attempt)) == (200, True), said
+        return True
+
+
+@pytest.mark.slow
+async def test_kills_and_faults_cost_no_charge_and_make_none(installation: Installation) -> None:
+    chance = Random(SEED)
+    sandbox = await installation.start_sandbox("--seed", str(SEED))
+    port = free_port()
+    installation.environment["RECOUP_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
+    api = await installation.start("api", "--port", str(port))
+    worker = await installation.start("work")
+    shop = await installation.new_tenant(api.url, sandbox.url)
+    try:
+        invoices = await shop.invoices(METHODS, each=INVOICES // len(METHODS))
+        chance.shuffle(invoices)
+        await shop.faults(FAULTS)
+        rush = Rush(shop, api, invoices)
+
+        async with asyncio.TaskGroup() as together:
+            together.create_task(rush.run())
+            moments = _moments(chance, KILLS_OF_API, until=INVOICES - ASKING_AT_ONCE)
+            of_api = together.create_task(_kill_at(api, moments, lambda: rush.heard))
+            moments = _moments(chance, KILLS_OF_WORKER, until=INVOICES * 6 // 10)
+            of_worker = together.create_task(_kill_at(worker, moments, installation.charge_count))
+        assert of_api.result() == KILLS_OF_API, "fewer kills than planned"
+        assert of_worker.result() == KILLS_OF_WORKER, "fewer kills than planned"
+        assert rush.unheard, "no kill has hit anybody who was asking"
+        struck = await shop.faults("")
+        assert sum(struck.values()) >= FEWEST_FAULTS, struck
+        assert len(struck) == len(FAULTS.split(",")), "one of the faults has never struck"
+
+        async def all_are_paid() -> bool:
+            return await shop.count("succeeded") == INVOICES
+
+        await eventually(all_are_paid, within_seconds=SETTLED_WITHIN_SECONDS)
+        assert await shop.paid() == dict.fromkeys(invoices, 1)
+    finally:
+        await shop.close()
+    status, checked = await installation.run("check")
+    assert status == 0, checked
+    assert (await api.end(), await worker.end()) == (0, 0)
+
+
+def _moments(chance: Random, times: int, *, until: int) -> list[int]:
+    """Counts at which somebody dies: by chance, but never two at once."""
+    apart = until // times
+    return [chance.randrange(number * apart + 5, (number + 1) * apart) for number in range(times)]
+
+
+async def _kill_at(program: Program, moments: list[int], count: Callable[[], int]) -> int:
+    """Kill a program at each of these counts, and start it again at once; answer how often."""
+    kills = 0
+    for moment in moments:
+
+        async def has_come(moment: int = moment) -> bool:
+            return count() >= moment
+
+        await eventually(has_come, within_seconds=SETTLED_WITHIN_SECONDS)
+        await program.kill_and_start_again()
+        kills += 1
+    return kills
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_postgres", [False, True])
+async def test_after_a_kill_it_answers_again_at_the_same_place(
+    installation: Installation, with_postgres: bool
+) -> None:
+    sandbox = await installation.start_sandbox()
+    words = ("serve", "--port", str(free_port()), "--data-dir", str(installation.data_dir))
+    server = await installation.start(*words)
+    shop = await installation.new_tenant(server.url, sandbox.url)
+    try:
+        [invoice] = await shop.invoices(["pm_sandbox_ok"], each=1)
+        before = installation.postmaster()
+        assert await server.end(signal.SIGKILL) == -signal.SIGKILL
+        if with_postgres:
+            os.kill(before, signal.SIGKILL)
+        else:
+            assert psutil.pid_exists(before), "PostgreSQL outlives whom it serves"
+        await server.start()
+        assert (installation.postmaster() == before) is not with_postgres
+        status, attempt, _ = await shop.retry(invoice)
+        assert (status, bool(attempt)) == (200, True)
+
+        async def is_paid() -> bool:
+            return await shop.count("succeeded") == 1
+
+        await eventually(is_paid, within_seconds=60)
+    finally:
+        await shop.close()
+    assert await server.end() == 0
+    assert await sandbox.end() == 0
+    assert installation.processes() == []
+
+
+@pytest.mark.slow
+async def test_two_servers_that_start_at_once_share_a_folder(installation: Installation) -> None:
+    first, second = await asyncio.gather(
+        *(installation.start("serve", "--port", "0") for _ in range(2))
+    )
+    _, made = await installation.run("organization", "create", "Shop")
+    for server in (first, second):
+        shop = Tenant(server.url, "", made["api_key"])
+        assert await shop.answers()
+        await shop.close()
+    assert await first.end() == 0
+    shop = Tenant(second.url, "", made["api_key"])
+    assert await shop.answers(), "the one that stays keeps the database"
+    await shop.close()
+    assert await second.end() == 0
+    assert installation.processes() == []

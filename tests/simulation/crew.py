@@ -1,0 +1,271 @@
+"""The workers of the world: real ones, whose jobs stop before and after every call to a provider.
+
+Between two stops anything may happen: the worker dies, its job is done by another, the invoice is
+voided. The queue is PgQueuer's table; what PgQueuer does with its rows is done here by hand, since
+its own timing is the database's clock's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from functools import partial
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from recoup.flows.open_provider import Providers
+from recoup.providers.protocol import (
+    Charge,
+    Delivery,
+    Forged,
+    Ignored,
+    Notice,
+    NotKnown,
+    Order,
+    Outcome,
+    Provider,
+)
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.store.jobs import Job
+from recoup.workers.worker import Worker
+from tests.simulation.psp import Psp
+
+_WAITING = """
+    SELECT id, entrypoint, payload FROM pgqueuer
+     WHERE status = 'queued' AND starts_with(convert_from(payload, 'UTF8'), $1)
+     ORDER BY entrypoint, payload
+"""
+
+
+class Errand:
+    """A job that a worker has taken, up to where it has stopped."""
+
+    def __init__(self, row: int, job: Job, key: RowKey) -> None:
+        self.row = row
+        self.job = job
+        self.key = key
+        self.at = "the queue"
+        self.stirred = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.gate: asyncio.Future[None] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self.task is not None and self.task.done()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the provider keeps it waiting."""
+        return not self.is_over and self.gate is None
+
+    async def stop(self, at: str) -> None:
+        """Wait here until somebody lets it go on."""
+        self.at = at
+        self.gate = asyncio.get_running_loop().create_future()
+        self.stirred.set()
+        await self.gate
+
+
+_ERRAND: ContextVar[Errand] = ContextVar("errand")
+
+
+class _Watched:
+    """A provider whose callers stop before and after every call."""
+
+    def __init__(self, provider: Provider, psp: Psp) -> None:
+        self._provider = provider
+        self._psp = psp
+
+    async def charge(self, charge: Charge) -> Outcome:
+        again = "re-send" if charge.sent_before else "charge"
+        return await self._stopping(again, self._provider.charge(charge))
+
+    async def look_up(self, charge: Charge) -> Outcome | NotKnown:
+        return await self._stopping("look-up", self._provider.look_up(charge))
+
+    async def _stopping(self, what: str, call: Any) -> Any:
+        errand = _ERRAND.get()
+        try:
+            await errand.stop(f"before its {what}")
+        except BaseException:
+            call.close()
+            raise
+        errand.at = f"in its {what}"
+        self._psp.caller = errand.stirred
+        told = await call
+        await errand.stop(f"after its {what}: {type(told).__name__}")
+        return told
+
+    def render(self, order: Order) -> str:
+        return self._provider.render(order)
+
+    def verify(
+        self, body: bytes, headers: Mapping[str, str], *, now: datetime
+    ) -> Sequence[Delivery] | Forged:
+        return self._provider.verify(body, headers, now=now)
+
+    def read_event(self, body: str) -> Notice | Ignored:
+        return self._provider.read_event(body)
+
+
+class WatchedProviders(Providers):
+    """Providers as the workers of the world see them."""
+
+    def __init__(self, psp: Psp, http: Any, box: Any) -> None:
+        super().__init__(http, box, sandbox_base=psp.base)
+        self._psp = psp
+
+    def of(self, account: ProviderAccount) -> Provider:
+        return _Watched(super().of(account), self._psp)
+
+
+class Crew:
+    """A few workers and their queue."""
+
+    def __init__(self, owner: asyncpg.Connection, hire: Any, psp: Psp, tenant: UUID) -> None:
+        self._owner = owner
+        self._hire = hire  # makes a new worker, which knows nothing of what others did
+        self._psp = psp
+        self._tenant = tenant
+        self.workers: list[Worker] = [hire() for _ in range(3)]
+        self.errands: list[list[Errand]] = [[] for _ in self.workers]
+        self.orphans: list[Errand] = []  # taken by a worker who died, and not yet missed
+
+    async def waiting(self) -> list[Errand]:
+        """The jobs on the queue, in an order that chance has no part in."""
+        rows = await self._owner.fetch(_WAITING, str(self._tenant))
+        return [
+            Errand(row["id"], Job(row["entrypoint"]), RowKey.read(row["payload"].decode()))
+            for row in rows
+        ]
+
+    def under_way(self) -> list[Errand]:
+        """The jobs that have stopped at a gate."""
+        return [one for errands in self.errands for one in errands if one.gate is not None]
+
+    async def take(self, number: int, taken: Sequence[Errand]) -> None:
+        """Let one worker begin these jobs, all at once: their first transactions are one batch."""
+        for errand in taken:
+            await self._mark(errand, "picked")
+            self.errands[number].append(errand)
+            errand.task = asyncio.create_task(self._run(self.workers[number], errand))
+            errand.task.add_done_callback(partial(_over, errand))
+        for errand in taken:
+            await errand.stirred.wait()
+        self._raise_bugs(taken)
+
+    async def go_on(self, errands: Sequence[Errand]) -> None:
+        """Let these go on to where they stop next: several settle together, one at most calls."""
+        for errand in errands:
+            assert errand.gate, "it has stopped"
+            gate, errand.gate = errand.gate, None
+            errand.stirred.clear()
+            gate.set_result(None)
+        for errand in errands:
+            await errand.stirred.wait()
+        self._psp.caller = None
+        self._raise_bugs(errands)
+
+    async def end_call(self, held: Any) -> None:
+        """The provider goes on with a call that it has kept waiting, whoever still waits for it."""
+        errand = next((one for one in self._all() if held.call.caller is one.stirred), None)
+        if errand is None:
+            await self._psp.release(held)
+            return
+        self._psp.caller = errand.stirred
+        errand.stirred.clear()
+        await self._psp.release(held)
+        await errand.stirred.wait()
+        self._psp.caller = None
+        self._raise_bugs([errand])
+
+    async def hand_in(self, errand: Errand, *, and_forget: bool = False) -> None:
+        """A job is over. `and_forget`: its worker died before it could say so."""
+        self._of(errand).remove(errand)
+        if and_forget:
+            self.orphans.append(errand)
+        else:
+            await self._delete(errand)
+
+    async def kill(self, number: int) -> list[Errand]:
+        """End a worker with everything that it was at, and hire another."""
+        dead, self.errands[number] = self.errands[number], []
+        for errand in dead:
+            assert errand.task, "it was begun"
+            errand.task.cancel()
+            for held in self._psp.held:
+                if held.call.caller is errand.stirred:
+                    held.call.caller = None  # the provider knows nothing of that death
+        await asyncio.gather(*(one.task for one in dead if one.task), return_exceptions=True)
+        self.workers[number] = self._hire()
+        self.orphans += dead
+        return dead
+
+    async def miss(self, orphan: Errand, *, lost: bool = False) -> None:
+        """A dead worker's job goes back to the queue; `lost`: nobody ever knows of it."""
+        self.orphans.remove(orphan)
+        if lost:
+            await self._delete(orphan)
+        else:
+            await self._mark(orphan, "queued")
+
+    async def lose(self, waiting: Errand) -> None:
+        """A job that was waiting is gone."""
+        await self._delete(waiting)
+
+    async def dismiss(self) -> None:
+        """The world ends: nobody goes on with anything."""
+        for number in range(len(self.workers)):
+            await self.kill(number)
+
+    async def _run(self, worker: Worker, errand: Errand) -> None:
+        _ERRAND.set(errand)
+        match errand.job:
+            case Job.SUBMIT_ATTEMPT:
+                await worker.submit_attempt(errand.key)
+            case Job.LOOK_UP_ATTEMPT:
+                await worker.look_up_attempt(errand.key)
+            case Job.APPLY_EVENT:
+                await worker.apply_event(errand.key)
+            case Job.DELIVER_WEBHOOK:
+                raise AssertionError("nobody here has an endpoint")
+
+    async def _mark(self, errand: Errand, status: str) -> None:
+        sql = "UPDATE pgqueuer SET status = $2::pgqueuer_status WHERE id = $1"
+        await self._owner.execute(sql, errand.row, status)
+
+    async def _delete(self, errand: Errand) -> None:
+        await self._owner.execute("DELETE FROM pgqueuer WHERE id = $1", errand.row)
+
+    def _of(self, errand: Errand) -> list[Errand]:
+        return next(errands for errands in self.errands if errand in errands)
+
+    def _all(self) -> list[Errand]:
+        return [one for errands in self.errands for one in errands]
+
+    def over(self) -> list[Errand]:
+        """The jobs that have come to their end, and are still on the queue."""
+        return [one for one in self._all() if one.is_over]
+
+    @staticmethod
+    def _raise_bugs(errands: Collection[Errand]) -> None:
+        for errand in errands:
+            if errand.is_over and errand.task:
+                errand.task.result()
+
+
+def _over(errand: Errand, _task: asyncio.Task[None]) -> None:
+    errand.gate = None
+    errand.stirred.set()
+
+
+def new_chance(chance: Random) -> Random:
+    """Chance of one's own, drawn from another's."""
+    return Random(chance.getrandbits(64))

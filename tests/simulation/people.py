@@ -1,0 +1,370 @@
+"""The people of the world: who issues invoices, asks for retries, and changes their mind meanwhile.
+
+Each act is one call of the API's flows, and answers what came of it, in a line for the trace. What
+was accepted is noted, since each such ask must end in one event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+from recoup.flows.create_invoice import create_invoice
+from recoup.flows.delete_customer import delete_customer
+from recoup.flows.manage_add_ons import AddOnInput, create_add_on
+from recoup.flows.manage_payment_methods import (
+    attach_payment_method,
+    delete_payment_method,
+    set_default_payment_method,
+)
+from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
+from recoup.flows.retry_payment import Accepted, Answer, Ask, retry_payments, retry_payments_on
+from recoup.flows.update_invoice import InvoiceChange, update_invoice
+from recoup.flows.upsert_customer import upsert_customer
+from recoup.flows.void_invoice import void_invoice
+from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
+from recoup.rules.method_choice import NOBODYS_METHOD, Wish
+from recoup.rules.one_off_asks import FeeInput, InvoiceInput
+from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refused
+from recoup.sandbox.tokens import TOKENS
+from recoup.store import db
+from recoup.store.db import Conn, Pool
+from recoup.store.idempotency_keys import Receipt
+from tests.shop import MovableClock
+
+TURNED_AWAY = "pm_that_the_sandbox_turns_away"
+METHODS = (
+    *TOKENS,
+    *["pm_sandbox_ok"] * 3,
+    *["pm_sandbox_authentication_required"] * 2,
+    "pm_sandbox_fail_once",
+    "pm_sandbox_processing_ok",
+    TURNED_AWAY,
+)
+CURRENCIES = ("EUR", "USD", "JPY")
+Done = TypeVar("Done")
+
+
+class People:
+    """Everybody who calls the API of one tenant."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        chance: Random,
+        clock: MovableClock,
+        tenant: UUID,
+        *,
+        new_id: Callable[[], UUID],
+        name: Callable[[UUID], str],
+        happened: Counter[str],
+    ) -> None:
+        self._pool = pool
+        self._chance = chance
+        self._clock = clock
+        self._tenant = tenant
+        self._new_id = new_id
+        self._name = name
+        self._happened = happened
+        self.customers: dict[str, list[UUID]] = {}  # the live ones, with every method they had
+        self.invoices: list[RowKey] = []
+        self.meddled: set[RowKey] = set()  # voided, paid by hand, or of a status that was set
+        self.declared: dict[UUID, list[tuple[datetime, str]]] = {}  # of invoices, in order
+        self.accepted: dict[UUID, Accepted] = {}  # by the ask's id
+        self.refused: set[UUID] = set()
+        self.unasked: set[UUID] = set()  # first charges that came to nothing: nobody is told
+        self._keyed: list[tuple[Ask, Accepted]] = []
+        self._numbers = 0
+
+    async def move_in(self) -> None:
+        """Make the add-on that everything is billed as."""
+        asked = AddOnInput(name="Work", code="work", amount_cents=1_000, amount_currency="EUR")
+        await self._do(
+            lambda conn: create_add_on(
+                conn, self._tenant, asked, add_on_id=self._new_id(), now=self._now()
+            )
+        )
+
+    async def new_customer(self) -> str:
+        self._numbers += 1
+        external_id = f"customer-{self._numbers}"
+        self.customers[external_id] = []
+        if self._chance.random() < 0.9:
+            await self._link(external_id)
+            for _ in range(self._chance.choice([0, 1, 1, 1, 2])):
+                await self._attach(external_id)
+        else:
+            await self._upsert(external_id, BillingConfigurationInput())
+        return f"{external_id} comes, with {len(self.customers[external_id])} methods"
+
+    async def relink(self) -> str:
+        external_id = self._somebody()
+        await self._link(external_id)
+        if self._chance.random() < 0.8:
+            await self._attach(external_id)
+        return f"{external_id} is linked to another customer at the provider"
+
+    async def unlink(self) -> str:
+        external_id = self._somebody()
+        await self._upsert(external_id, BillingConfigurationInput(payment_provider=None))
+        return f"{external_id} is unlinked"
+
+    async def delete_customer(self) -> str:
+        external_id = self._somebody()
+        await self._do(
+            lambda conn: delete_customer(conn, self._tenant, external_id, now=self._now())
+        )
+        del self.customers[external_id]
+        return f"{external_id} is deleted"
+
+    async def attach_method(self) -> str:
+        external_id = self._somebody()
+        return f"{external_id} brings {await self._attach(external_id)}"
+
+    async def choose_method(self) -> str:
+        external_id = self._somebody()
+        method = self._method_of(external_id)
+        done = await self._try(
+            lambda conn: set_default_payment_method(conn, self._tenant, external_id, method)
+        )
+        return f"{external_id} prefers {self._name(method)}: {done}"
+
+    async def delete_method(self) -> str:
+        external_id = self._somebody()
+        method = self._method_of(external_id)
+        done = await self._try(
+            lambda conn: delete_payment_method(
+                conn, self._tenant, external_id, method, now=self._now()
+            )
+        )
+        return f"{external_id} takes back {self._name(method)}: {done}"
+
+    async def new_invoice(self) -> str:
+        external_id = self._somebody()
+        invoice_id, ask_id = self._new_id(), self._new_id()
+        asked = InvoiceInput(
+            external_customer_id=external_id,
+            currency=self._chance.choice(CURRENCIES),
+            skip_psp=self._chance.random() < 0.4,
+            fees=[FeeInput(add_on_code="work", unit_amount_cents=self._chance.randint(1, 9_999))],
+            payment_method=self._chance.choice([None] * 9 + [{"payment_method_type": "manual"}]),
+        )
+        begun: list[Answer] = []
+
+        async def collect(conn: Conn, invoice: RowKey) -> None:
+            ask = Ask(invoice, ask_id, AskedBy.CREATION)
+            begun.extend(await retry_payments_on(conn, [ask], now=self._now()))
+
+        made = await self._do(
+            lambda conn: create_invoice(
+                conn, self._tenant, asked, invoice_id=invoice_id, collect=collect, now=self._now()
+            )
+        )
+        self.invoices.append(RowKey(self._tenant, invoice_id))
+        for answer in begun:
+            if isinstance(answer, Accepted) and answer.attempt_id:
+                self.accepted[ask_id] = answer
+            else:
+                self.unasked.add(ask_id)
+        told = f"{external_id} owes {made.invoice.total_cents} for {self._name(invoice_id)}"
+        return f"{told}: {', '.join(self._told(answer) for answer in begun) or 'not charged'}"
+
+    async def pay_by_hand(self) -> str | None:
+        invoice, due = await self._owed()
+        if not due:
+            return None
+        amount = due if self._chance.random() < 0.5 else self._chance.randint(1, due)
+        asked = PaymentInput(str(invoice.id), amount, "by hand")
+        done = await self._try(
+            lambda conn: record_manual_payment(
+                conn, self._tenant, asked, invoice_id=invoice.id, payment_id=self._new_id(),
+                now=self._now(),
+            )
+        )  # fmt: skip
+        self.meddled.add(invoice)
+        return f"{amount} of {due} of {self._name(invoice.id)} are paid by hand: {done}"
+
+    async def void(self) -> str:
+        invoice = self._some_invoice()
+        done = await self._try(
+            lambda conn: void_invoice(
+                conn, self._tenant, invoice.id, with_credit_note=False, now=self._now()
+            )
+        )
+        self.meddled.add(invoice)
+        return f"{self._name(invoice.id)} is voided: {done}"
+
+    async def set_status(self) -> str:
+        invoice = self._some_invoice()
+        change = InvoiceChange(self._chance.choice(["pending", "failed", "succeeded"]))
+        done = await self._try(
+            lambda conn: update_invoice(
+                conn, self._tenant, invoice.id, change, change_id=self._new_id(), now=self._now()
+            )
+        )
+        self.meddled.add(invoice)
+        if done == "done":
+            said = self.declared.setdefault(invoice.id, [])
+            said.append((self._now(), str(change.payment_status)))
+        return f"{self._name(invoice.id)} is said to be {change.payment_status}: {done}"
+
+    async def retry_one(self) -> str:
+        return await self._retry([self._ask()])
+
+    async def retry_several(self) -> str:
+        return await self._retry([self._ask() for _ in range(self._chance.randint(2, 6))])
+
+    async def repeat(self) -> str | None:
+        """The same key again, seldom with another body."""
+        if not self._keyed:
+            return None
+        ask, first = self._chance.choice(self._keyed)
+        assert ask.receipt, "it came with a key"
+        is_other = self._chance.random() < 0.2
+        receipt = _receipt(ask.invoice, ask.receipt.key, "another body" if is_other else "")
+        again = Ask(ask.invoice, self._new_id(), AskedBy.API, ask.wish, receipt)
+        [answer] = await retry_payments(self._pool, [again], now=self._now())
+        self.refused.add(again.attempt_id)  # of its own it leaves nothing
+        if is_other:
+            assert not isinstance(answer, Accepted), "another body is another ask"
+            self._happened["key_reused"] += 1
+        else:
+            assert isinstance(answer, Accepted), answer
+            assert (answer.attempt_id, answer.replayed) == (first.attempt_id, True)
+            self._happened["key_repeated"] += 1
+        return f"{self._name(ask.invoice.id)} again with its key: {self._told(answer)}"
+
+    async def ask_unheard(self) -> str:
+        """The answer to the COMMIT is lost, so the batch is run again, with the same ids."""
+        asks = [self._ask() for _ in range(self._chance.randint(1, 3))]
+        first = await self._answers(asks)
+        if all(isinstance(one, Accepted) and one.attempt_id for one in first):
+            again = await retry_payments(self._pool, asks, now=self._now())
+            assert [one.attempt_id for one in again if isinstance(one, Accepted)] == [
+                one.attempt_id for one in first if isinstance(one, Accepted)
+            ], (first, again)
+            self._happened["commit_unheard"] += 1
+        return f"unheard: {self._told_of(asks, first)}"
+
+    async def _retry(self, asks: list[Ask]) -> str:
+        return self._told_of(asks, await self._answers(asks))
+
+    async def _answers(self, asks: list[Ask]) -> list[Answer]:
+        answers = await retry_payments(self._pool, asks, now=self._now())
+        for ask, answer in zip(asks, answers, strict=True):
+            if not isinstance(answer, Accepted):
+                self._happened["ask_refused"] += 1
+                self.refused.add(ask.attempt_id)
+                continue
+            assert not answer.replayed, "each of them had a new key, or none"
+            self._happened["ask_accepted"] += 1
+            self.accepted[ask.attempt_id] = answer
+            if ask.receipt:
+                self._keyed.append((ask, answer))
+        return answers
+
+    def _ask(self) -> Ask:
+        invoice = self._some_invoice()
+        receipt = None
+        if self._chance.random() < 0.4:
+            receipt = _receipt(invoice, f"key-{self._chance.getrandbits(64)}")
+        return Ask(invoice, self._new_id(), AskedBy.API, self._wish(), receipt)
+
+    def _wish(self) -> Wish:
+        luck = self._chance.random()
+        if luck < 0.7:
+            return Wish()
+        if luck < 0.75:
+            return Wish(manual=True)
+        if luck < 0.8:
+            return Wish(method_id=NOBODYS_METHOD)
+        return Wish(method_id=self._method_of(self._somebody()))  # another's too, or a deleted one
+
+    def _told_of(self, asks: list[Ask], answers: list[Answer]) -> str:
+        told = [
+            f"{self._name(ask.invoice.id)}: {self._told(answer)}"
+            for ask, answer in zip(asks, answers, strict=True)
+        ]
+        return f"asked for {', '.join(told)}"
+
+    def _told(self, answer: Answer) -> str:
+        if isinstance(answer, Accepted):
+            return self._name(answer.attempt_id) if answer.attempt_id else answer.because
+        return getattr(answer, "code", repr(answer))
+
+    async def _owed(self) -> tuple[RowKey, int]:
+        invoice = self._some_invoice()
+        async with db.transaction(self._pool, tenants=[self._tenant]) as conn:
+            due = await conn.fetchval(
+                "SELECT due_cents FROM invoices WHERE organization_id = $1 AND id = $2",
+                self._tenant, invoice.id,
+            )  # fmt: skip
+        return invoice, due
+
+    async def _link(self, external_id: str) -> None:
+        provider_customer = f"cus_{self._chance.getrandbits(32):08x}"
+        await self._upsert(
+            external_id,
+            BillingConfigurationInput(
+                payment_provider="sandbox",
+                payment_provider_code="sandbox",
+                provider_customer_id=provider_customer,
+            ),
+        )
+
+    async def _upsert(self, external_id: str, billing: BillingConfigurationInput) -> None:
+        asked = CustomerInput(external_id=external_id, billing_configuration=billing)
+        await self._do(
+            lambda conn: upsert_customer(
+                conn, self._tenant, asked, change_id=self._new_id(), now=self._now()
+            )
+        )
+
+    async def _attach(self, external_id: str) -> str:
+        token, method_id = self._chance.choice(METHODS), self._new_id()
+        done = await self._try(
+            lambda conn: attach_payment_method(
+                conn, self._tenant, external_id, token, method_id=method_id, now=self._now()
+            )
+        )
+        self.customers[external_id].append(method_id)
+        return f"{token}: {done}"
+
+    async def _do(self, act: Callable[[Conn], Awaitable[Done]]) -> Done:
+        async with db.transaction(self._pool, tenants=[self._tenant]) as conn:
+            return await act(conn)
+
+    async def _try(self, act: Callable[[Conn], Awaitable[Any]]) -> str:
+        try:
+            await self._do(act)
+        except Refused as no:
+            return no.refusal.code
+        return "done"
+
+    def _somebody(self) -> str:
+        return self._chance.choice([*self.customers])
+
+    def _some_invoice(self) -> RowKey:
+        return self._chance.choice(self.invoices[-8:])  # old ones rest
+
+    def _method_of(self, external_id: str) -> UUID:
+        return self._chance.choice(self.customers[external_id] or [NOBODYS_METHOD])
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+
+def _receipt(invoice: RowKey, key: str, body: str = "") -> Receipt:
+    path = f"/api/v1/invoices/{invoice.id}/retry_payment"
+    return Receipt(invoice.organization_id, "POST", path, key, body_digest=body or "a body")
+
+
+def asked_id(ask_id: UUID) -> UUID:
+    """The id of the decision that an accepted ask leaves."""
+    return uuid5(ask_id, "asked")

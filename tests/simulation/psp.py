@@ -1,0 +1,171 @@
+"""The sandbox inside the world: over real HTTP, on the world's clock, and never by itself.
+
+A call that the sandbox is slow with, or never answers, is held until the world's clock has passed
+its time: meanwhile others call, workers die, and the held call still gets its charge made. Events
+come to a mailbox, from which the world delivers them in the order it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from recoup.sandbox.books import Books
+from recoup.sandbox.charges import Charge, Status
+from recoup.sandbox.errands import Errands, signature
+from recoup.sandbox.faults import Faults
+from recoup.sandbox.program import ERRANDS, make_app
+from tests.shop import MovableClock
+
+CALLERS_WAIT_SECONDS = 12.0  # as long as our adapters do, so a hanging call ends when they give up
+SECRET = "whsec_sandbox_of_the_world"
+
+
+class Call:
+    """One call to the charges API, as the sandbox sees it. It goes on when its caller is dead."""
+
+    def __init__(self, caller: asyncio.Event | None) -> None:
+        self.caller = caller
+        self.stirred = asyncio.Event()
+
+    def stir(self) -> None:
+        """Say that the call is being held, or is over."""
+        self.stirred.set()
+        if self.caller:
+            self.caller.set()
+
+
+class Held:
+    """A call that is kept waiting."""
+
+    def __init__(self, call: Call, until: datetime) -> None:
+        self.call = call
+        self.until = until
+        self.go_on: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+_CALL: ContextVar[Call] = ContextVar("call")
+
+
+class Psp:
+    """The sandbox, what it keeps waiting, and what it has told."""
+
+    def __init__(self, books: Books, faults: Faults, chance: Random, clock: MovableClock) -> None:
+        self.books = books
+        self.faults = faults
+        self.chance = chance
+        self.clock = clock
+        self.base = ""
+        self.held: list[Held] = []
+        self.mailbox: list[bytes] = []
+        self.mailbox_is_away = False
+        self.caller: asyncio.Event | None = None  # who calls at this moment: one at a time
+        self._errands: Errands | None = None
+        self._http: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Psp]:
+        """Answer on a free port of the loopback."""
+        app = make_app(
+            self.books,
+            faults=self.faults,
+            rng=self.chance,
+            now=self.clock.now,
+            sleep=self._hold,
+            hang_seconds=CALLERS_WAIT_SECONDS,
+            runs_errands=False,
+            sends_at_once=1,  # one after the other, so that a seed replays
+        )
+        app.middlewares.append(self._watched)
+        app.router.add_post("/mailbox", self._take_in)
+        self._errands = app[ERRANDS]
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            async with aiohttp.ClientSession() as self._http:
+                yield self
+        finally:
+            self.let_go()
+            await runner.cleanup()
+
+    @web.middleware
+    async def _watched(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        call = Call(self.caller if request.path.startswith("/v1/charges") else None)
+        _CALL.set(call)
+        try:
+            return await handler(request)
+        finally:
+            call.stirred.set()
+
+    async def _hold(self, seconds: float) -> None:
+        held = Held(_CALL.get(), self.clock.now() + timedelta(seconds=seconds))
+        self.held.append(held)
+        held.call.stir()
+        await held.go_on
+
+    async def _take_in(self, request: web.Request) -> web.Response:
+        if self.mailbox_is_away:
+            return web.Response(status=503)
+        self.mailbox.append(await request.read())
+        return web.Response()
+
+    async def release(self, held: Held) -> None:
+        """Let a held call go on, until it is over or held again."""
+        self.held.remove(held)
+        held.call.stirred.clear()
+        held.go_on.set_result(None)
+        await held.call.stirred.wait()
+
+    def let_go(self) -> None:
+        """Let every held call go on: the world ends."""
+        for held in self.held:
+            held.go_on.cancel()
+        self.held.clear()
+
+    def due(self) -> Held | None:
+        """The held call whose time is over for longest, if there is one."""
+        over = [held for held in self.held if held.until <= self.clock.now()]
+        return min(over, key=lambda held: held.until) if over else None
+
+    async def run_errands(self) -> None:
+        """Settle what has been processing long enough, and send every event that is due."""
+        assert self._errands, "it is open"
+        await self._errands.run_due()
+        while not self.mailbox_is_away and self.books.endpoints_with_work(self.clock.now()):
+            await self._errands.run_due()
+
+    def charges(self) -> list[Charge]:
+        """The books."""
+        return [entry.charge for entry in self.books.all_charges()]
+
+    def waiting_for_payers(self) -> list[Charge]:
+        """The charges that wait for their payer on the hosted page."""
+        return [one for one in self.charges() if one.status is Status.REQUIRES_ACTION]
+
+    async def payer(self, charge: Charge, *, says: str) -> None:
+        """The payer presses a button of the hosted page: `approve` or `decline`."""
+        assert self._http, "it is open"
+        async with self._http.post(f"{self.base}/pay/{charge.id}/{says}") as answer:
+            assert answer.status == 200, await answer.text()
+
+    def signed(self, body: bytes, *, ago: timedelta = timedelta()) -> dict[str, str]:
+        """The headers of an event that is sent now, or was `ago`."""
+        return {"sandbox-signature": signature(SECRET, body, at=self.clock.now() - ago)}
+
+    def done(self) -> dict[str, Any]:
+        """How often each fault has struck."""
+        return {str(fault): times for fault, times in self.faults.done.items()}

@@ -1,0 +1,91 @@
+"""Whatever happens, in whatever order: once the bad luck is over, the books agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.conftest import on_database
+from tests.simulation.run import run_world
+from tests.simulation.world import Database
+
+WORLDS = 25  # in each of four tests, which may run side by side
+
+# A quiet world proves nothing: this much at least happens in 25 of them, or the test fails.
+AT_LEAST = {
+    "worker_killed": 60,
+    "killed_before_its_charge": 5,
+    "killed_in_its_charge": 3,
+    "killed_after_its_charge": 3,
+    "job_lost": 10,
+    "job_taken_again": 10,
+    "job_done_unheard": 10,
+    "commit_unheard": 3,
+    "key_repeated": 20,
+    "key_reused": 5,
+    "ask_accepted": 200,
+    "ask_refused": 100,
+    "event_lost": 3,
+    "event_twice": 3,
+    "event_out_of_order": 10,
+    "event_forged": 5,
+    "drop_before": 10,
+    "drop_after": 10,
+    "error_before": 5,
+    "error_after": 5,
+    "rate_limited": 3,
+    "hang_after": 5,
+    "html": 5,
+    "truncated": 5,
+    "slow": 10,
+    "webhook_drop": 5,
+    "webhook_twice": 3,
+    "webhook_late": 2,
+    "webhook_shuffle": 5,
+    "ended_succeeded": 100,
+    "ended_failed": 100,
+    "ended_withdrawn": 5,
+}
+
+
+@pytest_asyncio.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    async with Database.open(dsn) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def another_dsn(server_dsn: str, template: str, dsn: str) -> AsyncIterator[str]:
+    """A second database, as fresh as the first."""
+    name = f"{urlsplit(dsn).path.removeprefix('/')}_again"
+    server = await asyncpg.connect(server_dsn)
+    await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield on_database(server_dsn, name)
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await server.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 25, 50, 75])
+async def test_the_books_agree_whatever_happens(first: int, database: Database) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(first, first + WORLDS):
+        _, what = await run_world(database, seed)
+        happened += what
+    too_quiet = {what: happened[what] for what, least in AT_LEAST.items() if happened[what] < least}
+    assert not too_quiet, "a quiet world proves nothing"
+
+
+@pytest.mark.slow
+async def test_a_seed_brings_back_the_same_world(dsn: str, another_dsn: str) -> None:
+    traces = []
+    for where in (dsn, another_dsn):
+        async with Database.open(where) as database:
+            traces.append([(await run_world(database, seed))[0] for seed in (1_000, 1_001)])
+    assert traces[0] == traces[1]
+    assert len({*traces[0]}) == 2

@@ -1,0 +1,519 @@
+"""A world in which the service collects: people, workers, a provider, time, and bad luck.
+
+Everything happens in one asyncio task and by one seeded chance, so that a seed replays. `step` lets
+one thing happen; `settle_down` ends the bad luck and lets every promise be kept. Whether the books
+agree then is for `audit`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from hashlib import sha256
+from random import Random
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from recoup.flows.add_provider_account import add_provider_account
+from recoup.flows.create_organization import NewOrganization, create_organization
+from recoup.flows.deliver_webhook import WebhookSigner
+from recoup.flows.mark_overdue import mark_all_overdue
+from recoup.flows.open_provider import Providers
+from recoup.flows.receive_event import receive_event
+from recoup.flows.sweep import sweep
+from recoup.rules.look_up_schedule import RE_SEND_WITHIN
+from recoup.rules.refusal import Refused
+from recoup.sandbox.books import Books
+from recoup.sandbox.faults import CallFault, Faults, WebhookFault
+from recoup.senders.webhook_headers import JwtSigner
+from recoup.senders.webhooks import WebhookSender
+from recoup.store import db
+from recoup.store.db import Pool
+from recoup.store.jobs import Job
+from recoup.workers.worker import Worker
+from tests.conftest import as_owner
+from tests.shop import BOX, MovableClock
+from tests.simulation.crew import Crew, Errand, WatchedProviders, new_chance
+from tests.simulation.people import TURNED_AWAY, People
+from tests.simulation.psp import SECRET, Psp
+
+JWT_SIGNER = JwtSigner(rsa.generate_private_key(65537, 2048), issuer="http://recoup.test")
+UNKNOWN_IS_SETTLED_WITHIN = timedelta(minutes=5)
+EVERYTHING_IS_SETTLED_WITHIN = timedelta(hours=60)
+MOST_ROUNDS = 150
+AN_AGE = timedelta(minutes=20)  # beyond what a webhook's signature lasts
+
+WEATHERS = {
+    "calm": "",
+    "mild": ",".join(f"{fault}=0.04" for fault in (*CallFault, *WebhookFault)),
+    "rough": ",".join(f"{fault}=0.1" for fault in (*CallFault, *WebhookFault)),
+    "away": "drop_before=0.5,error_before=0.5,webhook_late=0.5",
+    "forgetful": "webhook_drop=0.3,webhook_twice=0.3,drop_after=0.2,truncated=0.2,html=0.1",
+    "drowsy": "slow=0.5,hang_after=0.3,webhook_shuffle=0.5",
+}
+
+
+class Database:
+    """A database that many worlds share, one after the other, each with a tenant of its own."""
+
+    def __init__(self, pool: Pool, scout: Pool, owner: asyncpg.Connection) -> None:
+        self.pool = pool
+        self.scout = scout
+        self.owner = owner
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str) -> AsyncIterator[Database]:
+        """Open it. Nobody cuts its power, so it need not wait for the disk."""
+        async with AsyncExitStack() as stack:
+            owner = await asyncpg.connect(as_owner(dsn))
+            stack.push_async_callback(owner.close)
+            name = await owner.fetchval("SELECT current_database()")
+            await owner.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+            pool = await db.connect(dsn, most=6)
+            stack.push_async_callback(pool.close)
+            scout = await db.connect(dsn, role="recoup_scout", most=1)
+            stack.push_async_callback(scout.close)
+            yield cls(pool, scout, owner)
+
+
+class World:
+    """One tenant's world. Make it with `open_world`."""
+
+    def __init__(
+        self,
+        database: Database,
+        http: aiohttp.ClientSession,
+        sender: WebhookSender,
+        seed: int,
+        tell: Callable[[str], object] | None,
+    ) -> None:
+        self.chance = Random(seed)
+        self.clock = MovableClock()
+        self.happened: Counter[str] = Counter()
+        self.trace: list[str] = []
+        self.given_ids: set[UUID] = set()
+        self.tenant = self.new_id()
+        self.account = self.new_id()
+        self.owner = database.owner
+        self.pool = database.pool
+        self._database = database
+        self._http = http
+        self._tell = tell
+        self._sender = sender
+        self._names: dict[UUID, str] = {}
+        self._old_news: list[tuple[bytes, dict[str, str]]] = []
+        self._is_settling = False
+        self.psp = Psp(Books(":memory:"), Faults(), new_chance(self.chance), self.clock)
+        self.people = People(
+            database.pool, new_chance(self.chance), self.clock, self.tenant,
+            new_id=self.new_id, name=self.name, happened=self.happened,
+        )  # fmt: skip
+
+    def new_id(self) -> UUID:
+        """An id that the seed brings back."""
+        made = UUID(int=self.chance.getrandbits(128), version=4)
+        self.given_ids.add(made)
+        return made
+
+    def name(self, row: UUID) -> str:
+        """A short name for the trace."""
+        return self._names.setdefault(row, f"#{len(self._names) + 1}")
+
+    async def open(self) -> None:
+        """Open the tenant's business: its account at the provider, customers, invoices, workers."""
+        asked = NewOrganization(
+            "World", self.tenant, self.new_id(), self.new_id(), f"recoup_{self.new_id().hex}",
+            self.new_id().hex,
+        )  # fmt: skip
+        await create_organization(self.pool, asked, box=BOX, now=self.clock.now())
+        async with db.transaction(self.pool, tenants=[self.tenant]) as conn:
+            account = await add_provider_account(
+                conn, self.tenant, kind="sandbox", code="sandbox", name="Sandbox",
+                secrets={"api_key": f"sk_sandbox_{self.new_id().hex}", "webhook_secret": SECRET},
+                box=BOX, account_id=self.account, now=self.clock.now(),
+            )  # fmt: skip
+        self._providers = Providers(self._http, BOX, sandbox_base=self.psp.base)
+        assert await self._providers.sandbox(account).register_webhook(f"{self.psp.base}/mailbox")
+        self.crew = Crew(self.owner, self._hire, self.psp, self.tenant)
+        await self.people.move_in()
+        for _ in range(3):
+            self._note(await self.people.new_customer())
+        for _ in range(5):
+            self._note(await self.people.new_invoice())
+        self._note(await self.the_weather_changes())
+
+    def _hire(self) -> Worker:
+        return Worker(
+            self.pool,
+            self._database.scout,
+            self.pool,
+            providers=WatchedProviders(self.psp, self._http, BOX),
+            sender=self._sender,
+            signer=WebhookSigner(BOX, JWT_SIGNER),
+            now=self.clock.now,
+            new_id=self.new_id,
+            chance=new_chance(self.chance),
+        )
+
+    # What may happen next, and how often.
+
+    async def step(self) -> None:
+        """Let one thing happen. What has nothing to happen to is None, and another is drawn."""
+        people = self.people
+        happenings: dict[Callable[[], Awaitable[str | None]], int] = {
+            people.retry_one: 12,
+            people.retry_several: 5,
+            people.repeat: 3,
+            people.ask_unheard: 3,
+            people.new_invoice: 14,
+            people.new_customer: 1,
+            people.relink: 1,
+            people.unlink: 1,
+            people.delete_customer: 1,
+            people.attach_method: 3,
+            people.choose_method: 1,
+            people.delete_method: 1,
+            people.pay_by_hand: 2,
+            people.void: 1,
+            people.set_status: 2,
+            self.take_jobs: 26,
+            self.go_on: 40,
+            self.a_worker_dies: 5,
+            self.the_dead_are_missed: 5,
+            self.a_job_is_lost: 1,
+            self.sweep: 10,
+            self.a_moment_passes: 10,
+            self.a_minute_passes: 6,
+            self.hours_pass: 2,
+            self.days_pass: 1,
+            self.the_weather_changes: 5,
+            self.the_mailbox_is_away: 2,
+            self.news_is_sent: 8,
+            self.news_arrives: 10,
+            self.old_news_arrives: 2,
+            self.a_payer_decides: 5,
+        }
+        if len(people.customers) < 2:
+            happenings[people.delete_customer] = 0
+        line = None
+        while line is None:
+            [happening] = self.chance.choices([*happenings], [*happenings.values()])
+            line = await happening()
+        self._note(line)
+        await self._clear_away()
+
+    async def take_jobs(self) -> str | None:
+        """A worker takes something from the queue; attempts to send it takes several at once."""
+        waiting = await self.crew.waiting()
+        if not waiting:
+            return None
+        first = self.chance.choice(waiting)
+        taken = [first]
+        if first.job is Job.SUBMIT_ATTEMPT:
+            others = [one for one in waiting if one.job is first.job and one is not first]
+            taken += self.chance.sample(others, min(len(others), self.chance.randrange(4)))
+        number = self.chance.randrange(len(self.crew.workers))
+        await self.crew.take(number, taken)
+        return f"worker {number} takes {'; '.join(map(self._told, taken))}"
+
+    async def go_on(self) -> str | None:
+        """A job goes on from where it has stopped; some that were answered settle together."""
+        stopped = self.crew.under_way()
+        if not stopped:
+            return None
+        chosen = [self.chance.choice(stopped)]
+        if chosen[0].at.startswith("after its charge"):
+            chosen += [
+                one
+                for one in stopped
+                if one is not chosen[0]
+                and one.at.startswith("after its charge")
+                and self.chance.random() < 0.5
+            ]
+        await self.crew.go_on(chosen)
+        return f"on goes {'; '.join(map(self._told, chosen))}"
+
+    async def a_worker_dies(self) -> str | None:
+        """Killed, with everything that it was at."""
+        busy = [number for number, at in enumerate(self.crew.errands) if at]
+        if not busy:
+            return None
+        number = self.chance.choice(busy)
+        dead = await self.crew.kill(number)
+        self.happened["worker_killed"] += 1
+        for errand in dead:
+            self.happened["killed_" + errand.at.partition(":")[0].replace(" ", "_")] += 1
+        return f"worker {number} dies with {'; '.join(map(self._told, dead)) or 'nothing'}"
+
+    async def the_dead_are_missed(self) -> str | None:
+        """A dead worker's heart beats no more: its job goes back to the queue, or is lost."""
+        if not self.crew.orphans:
+            return None
+        orphan = self.chance.choice(self.crew.orphans)
+        is_lost = self.chance.random() < 0.3
+        await self.crew.miss(orphan, lost=is_lost)
+        self.happened["job_lost" if is_lost else "job_taken_again"] += 1
+        return f"{self._told(orphan)} {'is lost' if is_lost else 'is on the queue again'}"
+
+    async def a_job_is_lost(self) -> str | None:
+        """Somebody empties a part of the queue by mistake."""
+        waiting = await self.crew.waiting()
+        if not waiting:
+            return None
+        lost = self.chance.choice(waiting)
+        await self.crew.lose(lost)
+        self.happened["job_lost"] += 1
+        return f"{self._told(lost)} is lost"
+
+    async def sweep(self) -> str:
+        """What is due is promised."""
+        due = await sweep(self.pool, self._database.scout, new_id=self.new_id, now=self.clock.now())
+        return f"{due} are due"
+
+    async def a_moment_passes(self) -> str:
+        return await self._pass(timedelta(seconds=self.chance.uniform(0.1, 5)))
+
+    async def a_minute_passes(self) -> str:
+        return await self._pass(timedelta(seconds=self.chance.uniform(10, 200)))
+
+    async def hours_pass(self) -> str:
+        """Hours in which nobody works."""
+        told = await self._pass(timedelta(hours=self.chance.uniform(0.2, 12)))
+        await mark_all_overdue(self.pool, self._database.scout, now=self.clock.now())
+        return told
+
+    async def days_pass(self) -> str:
+        """Days in which the workers work, so that what the schedule planned is tried."""
+        for _ in range(self.chance.randint(4, 16)):
+            await self._pass(timedelta(hours=6))
+            await self.sweep()
+            await self._work_off()
+        return f"days pass, and it is {self.clock.now():%d %b %H:%M}"
+
+    async def the_weather_changes(self) -> str:
+        """The provider has good days and bad ones."""
+        weather = self.chance.choice([*WEATHERS])
+        self.psp.faults.change(WEATHERS[weather])
+        return f"the provider is {weather}"
+
+    async def the_mailbox_is_away(self) -> str:
+        """Nobody takes the provider's events in, or somebody does again."""
+        self.psp.mailbox_is_away = not self.psp.mailbox_is_away
+        return f"the mailbox is {'away' if self.psp.mailbox_is_away else 'back'}"
+
+    async def news_is_sent(self) -> str:
+        before = len(self.psp.mailbox)
+        await self.psp.run_errands()
+        return f"{len(self.psp.mailbox) - before} events come in"
+
+    async def news_arrives(self) -> str | None:
+        """Any event of those that came: in any order, and some stay to come again."""
+        if not self.psp.mailbox:
+            return None
+        position = self.chance.randrange(len(self.psp.mailbox))
+        if position:
+            self.happened["event_out_of_order"] += 1
+        body = self.psp.mailbox[position]
+        luck = self.chance.random()
+        if luck < 0.1:
+            del self.psp.mailbox[position]
+            self.happened["event_lost"] += 1
+            return "an event is lost"
+        headers = self.psp.signed(body)
+        new = await self._receive(body, headers)
+        if luck > 0.3:
+            del self.psp.mailbox[position]
+        if not new:
+            self.happened["event_twice"] += 1
+        self._old_news.append((body, headers))
+        return f"{'news' if new else 'the same news again'}"
+
+    async def old_news_arrives(self) -> str | None:
+        """Somebody has kept an event with its signature, or has changed it."""
+        if not self._old_news:
+            return None
+        body, headers = self.chance.choice(self._old_news)
+        if self.chance.random() < 0.5:
+            body = body.replace(b"failed", b"succeeded").replace(b"}", b" }", 1)
+        else:
+            headers = self.psp.signed(body, ago=AN_AGE)
+        try:
+            await self._receive(body, headers)
+        except Refused:
+            self.happened["event_forged"] += 1
+            return "a forged event is turned away"
+        raise AssertionError("a forged event was taken")
+
+    async def a_payer_decides(self) -> str | None:
+        """Somebody opens the provider's page, and says yes or no."""
+        waiting = self.psp.waiting_for_payers()
+        if not waiting:
+            return None
+        says = self.chance.choice(["approve", "decline"])
+        await self.psp.payer(self.chance.choice(waiting), says=says)
+        self.happened[f"payer_says_{says}"] += 1
+        return f"a payer says {says}"
+
+    # The end: the bad luck is over, and every promise is kept.
+
+    async def settle_down(self) -> None:
+        """End the faults, and go on until nothing is left to do.
+
+        What is unknown by then is settled within minutes: that is asserted here.
+        """
+        self._note("the bad luck is over")
+        self._is_settling = True
+        self.psp.faults.change("")
+        self.psp.mailbox_is_away = False
+        for number in range(len(self.crew.workers)):
+            await self.crew.kill(number)
+        for orphan in [*self.crew.orphans]:
+            await self.crew.miss(orphan)
+        calm_since = self.clock.now()
+        patience = calm_since + UNKNOWN_IS_SETTLED_WITHIN
+        while self.clock.now() < patience:
+            await self._keep_promises()
+            due = await self._next_due() or patience
+            soon = self.clock.now() + timedelta(seconds=15)
+            await self._pass(min(max(due, soon), patience) - self.clock.now())
+        await self._keep_promises()
+        stuck = await self.owner.fetch(
+            "SELECT id, state FROM payments WHERE organization_id = $1 AND created_at <= $2"
+            " AND state IN ('ready', 'sent', 'unknown')"
+            " AND coalesce(sent_at > $3, true) AND provider_method_id <> $4",
+            self.tenant, calm_since, self.clock.now() - RE_SEND_WITHIN, TURNED_AWAY,
+        )  # fmt: skip
+        assert not stuck, [(self.name(row["id"]), row["state"]) for row in stuck]
+        for number in range(MOST_ROUNDS):
+            if (due := await self._next_due()) is None:
+                break
+            late = calm_since + EVERYTHING_IS_SETTLED_WITHIN
+            assert due < late, f"something is only looked at in {due - self.clock.now()}"
+            # What is turned away may have got in before: it is asked about until its key dies.
+            at_least = timedelta(seconds=1) if number < 50 else timedelta(hours=1)
+            await self._pass(max(due - self.clock.now(), at_least))
+            await self._keep_promises()
+        else:
+            raise AssertionError("there is always something left to do")
+        assert not await self.crew.waiting(), "the queue is empty"
+        self._note("all is settled")
+
+    async def _keep_promises(self) -> None:
+        await self.sweep()
+        await self._work_off()
+        for charge in self.psp.waiting_for_payers():
+            await self.psp.payer(charge, says=self.chance.choice(["approve", "decline"]))
+        await self.psp.run_errands()
+        while self.psp.mailbox:
+            body = self.psp.mailbox.pop(self.chance.randrange(len(self.psp.mailbox)))
+            if self.chance.random() < 0.7:
+                await self._receive(body, self.psp.signed(body))
+        await self._work_off()
+
+    async def _next_due(self) -> datetime | None:
+        """When the next attempt that has not ended is looked at."""
+        at: datetime | None = await self.owner.fetchval(
+            "SELECT min(coalesce(look_up_at, $2)) FROM payments"
+            " WHERE organization_id = $1 AND ended_at IS NULL AND state <> 'needs_review'",
+            self.tenant, self.clock.now(),
+        )  # fmt: skip
+        return at
+
+    async def retire(self) -> None:
+        """Leave nothing in the database that the next world's sweep would find."""
+        await self.crew.dismiss()
+        for statement in (
+            "DELETE FROM pgqueuer WHERE starts_with(convert_from(payload, 'UTF8'), $1::uuid::text)",
+            "UPDATE payments SET state = 'withdrawn', ended_at = created_at"
+            " WHERE organization_id = $1 AND state = 'ready'",
+            "UPDATE payments SET look_up_at = NULL WHERE organization_id = $1",
+            "UPDATE invoices SET next_try_at = NULL, payment_overdue = true"
+            " WHERE organization_id = $1",
+            "UPDATE provider_events SET applied_at = received_at WHERE organization_id = $1",
+        ):
+            await self.owner.execute(statement, self.tenant)
+
+    def digest(self) -> str:
+        """The trace in one word: two worlds with the same one were the same world."""
+        return sha256("\n".join(self.trace).encode()).hexdigest()
+
+    # Inside.
+
+    async def _pass(self, time: timedelta) -> str:
+        """Let time pass, and the provider go on with the calls that it has held until then."""
+        self.clock.at += time
+        while held := self.psp.due():
+            await self.crew.end_call(held)
+        await self._clear_away()
+        return f"it is {self.clock.now():%d %b %H:%M:%S}"
+
+    async def _work_off(self) -> None:
+        """Let a worker do everything that is on the queue, from beginning to end."""
+        for errand in self.crew.under_way():
+            await self._finish(errand)
+        while waiting := await self.crew.waiting():
+            errand = self.chance.choice(waiting)
+            await self.crew.take(0, [errand])
+            await self._finish(errand)
+            await self._clear_away()
+
+    async def _finish(self, errand: Errand) -> None:
+        while not errand.is_over:
+            if errand.is_held:
+                [held] = [one for one in self.psp.held if one.call.caller is errand.stirred]
+                await self._pass(max(held.until - self.clock.now(), timedelta()))
+            else:
+                await self.crew.go_on([errand])
+        self._note(f"done: {self._told(errand)}")
+
+    async def _clear_away(self) -> None:
+        """Take finished jobs off the queue; some finish unheard, and are done again."""
+        for errand in self.crew.over():
+            unheard = not self._is_settling and self.chance.random() < 0.05
+            if unheard:
+                self.happened["job_done_unheard"] += 1
+            await self.crew.hand_in(errand, and_forget=unheard)
+
+    async def _receive(self, body: bytes, headers: dict[str, str]) -> int:
+        return await receive_event(
+            self.pool, self._providers, self.tenant, kind="sandbox", code="sandbox",
+            body=body, headers=headers, new_id=self.new_id, now=self.clock.now(),
+        )  # fmt: skip
+
+    def _told(self, errand: Errand) -> str:
+        where = "over" if errand.is_over else errand.at
+        return f"{errand.job} {self.name(errand.key.id)} ({where})"
+
+    def _note(self, line: str) -> None:
+        self.trace.append(f"{len(self.trace):4} {self.clock.now():%d %b %H:%M:%S}  {line}")
+        if self._tell:
+            self._tell(self.trace[-1])
+
+
+@asynccontextmanager
+async def open_world(
+    database: Database, seed: int, *, tell: Callable[[str], object] | None = None
+) -> AsyncIterator[World]:
+    """Open the world of this seed; at its end it leaves nothing undone in the database.
+
+    `tell` is told every line of the trace when it happens.
+    """
+    async with AsyncExitStack() as stack:
+        # A connection of its own for each call: nothing is left of one that has been broken.
+        http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        await stack.enter_async_context(http)
+        sender = WebhookSender()
+        stack.push_async_callback(sender.close)
+        world = World(database, http, sender, seed, tell)
+        await stack.enter_async_context(world.psp.open())
+        await world.open()
+        try:
+            yield world
+        finally:
+            await world.retire()
