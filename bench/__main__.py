@@ -1,0 +1,270 @@
+"""`make bench`: measure, print the table, keep the figures.
+
+The order is a promise to the figures: what settles comes before what leaves attempts behind.
+
+  e  starting and memory         `recoup serve` on an empty folder, then again
+  b  settling                    one worker, a provider that answers at once
+  a  retries                     one API process, 32 callers, beside pgbench at the same writes
+  c  a and b among many          the same with 1,000,000 unrelated invoices instead of 10,000
+  d  the bulk path               100,000 invoices, 10,000 a call
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from bench import figures
+from bench.bulk import retry_in_bulk
+from bench.figures import Figure, Target
+from bench.installation import Shop, installed, opened_shop
+from bench.processes import Program, running
+from bench.retries import CLIENTS, Till, measure
+from bench.settling import Settled, settle
+from bench.starts import compile_all, start_twice
+from bench.stock import Stock
+
+PARTS: Final = "abcde"
+FEW: Final = 10_000
+WHOLE_RUN_SECONDS: Final = 15 * 60
+LOG_CHARACTERS: Final = 2_000  # shown of each log, should the run fail
+
+console = Console(stderr=True)
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How much is measured."""
+
+    rounds: int
+    seconds: int  # of a round of retries
+    settled: int  # attempts in a round of settling
+    many: int  # unrelated invoices
+    in_bulk: int
+
+
+FULL: Final = Size(rounds=3, seconds=6, settled=5_000, many=1_000_000, in_bulk=100_000)
+QUICK: Final = Size(rounds=1, seconds=3, settled=2_000, many=100_000, in_bulk=20_000)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A shop, what it has in stock, and its till."""
+
+    shop: Shop
+    stock: Stock
+    till: Till
+
+
+class Bench:
+    """One run: opens what the asked parts need, measures them, collects figures."""
+
+    def __init__(
+        self, stack: AsyncExitStack, folder: Path, *, size: Size, database_url: str | None
+    ) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._size = size
+        self._database_url = database_url
+        self._began = time.monotonic()
+        self.figures: list[Figure] = []
+
+    async def measure(self, parts: str) -> None:
+        """Measure these parts, in the order that keeps them apart."""
+        log = self._folder / "psp.log"
+        psp = await self._stack.enter_async_context(
+            running(sys.executable, "-m", "bench.psp", log=log, env=dict(os.environ))
+        )
+        if "e" in parts:
+            await self._starts(psp)
+        if not set(parts) & set("abcd"):
+            return
+        few = await self._open("few", psp, FEW)
+        many = await self._open("many", psp, self._size.many) if "c" in parts else None
+        if "b" in parts or many:
+            await self._settling(few, many, psp)
+        if "a" in parts or many:
+            await self._retries(few, many)
+        if "d" in parts:
+            await self._bulk(few)
+
+    async def _open(self, name: str, psp: Program, unrelated: int) -> Place:
+        self._say(f"laying in {unrelated:,} unrelated invoices …")
+        installation = await self._stack.enter_async_context(
+            installed(name, self._folder / name, psp=psp.address, database_url=self._database_url)
+        )
+        shop = await self._stack.enter_async_context(opened_shop(installation))
+        stock = Stock(shop)
+        await stock.open(unrelated=unrelated)
+        return Place(shop, stock, Till(shop, stock))
+
+    async def _starts(self, psp: Program) -> None:
+        self._say("starting …")
+        await compile_all(
+            self._folder / "compiling", psp=psp.address, database_url=self._database_url
+        )
+        starts = [
+            await start_twice(
+                self._folder / f"starts{number}", psp=psp.address, database_url=self._database_url
+            )
+            for number in range(self._size.rounds)
+        ]
+        self._add("e", "recoup serve: first start", "s", [one.first_seconds for one in starts],
+                  Target("<", 6))  # fmt: skip
+        self._add("e", "recoup serve: later start", "s", [one.later_seconds for one in starts],
+                  Target("<", 3))  # fmt: skip
+        self._add("e", "recoup serve: memory after its start", "MB",
+                  [one.serve_megabytes for one in starts], Target("<", 200))  # fmt: skip
+
+    async def _settling(self, few: Place, many: Place | None, psp: Program) -> None:
+        seen: list[Settled] = []
+        among_many: list[Settled] = []
+        number = self._size.settled
+        for place in filter(None, (few, many)):
+            await place.stock.lay_in(number * self._size.rounds)
+        for turn in range(self._size.rounds):
+            self._say(f"settling, round {turn + 1} …")
+            seen.append(await settle(few.shop, few.stock, psp, number))
+            if many:
+                among_many.append(await settle(many.shop, many.stock, psp, number))
+        rates = [one.per_second for one in seen]
+        self._add("b", "attempts settled by one worker", "/s", rates, Target(">=", 500))
+        self._add("b", "recoup work: memory after it", "MB",
+                  [one.worker_megabytes for one in seen])  # fmt: skip
+        if many:
+            self._among_many("settled", rates, [one.per_second for one in among_many])
+
+    async def _retries(self, few: Place, many: Place | None) -> None:
+        self._say("retries …")
+        tills = [place.till for place in (few, many) if place]
+        among_few, *among_many = await measure(
+            tills, rounds=self._size.rounds, seconds=self._size.seconds
+        )
+        rates, seen = among_few.rates, among_few.recoup
+        self._add("a", "PostgreSQL itself, by pgbench", "/s", among_few.postgres)
+        self._add("a", "  without the queue's NOTIFY", "/s", among_few.postgres_untold)
+        self._add("a", f"retries, {CLIENTS} callers, one API process", "/s", rates,
+                  Target(">=", 0.4, of_ratio=True), beside=among_few.postgres,
+                  compared_with="of PostgreSQL")  # fmt: skip
+        self._add("a", "  the same", "/s", rates, beside=among_few.postgres_untold,
+                  compared_with="of it without NOTIFY")  # fmt: skip
+        self._add("a", "  half of them within", "ms", [one.p50_ms for one in seen])
+        self._add("a", "  99 % of them within", "ms", [one.p99_ms for one in seen],
+                  Target("<", 150))  # fmt: skip
+        self._add("a", "recoup api: memory after it", "MB", [few.shop.api.resident_megabytes()])
+        for of_many in among_many:
+            self._add("c", "PostgreSQL itself, among many", "/s", of_many.postgres,
+                      beside=among_few.postgres, compared_with="of among few")  # fmt: skip
+            self._among_many("retries", rates, of_many.rates)
+
+    async def _bulk(self, few: Place) -> None:
+        self._say("bulk …")
+        rate = await retry_in_bulk(few.shop, few.stock, self._size.in_bulk)
+        self._add("d", f"{self._size.in_bulk:,} invoices by the bulk path", "/s", [rate],
+                  Target(">=", 5_000))  # fmt: skip
+
+    def _say(self, what: str) -> None:
+        console.print(f"{time.monotonic() - self._began:4.0f} s  {what}")
+
+    def _among_many(self, what: str, rates: Sequence[float], among_many: Sequence[float]) -> None:
+        self._add("c", f"{what} among {self._size.many:,} unrelated invoices", "/s", among_many,
+                  Target(">=", 0.85, of_ratio=True), beside=rates,
+                  compared_with=f"of among {FEW:,}")  # fmt: skip
+
+    def _add(
+        self,
+        part: str,
+        name: str,
+        unit: str,
+        rounds: Sequence[float],
+        target: Target | None = None,
+        *,
+        beside: Sequence[float] = (),
+        compared_with: str = "",
+    ) -> None:
+        ratios = [one / other for one, other in zip(rounds, beside, strict=True)] if beside else []
+        self.figures.append(
+            Figure(
+                part=part,
+                name=name,
+                unit=unit,
+                rounds=rounds,
+                ratios=ratios,
+                compared_with=compared_with,
+                target=target,
+            )
+        )
+
+
+async def main(parts: str, *, quick: bool, database_url: str | None) -> None:
+    """Measure; print and keep what was measured, also when a later part fails."""
+    _end_by_sigterm()
+    size = QUICK if quick else FULL
+    load_before, started = os.getloadavg()[0], time.monotonic()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recoup-bench-")))
+        bench = Bench(stack, folder, size=size, database_url=database_url)
+        try:
+            async with asyncio.timeout(WHOLE_RUN_SECONDS) as limit:
+                await bench.measure(parts)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise SystemExit(f"stopped after {WHOLE_RUN_SECONDS / 60:.0f} minutes") from None
+        except Exception:
+            _show_logs(folder)
+            raise
+        finally:
+            if bench.figures:
+                seconds = time.monotonic() - started
+                path = figures.keep(
+                    bench.figures, quick=quick, seconds=seconds, load_before=load_before
+                )
+                figures.show(bench.figures)
+                console.print(f"{seconds:.0f} s; kept in {path}")
+
+
+def _show_logs(folder: Path) -> None:
+    """Print what the programs said last, before their logs are gone."""
+    for log in sorted(folder.rglob("log")):
+        if said := log.read_text(errors="replace")[-LOG_CHARACTERS:].strip():
+            console.print(f"{log}:\n{said}", markup=False)
+
+
+def _end_by_sigterm() -> None:
+    """Let SIGTERM end this run in good order: once, so that a second one cannot disturb that."""
+    task = asyncio.current_task()
+    assert task is not None, "this is a coroutine"
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+
+
+def _parts(said: str) -> str:
+    parts = said.replace(",", "")
+    if not parts or set(parts) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"name some of {','.join(PARTS)}")
+    return parts
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure Recoup from outside.")
+    parser.add_argument("--quick", action="store_true", help="short and rough")
+    parser.add_argument("--only", type=_parts, default=PARTS, help="these parts: a,b,…")
+    parser.add_argument("--database-url", help="a PostgreSQL to make databases on; else our own")
+    given = parser.parse_args()
+    asyncio.run(main(given.only, quick=given.quick, database_url=given.database_url))
