@@ -1,4 +1,4 @@
-"""Databases for the tests: a real PostgreSQL, and a fresh database for every test that asks.
+"""What every test may ask for: a real PostgreSQL, a fresh database, the reference data.
 
 The embedded PostgreSQL serves by default. `RECOUP_TEST_DATABASE_URL` names a server of another
 version, whose user need be no superuser but must be allowed to create databases and roles; then
@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4  # noqa: TID251  a test's own names
 
 import asyncpg
@@ -25,18 +24,7 @@ from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.migrate import migrate
-
-
-def on_database(dsn: str, name: str) -> str:
-    """The same server, another database."""
-    parts = urlsplit(dsn)
-    return urlunsplit(parts._replace(path=f"/{name}"))
-
-
-def as_owner(dsn: str) -> str:
-    """The same database, as somebody whom no row-level security holds back."""
-    owner_url = os.environ.get("RECOUP_TEST_OWNER_URL")
-    return on_database(owner_url, urlsplit(dsn).path.removeprefix("/")) if owner_url else dsn
+from tests.databases import administer, as_owner, on_database, own_database
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -50,8 +38,8 @@ async def server_dsn() -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="recoup-tests-") as folder:
         async with await EmbeddedPostgres.start(Path(folder)) as postgres:
             for setting in ("fsync", "full_page_writes"):  # no test outlives a power cut
-                await _administer(postgres.dsn, f"ALTER SYSTEM SET {setting} = off")
-            await _administer(postgres.dsn, "SELECT pg_reload_conf()")
+                await administer(postgres.dsn, f"ALTER SYSTEM SET {setting} = off")
+            await administer(postgres.dsn, "SELECT pg_reload_conf()")
             yield postgres.dsn
 
 
@@ -59,7 +47,7 @@ async def server_dsn() -> AsyncIterator[str]:
 async def template(server_dsn: str) -> str:
     """A migrated database, from which each test's is copied."""
     name = f"template_{uuid4().hex}"
-    await _administer(server_dsn, f"CREATE DATABASE {name}")
+    await administer(server_dsn, f"CREATE DATABASE {name}")
     await migrate(on_database(server_dsn, name))
     return name
 
@@ -67,11 +55,8 @@ async def template(server_dsn: str) -> str:
 @pytest_asyncio.fixture
 async def dsn(server_dsn: str, template: str) -> AsyncIterator[str]:
     """A fresh, migrated database."""
-    name = f"test_{uuid4().hex}"
-    # Copied as files: a fifth of the time that it takes through the log, on a server without fsync.
-    await _administer(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield on_database(server_dsn, name)
-    await _administer(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(server_dsn, template) as fresh:
+        yield fresh
 
 
 @pytest_asyncio.fixture
@@ -96,14 +81,6 @@ async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     conn = await asyncpg.connect(as_owner(dsn))
     yield conn
     await conn.close()
-
-
-async def _administer(dsn: str, statement: str) -> None:
-    conn = await asyncpg.connect(dsn)
-    try:
-        await conn.execute(statement)
-    finally:
-        await conn.close()
 
 
 async def eventually(

@@ -25,8 +25,9 @@ from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.invariants import INVARIANTS, REPORTED, offenders
+from tests.databases import own_database
 from tests.flows.issuing import issue, stock
-from tests.own_database import own_database, shop_in
+from tests.own_shop import shop_in
 from tests.shop import MovableClock, Shop, sandbox_server
 
 

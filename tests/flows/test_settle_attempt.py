@@ -31,7 +31,7 @@ from recoup.providers.protocol import (
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated, State
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
-from tests.own_database import own_shop
+from tests.own_shop import own_shop
 from tests.shop import START, MovableClock, Shop
 
 # The state in which an attempt ends up; `.`: where it was; `!`: there, and it is a contradiction.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.conftest import on_database
+from tests.databases import own_database
 from tests.simulation.run import run_world
 from tests.simulation.world import Database
 
@@ -60,14 +58,10 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture
-async def another_dsn(server_dsn: str, template: str, dsn: str) -> AsyncIterator[str]:
+async def another_dsn(server_dsn: str, template: str) -> AsyncIterator[str]:
     """A second database, as fresh as the first."""
-    name = f"{urlsplit(dsn).path.removeprefix('/')}_again"
-    server = await asyncpg.connect(server_dsn)
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield on_database(server_dsn, name)
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
+    async with own_database(server_dsn, template) as fresh:
+        yield fresh
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.jobs import Job
 from recoup.workers.worker import Worker
-from tests.conftest import as_owner
+from tests.databases import as_owner
 from tests.shop import BOX, MovableClock
 from tests.simulation.crew import Crew, Errand, WatchedProviders, new_chance
 from tests.simulation.people import TURNED_AWAY, People

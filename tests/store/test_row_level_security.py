@@ -19,8 +19,7 @@ import pytest_asyncio
 from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.migrate import migrate
-from tests.conftest import as_owner
-from tests.own_database import own_database
+from tests.databases import as_owner, own_database
 
 OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)
 

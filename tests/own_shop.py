@@ -1,33 +1,19 @@
-"""A database for a whole test file, where making one for every test would take most of the time."""
+"""A shop for a whole test file, where making one for every test would take most of the time."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4  # noqa: TID251  a test's own names
 
 import aiohttp
 import asyncpg
 
 from recoup.flows.open_provider import Providers
 from recoup.store import db
-from tests.conftest import as_owner, on_database
+from tests.databases import as_owner, own_database
 from tests.shop import BOX, MovableClock, Shop
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-@asynccontextmanager
-async def own_database(server_dsn: str, template: str) -> AsyncIterator[str]:
-    """A fresh, migrated database, dropped at the end."""
-    name = f"test_{uuid4().hex}"
-    server = await asyncpg.connect(server_dsn)
-    try:
-        await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        yield on_database(server_dsn, name)
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await server.close()
 
 
 @asynccontextmanager
