@@ -226,14 +226,18 @@ class Shop:
     async def submit(self, attempt: RowKey) -> Any:
         """Send an attempt, as the worker does."""
         return await submit_attempt(
-            attempt, sending=self.sending, settling=self.settling, jitter=timedelta()
+            attempt,
+            sending=self.sending,
+            settling=self.settling,
+            jitter=timedelta(),
+            now=self.clock.now,
         )
 
     async def look_up(self, attempt: RowKey) -> Any:
         """Look up an attempt, as the worker does."""
         return await look_up_attempt(
             self.pool, self.providers, attempt, settling=self.settling, jitter=timedelta(),
-            now=self.clock.now(),
+            now=self.clock.now,
         )  # fmt: skip
 
     async def collect(self, invoice: RowKey) -> RowKey:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
 import pytest
 
+from recoup.flows.batches import Batches
 from recoup.flows.retry_payment import NOTHING_DUE, Accepted
 from recoup.flows.settle_attempt import Report, Source
-from recoup.flows.submit_attempt import NothingToDo, ToLookUp
+from recoup.flows.submit_attempt import (
+    Begun,
+    NothingToDo,
+    ToLookUp,
+    begin_sending,
+    submit_attempt,
+)
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
+from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
 from tests.shop import SandboxServer, Shop
 
@@ -129,6 +141,39 @@ async def test_a_sender_who_died_is_not_followed_by_a_second_charge(
     assert await shop.state(attempt) == "succeeded"
     assert len(await psp.charges()) == 1
     assert isinstance(await shop.submit(attempt), NothingToDo)
+
+
+async def test_an_attempt_that_two_jobs_send_at_once_is_charged_once_and_what_is_due(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    attempt = await shop.begun(await shop.sell("pm_sandbox_ok", cents=1_000))
+    begun = await asyncio.gather(shop.submit(attempt), shop.submit(attempt))
+    assert sorted(type(one).__name__ for one in begun) == ["NothingToDo", "ToSend"]
+    assert [one["amount"] for one in await psp.charges()] == [1_000]
+    assert (await shop.row("payments", attempt))["amount_cents"] == 1_000
+    assert await shop.owner.fetchval("SELECT sum(amount_cents) FROM payment_invoices") == 1_000
+
+
+async def test_a_sender_who_wakes_up_late_sends_nothing(shop: Shop, psp: SandboxServer) -> None:
+    attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
+
+    async def fall_asleep(keys: Sequence[RowKey]) -> list[Begun]:
+        begun = await begin_sending(shop.pool, shop.providers, keys, now=shop.clock.now())
+        shop.clock.advance(seconds=16)
+        return begun
+
+    begun = await submit_attempt(
+        attempt,
+        sending=Batches(fall_asleep),
+        settling=shop.settling,
+        jitter=timedelta(),
+        now=shop.clock.now,
+    )
+    assert isinstance(begun, ToLookUp)
+    assert await psp.charges() == []
+    assert await shop.state(attempt) == "sent"
+    await shop.look_up(attempt)
+    assert [one["status"] for one in await psp.charges()] == ["succeeded"]
 
 
 async def test_processing_ends_when_the_provider_says_so(shop: Shop, psp: SandboxServer) -> None:

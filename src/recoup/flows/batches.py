@@ -47,11 +47,15 @@ class Batches(Generic[Ask, Answer]):
             while self._waiting:
                 batch = self._waiting[:MOST_PER_BATCH]
                 del self._waiting[:MOST_PER_BATCH]
-                await self._serve_batch(batch)
+                # Whoever was cancelled meanwhile wants nothing any more: a worker whose queue was
+                # cut off asks for the same attempt again, and is not to find itself beside itself.
+                await self._serve_batch([one for one in batch if not one[1].done()])
         finally:
             self._running = None
 
     async def _serve_batch(self, batch: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
+        if not batch:
+            return
         answers = await serve_each(self._serve, [ask for ask, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():  # the asker may have hung up meanwhile

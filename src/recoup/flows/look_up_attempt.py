@@ -7,6 +7,7 @@ such charge, the same request is sent again under the same key, as long as the k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from recoup.flows.batches import Batches
@@ -28,9 +29,13 @@ async def look_up_attempt(
     *,
     settling: Batches[Report, Settled],
     jitter: timedelta,
-    now: datetime,
+    now: Callable[[], datetime],
 ) -> Settled | None:
-    """Look up one attempt and settle what is told; None: there is nothing to ask about it."""
+    """Look up one attempt and settle what is told; None: there is nothing to ask about it.
+
+    `now` is the edge's clock, and not its reading: an answer may be long in coming, and a key may
+    die meanwhile.
+    """
     found = await _read(pool, providers, attempt)
     if found is None:
         return None
@@ -39,14 +44,14 @@ async def look_up_attempt(
     assert held.sent_at is not None, "what was sent has its time"
     charge = Charge(idempotency_key(held.id), held.request, sent_before=True)
     told: Outcome | NotKnown = await provider.look_up(charge)
-    if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now):
+    if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now()):
         told = await provider.charge(charge)
     if held.state is State.SENT and isinstance(told, NotKnown | Lost):
         # It is `sent` no more: that nobody knows is a state of its own.
         await settling.ask(Report(attempt, Lost("sender_gone"), Source.ANSWER))
     settled = await settling.ask(Report(attempt, told, Source.LOOK_UP, jitter))
     if held.look_ups_unanswered and not isinstance(told, Lost):
-        await _wake_others(pool, held, now=now)
+        await _wake_others(pool, held, now=now())
     return settled
 
 

@@ -242,7 +242,6 @@ class _Book:
         self._successes.append(_Success(attempt, changed))
 
     def _wait(self, attempt: Attempt, state: State, outcome: Processing | CustomerNeeded) -> None:
-        at, step = self._next_step(attempt)
         self._news.append(
             NewsRow(
                 key=attempt.key,
@@ -250,8 +249,7 @@ class _Book:
                 provider_payment_id=outcome.provider_payment_id,
                 provider_status=outcome.status,
                 next_action=outcome.next_action if isinstance(outcome, CustomerNeeded) else None,
-                look_up_at=at or self._now + look_up_schedule.AFTERWARDS,
-                look_up_step=step,
+                look_up_at=self._next_step(attempt) or self._now + look_up_schedule.AFTERWARDS,
             )
         )
 
@@ -266,29 +264,29 @@ class _Book:
             unanswered += 1
             at = look_up_schedule.after_no_answer(unanswered, now=self._now)
         else:  # soon also when it took long to say so: whoever sent it may have slept for hours
-            next_step, _ = self._next_step(attempt)
-            at = min(next_step or self._now, self._now + look_up_schedule.STEPS[0])
+            at = min(
+                self._next_step(attempt) or self._now, self._now + look_up_schedule.STEPS[0]
+            )
         self._news.append(
             NewsRow(
                 key=attempt.key,
                 state=state,
                 look_up_at=at,
-                look_up_step=attempt.look_up_step,
                 look_ups_unanswered=unanswered,
             )
         )
 
     def _answered(self, attempt: Attempt) -> None:
         """Nothing new: the next step, or a person where the steps of an unknown are used up."""
-        at, step = self._next_step(attempt)
+        at = self._next_step(attempt)
         state = attempt.state
         if at is None and state is State.UNKNOWN:
             state = State.NEEDS_REVIEW
         elif at is None:
             at = self._now + look_up_schedule.AFTERWARDS
-        self._news.append(NewsRow(key=attempt.key, state=state, look_up_at=at, look_up_step=step))
+        self._news.append(NewsRow(key=attempt.key, state=state, look_up_at=at))
 
-    def _next_step(self, attempt: Attempt) -> tuple[datetime | None, int]:
+    def _next_step(self, attempt: Attempt) -> datetime | None:
         assert attempt.sent_at is not None, "what waits for an answer was sent"
         return look_up_schedule.next_step(sent_at=attempt.sent_at, now=self._now)
 

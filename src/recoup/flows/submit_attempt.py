@@ -5,11 +5,13 @@ call the provider outside any transaction, settle through the one door. Whatever
 the row says how far it came: what is `sent` is never sent anew, only looked up.
 
 What would surprise you: an attempt found in `sent` is somebody else's, who died. It is looked up.
+So is one of our own whose commit and call lie too far apart: whoever wakes up late may find that
+others have sent it since, or that its key has died at the provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 from uuid import UUID
@@ -24,7 +26,7 @@ from recoup.flows.tell import tell
 from recoup.providers.protocol import Charge, Order, Provider
 from recoup.rules.attempt_state import State
 from recoup.rules.invoice_status import why_not_charge
-from recoup.rules.look_up_schedule import STEPS
+from recoup.rules.look_up_schedule import STEPS, may_still_send
 from recoup.rules.method_choice import NoAttempt, Wish, choose_method
 from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
@@ -38,14 +40,15 @@ class ToSend(msgspec.Struct, frozen=True):
 
     charge: Charge
     provider: Provider
+    sent_at: datetime
 
 
 class ToLookUp(msgspec.Struct, frozen=True):
-    """Somebody has sent it before, and did not come back."""
+    """It may have been sent before, by somebody who did not come back."""
 
 
 class NothingToDo(msgspec.Struct, frozen=True):
-    """Withdrawn just now, or settled already, or there is no such attempt."""
+    """Withdrawn just now, or settled already; another's of this very batch; or there is none."""
 
 
 Begun: TypeAlias = ToSend | ToLookUp | NothingToDo
@@ -57,13 +60,17 @@ async def submit_attempt(
     sending: Batches[RowKey, Begun],
     settling: Batches[Report, Settled],
     jitter: timedelta,
+    now: Callable[[], datetime],
 ) -> Begun:
     """Send one attempt and settle the answer; say what there was to do.
 
     `sending` shares the transactions of `begin_sending`, `settling` those of `settle_attempts`.
-    The caller looks up what is `ToLookUp`.
+    The caller looks up what is `ToLookUp`. `now` is the edge's clock, and not its reading: it is
+    looked at just before the call.
     """
     begun = await sending.ask(attempt)
+    if isinstance(begun, ToSend) and not may_still_send(sent_at=begun.sent_at, now=now()):
+        return ToLookUp()
     match begun:
         case ToSend(charge=charge, provider=provider):
             outcome = await provider.charge(charge)  # outside any transaction
@@ -81,7 +88,8 @@ async def begin_sending(
     """Commit each attempt as `sent`, or as `withdrawn` where there is nothing left to charge.
 
     Looks again, under lock, at all that may have changed since the ask: the invoice, what it owes,
-    the account and the method. What is sent is frozen on the attempt. Answers in the order given.
+    the account and the method. What is sent is frozen on the attempt. Answers in the order given;
+    of an attempt that is named twice, the first one sends it.
     """
     async with db.transaction(pool, tenants={key.organization_id for key in keys}) as conn:
         covered = await collection.lock_covered(conn, keys)
@@ -97,7 +105,12 @@ async def begin_sending(
         open_accounts = await _open(conn, providers, links)
         sent = {
             key: _sent(
-                held[key], covered[key], choice, links[held[key].customer_key], open_accounts
+                held[key],
+                covered[key],
+                choice,
+                links[held[key].customer_key],
+                open_accounts,
+                now=now,
             )
             for key, choice in chosen.items()
             if isinstance(choice, Method)
@@ -107,12 +120,11 @@ async def begin_sending(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )
         await _withdraw(conn, withdrawn, held, covered, links, now=now)
-    return [_begun(held.get(key), sent.get(key)) for key in keys]
+    to_send = {key: order for key, (_, order) in sent.items()}
+    return [to_send.pop(key, None) or _not_ours(held.get(key)) for key in keys]
 
 
-def _begun(attempt: Attempt | None, sent: tuple[Sent, ToSend] | None) -> Begun:
-    if sent is not None:
-        return sent[1]
+def _not_ours(attempt: Attempt | None) -> ToLookUp | NothingToDo:
     if attempt is not None and attempt.state is State.SENT:
         return ToLookUp()
     return NothingToDo()
@@ -153,6 +165,8 @@ def _sent(
     method: Method,
     link: Link,
     open_accounts: Mapping[RowKey, Provider],
+    *,
+    now: datetime,
 ) -> tuple[Sent, ToSend]:
     """Freeze what is sent, so that a look-up or a re-send never depends on what came after."""
     assert link.account_id is not None, "a method is chosen only where there is an account"
@@ -180,7 +194,7 @@ def _sent(
         provider_method_id=method.provider_method_id,
         request=request,
     )
-    return row, ToSend(Charge(idempotency_key(attempt.id), request), provider)
+    return row, ToSend(Charge(idempotency_key(attempt.id), request), provider, sent_at=now)
 
 
 def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:

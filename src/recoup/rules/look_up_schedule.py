@@ -26,17 +26,13 @@ UNANSWERED_AT_MOST: Final = timedelta(seconds=60)
 ASKED_TO_WAIT_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
 # Within the shortest life of a provider's idempotency key (Stripe prunes after 24 h).
 RE_SEND_WITHIN: Final = timedelta(hours=20)
+# A call takes 12 s at most, so one that begins in time has ended before the first look-up.
+SEND_WITHIN: Final = timedelta(seconds=15)
 
 
-def next_step(*, sent_at: datetime, now: datetime) -> tuple[datetime | None, int]:
-    """The next look-up after one that was answered: when, and which step (from 0).
-
-    None: the steps are used up.
-    """
-    for step, after in enumerate(STEPS):
-        if sent_at + after > now:
-            return sent_at + after, step
-    return None, len(STEPS)
+def next_step(*, sent_at: datetime, now: datetime) -> datetime | None:
+    """When to look up next after a look-up that was answered; None: the steps are used up."""
+    return next((sent_at + after for after in STEPS if sent_at + after > now), None)
 
 
 def after_no_answer(unanswered: int, *, now: datetime) -> datetime:
@@ -61,6 +57,11 @@ def person_may_decide(state: State, *, sent_at: datetime | None, now: datetime) 
     if state is State.NEEDS_REVIEW:
         return True
     return state in ASKED_ABOUT and sent_at is not None and now >= sent_at + STEPS[-1]
+
+
+def may_still_send(*, sent_at: datetime, now: datetime) -> bool:
+    """Say whether whoever has committed `sent` is still the only one who may have sent it."""
+    return now < sent_at + SEND_WITHIN
 
 
 def may_re_send(*, sent_at: datetime, now: datetime) -> bool:

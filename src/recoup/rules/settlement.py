@@ -83,6 +83,8 @@ def apply_success(
     ]
     if left:
         lines.append(Line("unapplied", -left))
+        if not surprises:  # asked for more than it covers: a bug of ours, and money of the payer's
+            surprises.append(Surprise.MORE_THAN_DUE)
     return Applied(tuple(effects), tuple(lines), tuple(surprises))
 
 

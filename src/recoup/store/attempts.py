@@ -84,15 +84,14 @@ _WRITE_NEWS: Final = """
            error_code = news.error_code, decline_code = news.decline_code,
            network_decline_code = news.network_decline_code, advice_code = news.advice_code,
            error_message = news.error_message, decline_class = news.decline_class,
-           look_up_at = news.look_up_at, look_up_step = news.look_up_step,
-           look_ups_unanswered = news.look_ups_unanswered,
-           ended_at = CASE WHEN news.state IN ('succeeded', 'failed') THEN $16::timestamptz END
+           look_up_at = news.look_up_at, look_ups_unanswered = news.look_ups_unanswered,
+           ended_at = CASE WHEN news.state IN ('succeeded', 'failed') THEN $15::timestamptz END
       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                   $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                  $13::timestamptz[], $14::int[], $15::int[])
+                  $13::timestamptz[], $14::int[])
            AS news (organization_id, id, state, provider_payment_id, provider_status, next_action,
                     error_code, decline_code, network_decline_code, advice_code, error_message,
-                    decline_class, look_up_at, look_up_step, look_ups_unanswered)
+                    decline_class, look_up_at, look_ups_unanswered)
      WHERE (p.organization_id, p.id) = (news.organization_id, news.id)
 """
 
@@ -210,7 +209,6 @@ class NewsRow(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
     decline_class: DeclineClass | None = None
     look_up_at: datetime | None = None
-    look_up_step: int = 0
     look_ups_unanswered: int = 0
 
 
@@ -297,7 +295,6 @@ async def write_news(conn: Conn, news: Sequence[NewsRow], *, now: datetime) -> N
         [one.error_message for one in news],
         [one.decline_class for one in news],
         [one.look_up_at for one in news],
-        [one.look_up_step for one in news],
         [one.look_ups_unanswered for one in news],
         now,
     )

@@ -170,9 +170,12 @@ async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
 
 
 async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey, list[Covered]]:
-    """Lock the invoices that these attempts cover, and answer them by attempt."""
+    """Lock the invoices that these attempts cover, and answer them by attempt.
+
+    An attempt that is named twice is asked for once: it would owe everything twice.
+    """
     covered: dict[RowKey, list[Covered]] = defaultdict(list)
-    for row in await conn.fetch(_LOCK_COVERED, *_ids(attempts)):
+    for row in await conn.fetch(_LOCK_COVERED, *_ids(dict.fromkeys(attempts))):
         fields: dict[str, Any] = dict(row)
         payment_id = fields.pop("payment_id")
         amount, before = fields.pop("amount_cents"), fields.pop("payment_status_before")

@@ -168,7 +168,11 @@ class Worker:
     async def submit_attempt(self, key: RowKey) -> None:
         """Send an attempt; look up one that somebody sent who did not come back."""
         begun = await submit_attempt(
-            key, sending=self.sending, settling=self.settling, jitter=self._jitter()
+            key,
+            sending=self.sending,
+            settling=self.settling,
+            jitter=self._jitter(),
+            now=self._now,
         )
         if isinstance(begun, ToLookUp):
             await self.look_up_attempt(key)
@@ -181,7 +185,7 @@ class Worker:
             key,
             settling=self.settling,
             jitter=self._jitter(),
-            now=self._now(),
+            now=self._now,
         )
 
     async def apply_event(self, key: RowKey) -> None:

@@ -107,7 +107,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     provider_method_id: str | None
     request: str | None
     provider_payment_id: str | None
-    look_up_step: int
     look_ups_unanswered: int
     created_at: datetime
     sent_at: datetime | None

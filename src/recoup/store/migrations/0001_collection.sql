@@ -458,7 +458,6 @@ CREATE TABLE payments (
     decline_class         text,
     -- Asking again.
     look_up_at            timestamptz,  -- when to ask next; null: nothing to ask
-    look_up_step          integer     NOT NULL DEFAULT 0,
     look_ups_unanswered   integer     NOT NULL DEFAULT 0,
     created_at            timestamptz NOT NULL,
     sent_at               timestamptz,
