@@ -180,6 +180,19 @@ class Shop:
                 )  # fmt: skip
         return customer_id
 
+    async def attach(self, customer_id: UUID, method: str) -> None:
+        """Another sandbox method of a linked customer, and the default from now on."""
+        await self.owner.execute(
+            "UPDATE payment_methods SET is_default = false WHERE customer_id = $1", customer_id
+        )
+        await self.owner.execute(
+            """INSERT INTO payment_methods (organization_id, id, customer_id,
+                      provider_customer_id, provider_method_id, is_default, created_at)
+               SELECT organization_id, $2, customer_id, id, $3, true, $4
+                 FROM provider_customers WHERE customer_id = $1""",
+            customer_id, clock.new_id(), method, self.clock.now(),
+        )  # fmt: skip
+
     async def invoice(self, customer_id: UUID, *, cents: int = 1_000, **fields: Any) -> RowKey:
         """A finalized invoice that owes `cents`; `fields` are further columns of the row."""
         self.numbers += 1

@@ -34,10 +34,12 @@ organization = typer.Typer(no_args_is_help=True, help="Tenants.")
 key = typer.Typer(no_args_is_help=True, help="API keys.")
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
 payment = typer.Typer(no_args_is_help=True, help="Payment attempts that need a person.")
+invoice = typer.Typer(no_args_is_help=True, help="Invoices that need a person.")
 app.add_typer(organization, name="organization")
 app.add_typer(key, name="key")
 app.add_typer(provider, name="provider")
 app.add_typer(payment, name="payment")
+app.add_typer(invoice, name="invoice")
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database and keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -372,6 +374,72 @@ def settle_payment(
         key = RowKey(organization_id, payment_id)
         state = await settle_by_hand(base.pool, key, decided, audit_id=audit_id, now=clock.now())
         return {"payment_id": str(payment_id), "state": state.value, "audit_id": str(audit_id)}
+
+    _print(_with_database(data_dir, run), as_json=as_json)
+
+
+@invoice.command("held")
+def list_held(
+    organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """List the invoices that nobody is charged for until a person has looked, oldest first."""
+    from recoup.flows.release_invoice import list_held_invoices
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        return {
+            "invoices": [
+                {
+                    "invoice_id": str(one.debt.id),
+                    "number": one.debt.number,
+                    "status": one.debt.status,
+                    "payment_status": one.debt.payment_status,
+                    "due_cents": one.debt.due_cents,
+                    "currency": one.debt.currency,
+                    "held_because": one.debt.held_because,
+                    "told": [
+                        {
+                            "payment_id": str(told.contradiction.payment.id),
+                            "was": told.contradiction.was,
+                            "told": told.contradiction.told,
+                            "reason": told.contradiction.reason,
+                            "amount_cents": told.contradiction.amount_cents,
+                            "currency": told.contradiction.currency,
+                            "provider_payment_id": told.contradiction.provider_payment_id,
+                            "at": _text(told.at),
+                        }
+                        for told in one.told
+                    ],
+                }
+                for one in await list_held_invoices(base.pool, organization_id)
+            ]
+        }
+
+    _print(_with_database(data_dir, run), as_json=as_json)
+
+
+@invoice.command("release")
+def release(
+    invoice_id: Annotated[UUID, typer.Argument(help="The invoice's id, as `invoice held` shows.")],
+    organization_id: OrganizationId,
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="What was found: it is kept in the audit log.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a held invoice be collected again, once somebody has looked at what was told of it."""
+    from recoup import clock
+    from recoup.flows.release_invoice import release_invoice
+    from recoup.rules.records.keys import RowKey
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id = clock.new_id()
+        key = RowKey(organization_id, invoice_id)
+        await release_invoice(
+            base.pool, key, by=by, reason=reason, audit_id=audit_id, now=clock.now()
+        )
+        return {"invoice_id": str(invoice_id), "released": True, "audit_id": str(audit_id)}
 
     _print(_with_database(data_dir, run), as_json=as_json)
 

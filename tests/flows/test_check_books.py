@@ -152,6 +152,7 @@ async def test_after_real_flows_the_books_are_right(street: Street) -> None:
     told = {finding.name: finding.offenders for finding in checked.reported}
     assert told["contradictions"].count == 2  # money for a voided invoice, and a second charge
     assert [key.id for key in told["needs_review"].examples] == [UUID(street.ids["reviewed"])]
+    assert told["invoices_held"].count == 1
     assert told["look_ups_overdue"].count == 0
 
 
@@ -167,10 +168,16 @@ BREAKS: dict[str, Sequence[str]] = {
         "UPDATE payment_invoices SET open = false WHERE payment_id = '{ready}'",
     ),
     "payment_covers_an_invoice": ("DELETE FROM payment_invoices WHERE payment_id = '{ready}'",),
+    "payment_is_what_it_covers": (
+        "UPDATE payments SET amount_cents = 2 * amount_cents WHERE id = '{ready}'",
+    ),
     "paid_is_what_was_applied": (
         "UPDATE payment_invoices SET applied_cents = 1 WHERE payment_id = '{ready}'",
     ),
-    "never_paid_too_much": ("UPDATE invoices SET paid_cents = 1001 WHERE id = '{partly}'",),
+    "never_paid_too_much": (
+        "ALTER TABLE invoices DROP CONSTRAINT invoices_check",
+        "UPDATE invoices SET paid_cents = 1001 WHERE id = '{partly}'",
+    ),
     "succeeded_is_paid_or_declared": (
         "UPDATE invoices SET payment_status = 'succeeded' WHERE id = '{partly}'",
     ),
@@ -256,6 +263,8 @@ async def test_the_check_names_what_is_broken(street: Street, name: str) -> None
         ("paid_is_what_was_applied", "UPDATE invoices SET paid_cents = 0 WHERE id = '{partly}'"),
         ("schedule_holds_what_may_be_tried", "UPDATE invoices i SET next_try_at = now()"
             " FROM payment_invoices pi WHERE pi.invoice_id = i.id AND pi.payment_id = '{ready}'"),
+        ("schedule_holds_what_may_be_tried", "UPDATE invoices SET next_try_at = now(),"
+            " held_because = 'contradicted' WHERE id = '{invoice}'"),
         ("receivable_is_what_is_due", "UPDATE invoices SET currency = 'USD'"
             " WHERE id = '{invoice}'"),
         ("success_is_booked", "INSERT INTO ledger_entries VALUES"

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
+from recoup import clock
 from recoup.flows.batches import Batches
-from recoup.flows.retry_payment import NOTHING_DUE, Accepted
+from recoup.flows.retry_payment import NOTHING_DUE, Accepted, Ask, retry_payments
 from recoup.flows.settle_attempt import Report, Source
 from recoup.flows.submit_attempt import (
     Begun,
@@ -18,9 +20,12 @@ from recoup.flows.submit_attempt import (
     begin_sending,
     submit_attempt,
 )
+from recoup.flows.tell import News, tell
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
+from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
+from recoup.store import db
 from tests.shop import SandboxServer, Shop
 
 
@@ -262,6 +267,49 @@ async def test_an_ask_without_an_attempt_ends_in_an_event_that_says_why(
     assert (kind, failure["error_details"]) == ("invoice.payment_failure", {"code": because})
     assert failure["provider_error"] is None
     assert await shop.shown(invoice) == ("pending", 1_000)
+
+
+async def test_an_ask_run_again_answers_as_before_whatever_has_changed(shop: Shop) -> None:
+    """The answer to our COMMIT was lost, so the batch is run again, with the same ids."""
+    nothing_due = await shop.sell("pm_sandbox_ok", cents=500, paid_cents=500)
+    customer = await shop.customer()
+    without_method = await shop.invoice(customer)
+    charged = await shop.sell("pm_sandbox_ok")
+    asks = [
+        Ask(invoice, clock.new_id(), AskedBy.API)
+        for invoice in (nothing_due, without_method, charged)
+    ]
+    answers = await retry_payments(shop.pool, asks, now=shop.clock.now())
+    told = await shop.told()
+    await shop.attach(customer, "pm_sandbox_ok")
+    assert await retry_payments(shop.pool, asks, now=shop.clock.now()) == answers
+    assert await shop.told() == told
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_a_second_end_of_one_ask_is_no_quiet_matter(shop: Shop) -> None:
+    attempt = await shop.collect(await shop.sell("pm_sandbox_insufficient_funds"))
+    another = News(
+        shop.organization_id, "payment.succeeded", "payment", {}, attempt.id, attempt.id,
+        ask_id=attempt.id,
+    )  # fmt: skip
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+            await tell(conn, [another], now=shop.clock.now())
+
+
+async def test_a_new_method_begins_a_new_history_of_failures(shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_insufficient_funds")
+    for _ in range(4):
+        await shop.collect(invoice)
+        shop.clock.advance(days=1)
+    assert (await shop.row("invoices", invoice))["next_try_at"] is None  # the tries are used up
+    customer_id = (await shop.row("invoices", invoice))["customer_id"]
+    await shop.attach(customer_id, "pm_sandbox_do_not_honor")
+    await shop.collect(invoice)
+    assert (await shop.row("invoices", invoice))["next_try_at"] >= shop.clock.now() + timedelta(
+        days=1
+    )
 
 
 async def test_where_nothing_is_due_the_invoice_is_settled(shop: Shop) -> None:

@@ -23,6 +23,7 @@ def a_debt(**said: Any) -> Debt:
         "self_billed": False,
         "payment_method_type": None,
         "payment_method_id": None,
+        "held_because": None,
         "issuing_date": None,
         "invoice_type": "one_off",
         "billing_entity_id": UUID(int=7),

@@ -276,6 +276,12 @@ def _contradictions(world: World, rows: _Rows, charges: dict[str, Charge]) -> It
                 is_explained = False
         if not is_explained:
             yield f"invoice {world.name(invoice['id'])} contradicts itself: {row['reason']}"
+        for one in rows.covers:
+            later = rows.attempts.get(one["payment_id"])
+            if later is None or one["invoice_id"] != invoice["id"] or later["sent_at"] is None:
+                continue
+            if later["sent_at"] > row["created_at"]:
+                yield f"invoice {world.name(invoice['id'])} is held, and was charged again"
     yield from _declared_paid(world, rows)
 
 

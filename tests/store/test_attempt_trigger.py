@@ -50,6 +50,33 @@ async def test_the_trigger_allows_exactly_the_moves_of_the_table(
     assert allowed == stays | {(before, after) for before in State for after in NEXT[before]}
 
 
+async def test_what_was_sent_does_not_change(pool: asyncpg.Pool, owner: asyncpg.Connection) -> None:
+    shop = await Shop(pool, owner, None, MovableClock()).open()  # type: ignore[arg-type]
+    frozen = {
+        "amount_cents": "amount_cents + 1",
+        "currency": "'USD'",
+        "provider_account_id": f"'{shop.account_id}'",
+        "provider_customer_id": "'cus_other'",
+        "payment_method_id": "NULL",
+        "provider_method_id": "'pm_other'",
+        "request": "'{\"amount\":1}'",
+        "sent_at": "sent_at + interval '1 second'",
+    }
+    for state, (column, value) in product(State, frozen.items()):
+        undone = owner.transaction()
+        await undone.start()
+        await attempt_in(shop, state)
+        refused = None
+        try:
+            await owner.execute(f"UPDATE payments SET {column} = {value}")
+        except asyncpg.CheckViolationError as error:
+            refused = str(error)
+        finally:
+            await undone.rollback()
+        frozen_as = None if state is State.READY else "what was sent of a payment does not change"
+        assert refused == frozen_as, (state, column)
+
+
 async def test_the_end_of_an_attempt_frees_its_invoice(
     pool: asyncpg.Pool, owner: asyncpg.Connection
 ) -> None:

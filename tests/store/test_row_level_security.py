@@ -40,7 +40,7 @@ SCOUTED: Final = {
     },
     "invoices": {
         "organization_id", "id", "status", "payment_status", "payment_overdue",
-        "payment_due_date", "payment_dispute_lost_at", "next_try_at",
+        "payment_due_date", "payment_dispute_lost_at", "next_try_at", "held_because",
     },
     "webhook_deliveries": {
         "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",

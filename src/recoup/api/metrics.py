@@ -167,6 +167,11 @@ def families(read: Figures) -> Iterator[Metric]:
         "News from a provider that did not fit what was known.",
         value=read.contradictions,
     )
+    yield GaugeMetricFamily(
+        "recoup_invoices_held",
+        "Invoices that nobody is charged for until a person has looked.",
+        value=read.invoices_held,
+    )
     jobs = GaugeMetricFamily(
         "recoup_queued_jobs", "Jobs that nobody has taken, by what is to be done.", labels=["job"]
     )

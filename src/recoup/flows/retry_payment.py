@@ -43,6 +43,11 @@ class Ask(msgspec.Struct, frozen=True):
     wish: Wish = Wish()
     receipt: Receipt | None = None  # of the caller's `Idempotency-Key`
 
+    @property
+    def decision_id(self) -> UUID:
+        """The id of the decision that answers it: made before, it was asked before."""
+        return uuid5(self.attempt_id, "asked")
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """The ask is taken. `attempt_id` is None where it ended without an attempt, `because`."""
@@ -76,13 +81,18 @@ async def retry_payments_on(conn: Conn, asks: Sequence[Ask], *, now: datetime) -
     if open_asks:
         invoices = {ask.invoice for ask in open_asks}
         locked = await collection.lock(conn, invoices)
-        busy = await collection.open_or_ours(
-            conn, [ask.invoice for ask in open_asks], [ask.attempt_id for ask in open_asks]
+        busy, decided = await collection.open_or_decided(
+            conn, [ask.invoice for ask in open_asks], [ask.decision_id for ask in open_asks]
         )
         links = await _links(conn, locked, open_asks)
         for position, ask in enumerate(asks):
             if answers[position] is None:
-                answers[position] = desk.answer(ask, locked.get(ask.invoice), busy, links)
+                before = decided.get(ask.decision_id)
+                answers[position] = (
+                    Accepted(before.payment_id, before.because)  # the answer to our COMMIT was lost
+                    if before
+                    else desk.answer(ask, locked.get(ask.invoice), busy, links)
+                )
         await desk.write(conn)
     return [answer for answer in answers if answer is not None]
 
@@ -124,7 +134,7 @@ class _Desk:
         self,
         ask: Ask,
         debt: Debt | None,
-        busy: dict[RowKey, UUID],
+        busy: set[RowKey],
         links: Mapping[RowKey, Link],
     ) -> Answer:
         """Decide one ask, and remember what is to be written for it."""
@@ -134,15 +144,13 @@ class _Desk:
             receipt, answer = twin  # two of a pair in one batch get one answer
             same = receipt.body_digest == ask.receipt.body_digest
             return msgspec.structs.replace(answer, replayed=True) if same else REUSED
-        if busy.get(ask.invoice) == ask.attempt_id:  # the answer to our COMMIT was lost
-            return Accepted(ask.attempt_id, ask.asked_by)
         paid = "succeeded" if ask.invoice in self._at_zero else debt.payment_status
         refusal = why_not_charge(debt.status, paid, attempt_is_open=ask.invoice in busy)
         if refusal:
             return refusal
         answer = self._accept(ask, debt, links[debt.customer_key])
         if answer.attempt_id:
-            busy[ask.invoice] = answer.attempt_id  # a later ask of this batch is refused
+            busy.add(ask.invoice)  # a later ask of this batch is refused
         if ask.receipt:
             self._to_keep[ask.receipt.scope] = (ask.receipt, answer)
         return answer
@@ -178,7 +186,7 @@ class _Desk:
         self._decisions.append(
             Decision(
                 invoice=ask.invoice,
-                id=uuid5(ask.attempt_id, "asked"),
+                id=ask.decision_id,
                 payment_id=attempt_id,
                 decided="attempt" if attempt_id else "no_attempt",
                 because=because,

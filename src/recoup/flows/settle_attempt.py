@@ -4,7 +4,8 @@ The one door for money: `submit_attempt`, `apply_event`, `look_up_attempt` and a
 end here.
 
 What would surprise you: a success can be bad news. A second one, or one for a voided invoice, is
-kept and raised, not dropped. And *no answer* moves nothing but the time of the next look-up.
+kept and raised, not dropped, and nobody is charged for that invoice again before a person has
+looked. And *no answer* moves nothing but the time of the next look-up.
 """
 
 from __future__ import annotations
@@ -45,9 +46,18 @@ from recoup.rules.settlement import (
     status_after_failure,
     unapplied,
 )
-from recoup.store import attempts, collection, db, ledger, payments, provider_accounts
-from recoup.store.attempts import ContradictionRow, EffectRow, NewsRow
+from recoup.store import (
+    attempts,
+    collection,
+    contradictions,
+    db,
+    ledger,
+    payments,
+    provider_accounts,
+)
+from recoup.store.attempts import EffectRow, NewsRow
 from recoup.store.collection import Decision
+from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn, Pool
 from recoup.store.ledger import LedgerEntry
 
@@ -75,6 +85,8 @@ class NothingSuch(msgspec.Struct, frozen=True):
 
 
 Settled: TypeAlias = Moved | Repeated | Contradicted | NothingSuch
+
+CONTRADICTED: Final = "contradicted"  # why an invoice is held
 
 _STATES: Final[Mapping[type, State]] = {
     Paid: State.SUCCEEDED,
@@ -137,6 +149,12 @@ class _Failure(msgspec.Struct, frozen=True):
     later: bool  # the provider had taken it first, so that Lago would tell of the change
 
 
+class _Surprised(msgspec.Struct, frozen=True):
+    contradiction: Contradiction
+    lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
+    covered: Sequence[Covered]
+
+
 class _Book:
     """Takes the reports of one turn, and writes what they came to."""
 
@@ -145,11 +163,11 @@ class _Book:
         self._news: list[NewsRow] = []
         self._effects: list[EffectRow] = []
         self._entries: list[LedgerEntry] = []
-        self._contradictions: list[tuple[ContradictionRow, tuple[Line, ...]]] = []
+        self._surprises: list[_Surprised] = []
         self._successes: list[_Success] = []
         self._failures: list[_Failure] = []
         self._customer_needed: list[Attempt] = []
-        self._no_more_tries: set[RowKey] = set()
+        self._held: set[RowKey] = set()
 
     def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
         """Ask the table what the report means, and remember what it does."""
@@ -158,11 +176,9 @@ class _Book:
         meaning = attempt_state.move(attempt.state, told)
         match meaning:
             case Contradicted():
-                self._contradict(attempt, told, Surprise.AFTER_THE_END, outcome)
-                self._stop_tries(covered)
+                self._contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
             case Repeated() if _is_second_charge(attempt, outcome):
-                self._contradict(attempt, told, Surprise.SECOND_CHARGE, outcome)
-                self._stop_tries(covered)
+                self._contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
                 return Contradicted(was=attempt.state, told=told)
             case Repeated():
                 self._repeat(report, attempt)
@@ -231,9 +247,9 @@ class _Book:
             for effect in applied.effects
         ]
         # Some providers write currencies in small letters; the books do not.
-        self._enter(attempt, attempt.id, applied.lines, paid.currency.upper())
+        self._enter(attempt.key, attempt.id, applied.lines, paid.currency.upper())
         for surprise in applied.surprises:
-            self._contradict(attempt, State.SUCCEEDED, surprise, paid, booked=True)
+            self._contradict(attempt, covered, State.SUCCEEDED, surprise, paid, booked=True)
         changed = tuple(
             effect.debt.key
             for effect in applied.effects
@@ -264,9 +280,7 @@ class _Book:
             unanswered += 1
             at = look_up_schedule.after_no_answer(unanswered, now=self._now)
         else:  # soon also when it took long to say so: whoever sent it may have slept for hours
-            at = min(
-                self._next_step(attempt) or self._now, self._now + look_up_schedule.STEPS[0]
-            )
+            at = min(self._next_step(attempt) or self._now, self._now + look_up_schedule.STEPS[0])
         self._news.append(
             NewsRow(
                 key=attempt.key,
@@ -293,6 +307,7 @@ class _Book:
     def _contradict(
         self,
         attempt: Attempt,
+        covered: Sequence[Covered],
         told: State,
         reason: Surprise,
         outcome: Outcome | NotKnown,
@@ -301,7 +316,7 @@ class _Book:
     ) -> None:
         paid = outcome if isinstance(outcome, Paid) else None
         provider_payment_id = paid.provider_payment_id if paid else None
-        row = ContradictionRow(
+        contradiction = Contradiction(
             payment=attempt.key,
             id=uuid5(attempt.id, f"{told}/{reason}/{provider_payment_id}"),
             was=attempt.state,
@@ -312,25 +327,21 @@ class _Book:
             provider_payment_id=provider_payment_id,
         )
         lines = unapplied(paid.amount_cents) if paid and not booked else ()
-        self._contradictions.append((row, lines))
-
-    def _stop_tries(self, covered: Sequence[Covered]) -> None:
-        """What contradicts itself is not charged again before somebody has looked at it."""
-        self._no_more_tries |= {one.debt.key for one in covered}
+        self._surprises.append(_Surprised(contradiction, lines, covered))
 
     def _enter(
-        self, attempt: Attempt, transaction_id: UUID, lines: Sequence[Line], currency: str
+        self, payment: RowKey, transaction_id: UUID, lines: Sequence[Line], currency: str
     ) -> None:
         self._entries += [
             LedgerEntry(
-                organization_id=attempt.organization_id,
+                organization_id=payment.organization_id,
                 transaction_id=transaction_id,
                 position=position,
                 account=line.account,
                 amount_cents=line.amount_cents,
                 currency=currency,
                 invoice_id=line.invoice.id if line.invoice else None,
-                payment_id=attempt.id,
+                payment_id=payment.id,
             )
             for position, line in enumerate(lines)
         ]
@@ -350,30 +361,27 @@ class _Book:
         ]
         await attempts.write_news(conn, self._news, now=self._now)
         await attempts.apply(conn, self._effects, now=self._now)
-        rows = [row for row, _ in self._contradictions]
-        new = await attempts.contradict(conn, rows, now=self._now)
-        for row, lines in self._contradictions:
-            if row.id in new and lines:
-                self._book_surprise(row, lines)
+        await self._write_surprises(conn)
         await ledger.write(conn, self._entries, now=self._now)
         await self._plan(conn)
-        await collection.plan_no_more_tries(conn, self._no_more_tries)
         await self._tell(conn, declines)
 
-    def _book_surprise(self, row: ContradictionRow, lines: Sequence[Line]) -> None:
-        self._entries += [
-            LedgerEntry(
-                organization_id=row.payment.organization_id,
-                transaction_id=row.id,
-                position=position,
-                account=line.account,
-                amount_cents=line.amount_cents,
-                currency=row.currency,
-                invoice_id=None,
-                payment_id=row.payment.id,
-            )
-            for position, line in enumerate(lines)
-        ]
+    async def _write_surprises(self, conn: Conn) -> None:
+        """Keep what contradicts itself, and hold its invoices: money has moved, or may have."""
+        new = await contradictions.insert(
+            conn, [one.contradiction for one in self._surprises], now=self._now
+        )
+        for surprised in self._surprises:
+            contradiction = surprised.contradiction
+            if contradiction.id in new:  # told again, it holds nothing that a person has let go
+                self._held |= {one.debt.key for one in surprised.covered}
+                self._enter(
+                    contradiction.payment,
+                    contradiction.id,
+                    surprised.lines,
+                    contradiction.currency,
+                )
+        await collection.hold(conn, self._held, because=CONTRADICTED)
 
     async def _kinds(self, conn: Conn) -> dict[RowKey, ProviderKind]:
         """Whose words each failed attempt's decline is in."""
@@ -399,13 +407,13 @@ class _Book:
             for one in failure.covered
             if status_after_failure(one.debt) == "failed"
         ]
-        invoices = {debt.key for _, debt in waiting}
-        history = await attempts.failures(conn, invoices)
-        contradicted = await attempts.contradicted(conn, invoices)
+        history = await attempts.failures(
+            conn, {debt.key: failure.attempt.payment_method_id for failure, debt in waiting}
+        )
         decisions, plans = [], {}
         for failure, debt in waiting:
             decision = decide(DEFAULT_POLICY, history[debt.key], jitter=failure.report.jitter)
-            never = _why_no_plan(debt) or ("contradicted" if debt.key in contradicted else None)
+            never = CONTRADICTED if debt.key in self._held else _why_no_plan(debt)
             at = decision.at if isinstance(decision, RetryAt) and not never else None
             plans[debt.key] = at
             decisions.append(
@@ -463,7 +471,7 @@ def _why_no_plan(debt: Debt) -> str | None:
     """Say why the schedule leaves an invoice alone, whatever its policy; None: it does not."""
     if debt.status == "voided":  # while its attempt was on its way
         return "invoice_voided"
-    return "skip_psp" if debt.skip_psp else None
+    return debt.held_because or ("skip_psp" if debt.skip_psp else None)
 
 
 def _is_second_charge(attempt: Attempt, outcome: Outcome | NotKnown) -> bool:

@@ -121,7 +121,7 @@ async def begin_sending(
         )
         await _withdraw(conn, withdrawn, held, covered, links, now=now)
     to_send = {key: order for key, (_, order) in sent.items()}
-    return [to_send.pop(key, None) or _not_ours(held.get(key)) for key in keys]
+    return [to_send.pop(key) if key in to_send else _not_ours(held.get(key)) for key in keys]
 
 
 def _not_ours(attempt: Attempt | None) -> ToLookUp | NothingToDo:

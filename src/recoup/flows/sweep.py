@@ -47,12 +47,15 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
 
 
 async def _retry(
-    pool: Pool, invoices: Sequence[RowKey], *, new_id: Callable[[], UUID], now: datetime
+    pool: Pool, to_try: Sequence[RowKey], *, new_id: Callable[[], UUID], now: datetime
 ) -> None:
-    """Ask for the retries that the schedule planned; a refused one leaves the schedule."""
-    if not invoices:
+    """Ask for the retries that the schedule planned; a refused one leaves the schedule.
+
+    Others act meanwhile: whatever was planned since `now` is left as it is.
+    """
+    if not to_try:
         return
-    asks = [Ask(invoice, new_id(), AskedBy.SCHEDULE) for invoice in invoices]
+    asks = [Ask(invoice, new_id(), AskedBy.SCHEDULE) for invoice in to_try]
     answers: list[Answer | Failed] = []
     for start in range(0, len(asks), MOST_PER_BATCH):
         answers += await serve_each(
@@ -61,10 +64,9 @@ async def _retry(
     answered = list(zip(asks, answers, strict=True))
     refused = [ask.invoice for ask, answer in answered if isinstance(answer, Refusal)]
     failed = [ask.invoice for ask, answer in answered if isinstance(answer, Failed)]
-    if failed:  # held by somebody, or a bug of ours: later, so that they do not keep the others
-        async with db.transaction(pool, tenants={key.organization_id for key in failed}) as conn:
-            await attempts.plan_tries(conn, dict.fromkeys(failed, now + AFTER_A_FAILURE))
-    if refused:
-        tenants = {invoice.organization_id for invoice in refused}
-        async with db.transaction(pool, tenants=tenants) as conn:
-            await collection.plan_no_more_tries(conn, refused)
+    # Failed: somebody holds it, or a bug of ours. Later, so that these do not keep the others.
+    for invoices, until in ((failed, now + AFTER_A_FAILURE), (refused, None)):
+        if invoices:
+            tenants = {invoice.organization_id for invoice in invoices}
+            async with db.transaction(pool, tenants=tenants) as conn:
+                await collection.put_off_tries(conn, invoices, until=until, now=now)

@@ -52,7 +52,7 @@ def read_wish(said: object) -> Wish:
 
 def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | NoAttempt:
     """Choose what to charge for `debt`, or say why nothing can be charged."""
-    if debt.self_billed:
+    if debt.self_billed or debt.held_because:
         return NoAttempt.NOT_COLLECTABLE
     if link.payment_provider is None or (link.provider_customer_id and link.account_id is None):
         return NoAttempt.NO_PROVIDER

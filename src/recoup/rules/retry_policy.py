@@ -5,7 +5,8 @@ Called by whoever settles a failure, and by the console to say what will happen 
 What would surprise you:
 - The last failure decides, but all of them count: three declines for lack of funds leave no try
   for a technical fault after them.
-- Whoever replaces a payment method begins a new history. A `Stop` is about what has failed so far.
+- Whoever replaces a payment method begins a new history: the failures are those of one method. A
+  `Stop` is about what has failed so far.
 - The card networks' own caps (Visa: 20 tries in 30 days, Mastercard: 10 in 24 hours and 35 in 30
   days, per card and amount) are several times above what any policy here should allow.
 """
@@ -77,7 +78,7 @@ DEFAULT_POLICY: Final = Policy(
 
 
 def decide(policy: Policy, failures: Sequence[Failure], *, jitter: timedelta) -> RetryAt | Stop:
-    """Decide what follows the last of one invoice's `failures`, oldest first, never empty.
+    """Decide what follows one invoice's `failures` on one method, oldest first, never empty.
 
     `jitter`, zero or more, is drawn by the caller. Classes and their sources: `rules/declines.py`.
     """

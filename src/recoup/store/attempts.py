@@ -116,35 +116,19 @@ _APPLY: Final = """
      WHERE (i.organization_id, i.id) = (effect.organization_id, effect.invoice_id)
 """
 
-_CONTRADICT: Final = """
-    INSERT INTO contradictions (organization_id, id, payment_id, was, told, reason, amount_cents,
-           currency, provider_payment_id, created_at)
-    SELECT u.*, $10 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
-                                $6::text[], $7::bigint[], $8::text[], $9::text[]) AS u
-        ON CONFLICT DO NOTHING  -- told before: webhooks come more than once
- RETURNING id
-"""
-
 _FAILURES: Final = """
     SELECT pi.organization_id, pi.invoice_id, p.ended_at, p.decline_class, p.error_code,
            p.decline_code, p.network_decline_code, p.advice_code, a.kind
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
+           AS asked (organization_id, invoice_id, payment_method_id)
       JOIN payment_invoices pi
-        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
+        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.invoice_id)
       JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (p.organization_id, p.provider_account_id)
      WHERE p.state = 'failed' AND p.decline_class IS NOT NULL
+       AND p.payment_method_id = asked.payment_method_id
      ORDER BY p.ended_at, p.id
-"""
-
-_CONTRADICTED: Final = """
-    SELECT DISTINCT pi.organization_id, pi.invoice_id
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
-      JOIN payment_invoices pi
-        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
-      JOIN contradictions c
-        ON (c.organization_id, c.payment_id) = (pi.organization_id, pi.payment_id)
 """
 
 _PLAN_TRIES: Final = """
@@ -219,19 +203,6 @@ class EffectRow(msgspec.Struct, frozen=True):
     invoice_id: UUID
     applied_cents: int
     payment_status: str
-
-
-class ContradictionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """News that cannot be true beside what we hold, or money that belongs to nothing."""
-
-    payment: RowKey
-    id: UUID
-    was: State
-    told: State
-    reason: str
-    amount_cents: int
-    currency: str
-    provider_payment_id: str | None
 
 
 async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
@@ -314,32 +285,12 @@ async def apply(conn: Conn, effects: Sequence[EffectRow], *, now: datetime) -> N
     )
 
 
-async def contradict(
-    conn: Conn, contradictions: Sequence[ContradictionRow], *, now: datetime
-) -> set[UUID]:
-    """Keep contradictions, each once; answer the ids of those that are new."""
-    if not contradictions:
-        return set()
-    rows = await conn.fetch(
-        _CONTRADICT,
-        [one.payment.organization_id for one in contradictions],
-        [one.id for one in contradictions],
-        [one.payment.id for one in contradictions],
-        [one.was.value for one in contradictions],
-        [one.told.value for one in contradictions],
-        [one.reason for one in contradictions],
-        [one.amount_cents for one in contradictions],
-        [one.currency for one in contradictions],
-        [one.provider_payment_id for one in contradictions],
-        now,
-    )
-    return {row["id"] for row in rows}
-
-
-async def failures(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, list[Failure]]:
-    """The failed attempts of each of these invoices, oldest first."""
+async def failures(
+    conn: Conn, by_method: Mapping[RowKey, UUID | None]
+) -> dict[RowKey, list[Failure]]:
+    """The failed attempts of each of these invoices on the method named for it, oldest first."""
     found: dict[RowKey, list[Failure]] = defaultdict(list)
-    for row in await conn.fetch(_FAILURES, *_ids(invoices)):
+    for row in await conn.fetch(_FAILURES, *_ids(by_method.keys()), list(by_method.values())):
         decline = Decline(
             provider=ProviderKind(row["kind"]),
             code=row["error_code"],
@@ -355,12 +306,6 @@ async def failures(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, lis
             )
         )
     return found
-
-
-async def contradicted(conn: Conn, invoices: Collection[RowKey]) -> set[RowKey]:
-    """Those of these invoices of which a contradiction is held: somebody has to look at them."""
-    rows = await conn.fetch(_CONTRADICTED, *_ids(invoices))
-    return {RowKey(row["organization_id"], row["invoice_id"]) for row in rows}
 
 
 async def plan_tries(conn: Conn, plans: Mapping[RowKey, datetime | None]) -> None:

@@ -21,7 +21,8 @@ from recoup.store.db import Conn
 _DEBT: Final = """
     i.organization_id, i.id, i.customer_id, i.number, i.status, i.payment_status, i.due_cents,
     i.currency, i.skip_psp, i.self_billed, i.payment_method_type, i.payment_method_id,
-    i.issuing_date, i.invoice_type, i.billing_entity_id, b.name AS billing_entity_name
+    i.held_because, i.issuing_date, i.invoice_type, i.billing_entity_id,
+    b.name AS billing_entity_name
 """
 
 _LOCK: Final = f"""
@@ -46,22 +47,23 @@ _LOCK_COVERED: Final = f"""
 """
 
 # LATERAL with LIMIT asks per row: while few attempts are open the planner would walk them all, and
-# keep doing so when they are many. The second half finds what this very batch wrote before, when
-# its COMMIT's answer was lost.
-_OPEN_OR_OURS: Final = """
-    SELECT asked.organization_id, asked.invoice_id, held.payment_id
+# keep doing so when they are many.
+_OPEN_OR_DECIDED: Final = """
+    SELECT asked.organization_id, asked.invoice_id, held.payment_id, NULL AS decision_id,
+           NULL AS because
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, invoice_id)
      CROSS JOIN LATERAL (
            SELECT pi.payment_id FROM payment_invoices pi
             WHERE pi.organization_id = asked.organization_id AND pi.invoice_id = asked.invoice_id
               AND pi.open LIMIT 1) held
      UNION ALL
-    SELECT ours.organization_id, held.invoice_id, ours.payment_id
-      FROM unnest($1::uuid[], $3::uuid[]) AS ours (organization_id, payment_id)
+    SELECT asked.organization_id, asked.invoice_id, d.payment_id, d.id, d.because
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
+           AS asked (organization_id, invoice_id, decision_id)
      CROSS JOIN LATERAL (
-           SELECT pi.invoice_id FROM payment_invoices pi
-            WHERE pi.organization_id = ours.organization_id AND pi.payment_id = ours.payment_id
-            LIMIT 1) held
+           SELECT id, payment_id, because FROM decisions
+            WHERE decisions.organization_id = asked.organization_id
+              AND decisions.id = asked.decision_id LIMIT 1) d
 """
 
 _LINKS: Final = """
@@ -134,6 +136,39 @@ _NO_MORE_TRIES: Final = """
        AND i.next_try_at IS NOT NULL
 """
 
+# Past what is locked: whoever has it settles it or gives it back, and the next sweep finds it as it
+# is then. What is not due any more was planned anew meanwhile, or has ended.
+_PUT_OFF_TRIES: Final = """
+    WITH due AS (
+        SELECT i.organization_id, i.id
+          FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+          JOIN invoices i USING (organization_id, id)
+         WHERE i.next_try_at <= $4
+         ORDER BY i.organization_id, i.id
+           FOR NO KEY UPDATE OF i SKIP LOCKED
+    )
+    UPDATE invoices i SET next_try_at = $3
+      FROM due
+     WHERE (i.organization_id, i.id) = (due.organization_id, due.id)
+"""
+
+_HOLD: Final = """
+    UPDATE invoices i SET held_because = $3, next_try_at = NULL
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
+"""
+
+_RELEASE: Final = """
+    UPDATE invoices i SET held_because = NULL
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
+"""
+
+_HELD: Final = """
+    SELECT organization_id, id FROM invoices
+     WHERE organization_id = $1 AND held_because IS NOT NULL ORDER BY id LIMIT $2
+"""
+
 _DUE_FOR_A_TRY: Final = """
     SELECT organization_id, id FROM invoices
      WHERE next_try_at <= $1 ORDER BY next_try_at LIMIT $2
@@ -149,6 +184,13 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     wanted_method_id: UUID | None
     link: Link
     method: Method
+
+
+class DecidedBefore(msgspec.Struct, frozen=True):
+    """What this very ask came to when it was run before."""
+
+    payment_id: UUID | None
+    because: str
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,22 +228,22 @@ async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey,
     return covered
 
 
-async def open_or_ours(
-    conn: Conn, invoices: Sequence[RowKey], attempt_ids: Sequence[UUID]
-) -> dict[RowKey, UUID]:
-    """The open attempt of each of these invoices, or the one of `attempt_ids` that is written.
+async def open_or_decided(
+    conn: Conn, invoices: Sequence[RowKey], decision_ids: Sequence[UUID]
+) -> tuple[set[RowKey], dict[UUID, DecidedBefore]]:
+    """Which of these invoices have an open attempt, and which of these decisions were made.
 
     Both sequences are one per ask. A statement of its own after the lock, not a sub-select of it:
     that one would see the time before the wait.
     """
-    rows = await conn.fetch(_OPEN_OR_OURS, *_ids(invoices), list(attempt_ids))
-    ours = set(attempt_ids)
-    found: dict[RowKey, UUID] = {}
-    for row in rows:
-        key = RowKey(row["organization_id"], row["invoice_id"])
-        if row["payment_id"] in ours or key not in found:
-            found[key] = row["payment_id"]
-    return found
+    busy: set[RowKey] = set()
+    decided: dict[UUID, DecidedBefore] = {}
+    for row in await conn.fetch(_OPEN_OR_DECIDED, *_ids(invoices), list(decision_ids)):
+        if row["decision_id"] is None:
+            busy.add(RowKey(row["organization_id"], row["invoice_id"]))
+        else:
+            decided[row["decision_id"]] = DecidedBefore(row["payment_id"], row["because"])
+    return busy, decided
 
 
 async def links(
@@ -277,6 +319,34 @@ async def plan_no_more_tries(conn: Conn, keys: Collection[RowKey]) -> None:
     """Take these invoices off the schedule."""
     if keys:
         await conn.execute(_NO_MORE_TRIES, *_ids(keys))
+
+
+async def put_off_tries(
+    conn: Conn, keys: Collection[RowKey], *, until: datetime | None, now: datetime
+) -> None:
+    """Let the schedule come back to these invoices `until` then, or, with None, never.
+
+    Leaves alone what is no longer due, and what somebody holds at this moment.
+    """
+    if keys:
+        await conn.execute(_PUT_OFF_TRIES, *_ids(keys), until, now)
+
+
+async def hold(conn: Conn, keys: Collection[RowKey], *, because: str) -> None:
+    """Let nobody be charged for these locked invoices until a person lets them go."""
+    if keys:
+        await conn.execute(_HOLD, *_ids(keys), because)
+
+
+async def release(conn: Conn, keys: Collection[RowKey]) -> None:
+    """Let these locked invoices be collected again."""
+    await conn.execute(_RELEASE, *_ids(keys))
+
+
+async def held(conn: Conn, organization_id: UUID, *, most: int) -> list[RowKey]:
+    """The organization's invoices that are held, oldest first."""
+    rows = await conn.fetch(_HELD, organization_id, most)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
 
 
 async def due_for_a_try(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:

@@ -31,7 +31,7 @@ _INSERT: Final = """
                (organization_id, id, webhook_type, object_id, body, ask_id, created_at)
         SELECT *, $7 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[],
                                  $6::uuid[])
-            ON CONFLICT DO NOTHING  -- told before, by this very flow
+            ON CONFLICT (organization_id, id) DO NOTHING  -- told before, by this very flow
      RETURNING organization_id, id, webhook_type
     )
     INSERT INTO webhook_deliveries
@@ -49,7 +49,8 @@ _INSERT: Final = """
 async def insert(conn: Conn, events: Sequence[Event], *, now: datetime) -> list[RowKey]:
     """Keep these events, and a delivery for every endpoint that wants one; answer those.
 
-    An event that is there already is left as it is, and delivered no second time.
+    An event that is there already is left as it is, and delivered no second time. Another one that
+    ends the same ask is refused by the database: a bug of ours, which nothing may swallow.
     """
     if not events:
         return []

@@ -31,6 +31,7 @@ class Figures(msgspec.Struct, frozen=True):
     webhooks: Waiting  # deliveries that wait for their next try; seconds past the time set for it
     provider_events: Waiting  # received and kept, not applied yet
     contradictions: int  # news that did not fit what we knew: all there ever were
+    invoices_held: int  # nobody is charged for them until a person lets them go
 
 
 _READ: Final = """
@@ -47,6 +48,8 @@ _READ: Final = """
       FROM provider_events WHERE applied_at IS NULL
      UNION ALL
     SELECT 'contradictions', '', count(*), NULL FROM contradictions
+     UNION ALL
+    SELECT 'invoices_held', '', count(*), NULL FROM invoices WHERE held_because IS NOT NULL
 """
 
 
@@ -65,6 +68,7 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         webhooks=parts["webhooks"][""],
         provider_events=parts["provider_events"][""],
         contradictions=parts["contradictions"][""].count,
+        invoices_held=parts["invoices_held"][""].count,
     )
 
 

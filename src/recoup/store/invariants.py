@@ -76,6 +76,17 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "payment_is_what_it_covers",
+        "A payment's amount is the sum of what it covers of each invoice.",
+        """
+        SELECT p.organization_id, p.id FROM payments p
+         WHERE p.organization_id = ANY ($1::uuid[])
+           AND p.amount_cents <> (SELECT coalesce(sum(pi.amount_cents), p.amount_cents)
+                  FROM payment_invoices pi
+                 WHERE (pi.organization_id, pi.payment_id) = (p.organization_id, p.id))
+        """,
+    ),
+    Invariant(
         "paid_is_what_was_applied",
         "What is paid of an invoice is what succeeded payments applied to it, and no others did.",
         """
@@ -119,11 +130,12 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "schedule_holds_what_may_be_tried",
-        "What is on the schedule is finalized, and neither paid nor being charged.",
+        "What is on the schedule is finalized, and neither paid, nor held, nor being charged.",
         """
         SELECT i.organization_id, i.id FROM invoices i
          WHERE i.organization_id = ANY ($1::uuid[]) AND i.next_try_at IS NOT NULL
            AND (i.status <> 'finalized' OR i.payment_status = 'succeeded'
+                OR i.held_because IS NOT NULL
                 OR EXISTS (SELECT FROM payment_invoices pi
                      WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id)
                        AND pi.open))
@@ -299,6 +311,14 @@ REPORTED: Final = (
         "contradictions",
         "News that did not fit what we knew.",
         "SELECT organization_id, id FROM contradictions WHERE organization_id = ANY ($1::uuid[])",
+    ),
+    Invariant(
+        "invoices_held",
+        "Invoices that nobody is charged for until somebody has looked: `recoup invoice held`.",
+        """
+        SELECT organization_id, id FROM invoices
+         WHERE organization_id = ANY ($1::uuid[]) AND held_because IS NOT NULL
+        """,
     ),
     Invariant(
         "needs_review",

@@ -36,6 +36,7 @@ class Debt(msgspec.Struct, frozen=True):
     self_billed: bool  # what we owe a partner: nobody is charged for it
     payment_method_type: str | None
     payment_method_id: UUID | None
+    held_because: str | None  # nobody is charged for it until a person lets it go
     issuing_date: date | None
     invoice_type: str
     billing_entity_id: UUID

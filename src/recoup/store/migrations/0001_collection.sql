@@ -338,12 +338,14 @@ CREATE TABLE invoices (
     payment_method_id            uuid,
     self_billed                  boolean     NOT NULL DEFAULT false,
     next_try_at                  timestamptz,  -- when the schedule retries; null: not by itself
+    held_because                 text,       -- nobody is charged until a person lets it go; null: go on
     created_at                   timestamptz NOT NULL,
     updated_at                   timestamptz NOT NULL,
     voided_at                    timestamptz,
     PRIMARY KEY (organization_id, id),
     FOREIGN KEY (organization_id, customer_id) REFERENCES customers (organization_id, id),
-    FOREIGN KEY (organization_id, billing_entity_id) REFERENCES billing_entities (organization_id, id)
+    FOREIGN KEY (organization_id, billing_entity_id) REFERENCES billing_entities (organization_id, id),
+    CHECK (paid_cents + offset_cents <= total_cents)
 );
 CREATE UNIQUE INDEX one_number_per_customer ON invoices
     (organization_id, customer_id, billing_entity_id, sequential_id);
@@ -357,6 +359,7 @@ CREATE INDEX invoices_by_purchase_order_number ON invoices
     (organization_id, purchase_order_number_folded)
     WHERE purchase_order_number_folded IS NOT NULL;
 CREATE INDEX invoices_due_for_a_try ON invoices (next_try_at) WHERE next_try_at IS NOT NULL;
+CREATE INDEX invoices_held ON invoices (organization_id, id) WHERE held_because IS NOT NULL;
 CREATE INDEX invoices_that_may_become_overdue ON invoices (payment_due_date)
     WHERE status = 'finalized' AND payment_status <> 'succeeded' AND NOT payment_overdue
       AND payment_dispute_lost_at IS NULL;
@@ -514,6 +517,18 @@ END
 $$;
 CREATE TRIGGER refuse_unlisted_move BEFORE UPDATE OF state ON payments
     FOR EACH ROW EXECUTE FUNCTION refuse_unlisted_move();
+
+-- What was sent stays as it was sent: by these a look-up or a re-send finds the charge again.
+CREATE FUNCTION refuse_change_of_sent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what was sent of a payment does not change'
+        USING ERRCODE = 'check_violation';
+END
+$$;
+CREATE TRIGGER refuse_change_of_sent
+    BEFORE UPDATE OF amount_cents, currency, provider_account_id, provider_customer_id,
+                     payment_method_id, provider_method_id, request, sent_at ON payments
+    FOR EACH ROW WHEN (OLD.state <> 'ready') EXECUTE FUNCTION refuse_change_of_sent();
 
 CREATE FUNCTION close_payment_invoices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -746,7 +761,7 @@ GRANT SELECT (organization_id, id, state, payment_type, look_up_at, created_at, 
     ON payments TO recoup_scout;
 CREATE POLICY all_tenants ON invoices FOR SELECT TO recoup_scout USING (true);
 GRANT SELECT (organization_id, id, status, payment_status, payment_overdue, payment_due_date,
-              payment_dispute_lost_at, next_try_at) ON invoices TO recoup_scout;
+              payment_dispute_lost_at, next_try_at, held_because) ON invoices TO recoup_scout;
 CREATE POLICY all_tenants ON webhook_deliveries FOR SELECT TO recoup_scout USING (true);
 GRANT SELECT (organization_id, id, endpoint_id, state, deliver_at, created_at)
     ON webhook_deliveries TO recoup_scout;

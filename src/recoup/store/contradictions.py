@@ -1,0 +1,97 @@
+"""Rows of `contradictions`: news of an attempt that cannot be true beside what we hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Conn
+
+
+class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
+    """News that cannot be true beside what we hold, or money that belongs to nothing."""
+
+    payment: RowKey
+    id: UUID
+    was: str
+    told: str
+    reason: str
+    amount_cents: int
+    currency: str
+    provider_payment_id: str | None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A contradiction, and when it was told."""
+
+    contradiction: Contradiction
+    at: datetime
+
+
+_INSERT: Final = """
+    INSERT INTO contradictions (organization_id, id, payment_id, was, told, reason, amount_cents,
+           currency, provider_payment_id, created_at)
+    SELECT u.*, $10 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+                                $6::text[], $7::bigint[], $8::text[], $9::text[]) AS u
+        ON CONFLICT (organization_id, id) DO NOTHING  -- told before: webhooks come more than once
+ RETURNING id
+"""
+
+_OF_INVOICES: Final = """
+    SELECT pi.invoice_id, c.*
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payment_invoices pi
+        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
+      JOIN contradictions c
+        ON (c.organization_id, c.payment_id) = (pi.organization_id, pi.payment_id)
+     ORDER BY c.created_at, c.id
+"""
+
+
+async def insert(
+    conn: Conn, contradictions: Sequence[Contradiction], *, now: datetime
+) -> set[UUID]:
+    """Keep contradictions, each once; answer the ids of those that are new."""
+    if not contradictions:
+        return set()
+    rows = await conn.fetch(
+        _INSERT,
+        [one.payment.organization_id for one in contradictions],
+        [one.id for one in contradictions],
+        [one.payment.id for one in contradictions],
+        [one.was for one in contradictions],
+        [one.told for one in contradictions],
+        [one.reason for one in contradictions],
+        [one.amount_cents for one in contradictions],
+        [one.currency for one in contradictions],
+        [one.provider_payment_id for one in contradictions],
+        now,
+    )
+    return {row["id"] for row in rows}
+
+
+async def of_invoices(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, list[Told]]:
+    """What contradicted itself about these invoices, oldest first."""
+    found: dict[RowKey, list[Told]] = defaultdict(list)
+    for row in await conn.fetch(
+        _OF_INVOICES, [key.organization_id for key in invoices], [key.id for key in invoices]
+    ):
+        contradiction = Contradiction(
+            payment=RowKey(row["organization_id"], row["payment_id"]),
+            id=row["id"],
+            was=row["was"],
+            told=row["told"],
+            reason=row["reason"],
+            amount_cents=row["amount_cents"],
+            currency=row["currency"],
+            provider_payment_id=row["provider_payment_id"],
+        )
+        invoice = RowKey(row["organization_id"], row["invoice_id"])
+        found[invoice].append(Told(contradiction, row["created_at"]))
+    return found
