@@ -19,7 +19,6 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recoup.senders import addresses
 from recoup.senders.addresses import Address, Resolve
 from recoup.senders.webhooks import Delivered, NotDelivered, WebhookRequest, WebhookSender
 
@@ -97,9 +96,7 @@ async def _send(
     request = WebhookRequest(url, HEADERS, BODY)
     if sender is not None:
         return await sender.send(request, now=NOW)
-    async with WebhookSender(
-        allowed=LOOPBACK, resolve=resolve or addresses.resolve, deadline_seconds=5
-    ) as own:
+    async with WebhookSender(allowed=LOOPBACK, resolve=resolve, deadline_seconds=5) as own:
         return await own.send(request, now=NOW)
 
 

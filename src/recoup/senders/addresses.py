@@ -11,10 +11,8 @@ What surprises:
   (RFC 6890), and Svix's list.
 """
 
-import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
 import msgspec
@@ -94,18 +92,6 @@ def why_refused(address: Address, *, allowed: Sequence[Network]) -> str | None:
         if form.version == 6 and form not in PUBLIC_IPV6:
             return "reserved"
     return None
-
-
-async def resolve(host: str, port: int) -> Sequence[Address]:
-    """Ask the system for a host's addresses, in its order, each once.
-
-    :raises OSError: the name has none, or the question failed.
-    """
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label too long, or empty: no such name can be
-        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
-    return list(dict.fromkeys(ip_address(sockaddr[0]) for *_, sockaddr in found))
 
 
 async def callable_addresses(

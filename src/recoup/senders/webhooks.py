@@ -29,6 +29,7 @@ from yarl import URL
 
 from recoup.senders import addresses
 from recoup.senders.addresses import Network, NotAllowed, Resolve
+from recoup.senders.host_names import HostNames
 
 DELIVERED: Final = frozenset({200, 201, 202, 204})  # Lago's (contract, 7.3); no other 2xx
 GONE: Final = 410
@@ -75,14 +76,16 @@ class WebhookSender:
         self,
         *,
         allowed: Sequence[Network] = (),
-        resolve: Resolve = addresses.resolve,
+        resolve: Resolve | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         """
         :param allowed: networks that may be called although they are not public.
+        :param resolve: finds a host's addresses; None: as `resolv.conf` and `/etc/hosts` say.
         """
         self._allowed = tuple(allowed)
-        self._resolve = resolve
+        self._names = HostNames()
+        self._resolve = resolve or self._names.resolve
         self._deadline_seconds = deadline_seconds
         self._tls = ssl.create_default_context()
         self._session = aiohttp.ClientSession(
@@ -110,6 +113,7 @@ class WebhookSender:
     async def close(self) -> None:
         """Cut off what is still under way."""
         await self._session.close()
+        await self._names.close()
 
     async def send(self, request: WebhookRequest, *, now: datetime) -> Delivered | NotDelivered:
         """Send it once, and answer within the deadline. Nothing the world does is raised."""
