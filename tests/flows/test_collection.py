@@ -21,6 +21,7 @@ from recoup.flows.submit_attempt import (
     submit_attempt,
 )
 from recoup.flows.tell import News, tell
+from recoup.providers.protocol import CustomerNeeded, Declined
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
@@ -133,6 +134,45 @@ async def test_a_provider_that_is_away_uses_up_no_step(shop: Shop, psp: SandboxS
     row = await shop.row("payments", attempt)
     assert (row["state"], row["look_ups_unanswered"]) == ("unknown", 40)
     assert (row["look_up_at"] - shop.clock.now()).total_seconds() == 60
+
+
+async def test_a_provider_that_is_asked_too_much_is_asked_less_and_less(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
+    await psp.faults("rate_limited=1")
+    await shop.submit(attempt)
+    waits = []
+    for _ in range(4):
+        row = await shop.row("payments", attempt)
+        waits.append((row["look_up_at"] - shop.clock.now()).total_seconds())
+        shop.clock.at = row["look_up_at"]
+        await shop.look_up(attempt)
+    assert waits == [1, 15, 30, 60]  # the first as it asks for, the others no sooner than that
+    await psp.faults("")
+    await shop.look_up(attempt)
+    assert await shop.state(attempt) == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Declined("no\0", "Not\0now.", "do_not\0honor", "5\0", "try\0again", "ch_1", "failed"),
+        CustomerNeeded("ch_1", "requires_action", {"ur\0l": ["/\0", "\\u0000"]}),
+    ],
+)
+async def test_what_postgresql_cannot_hold_of_a_providers_text_keeps_nothing_from_its_end(
+    shop: Shop, told: Declined | CustomerNeeded
+) -> None:
+    attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
+    await shop.sending.ask(attempt)
+    await shop.settling.ask(Report(attempt, told, Source.EVENT))
+    row = await shop.row("payments", attempt)
+    assert (row["provider_payment_id"], row["provider_status"]) == ("ch_1", told.status)
+    if isinstance(told, Declined):
+        assert (row["error_code"], row["error_message"]) == ("no\ufffd", "Not\ufffdnow.")
+    else:
+        assert row["state"] == "customer_needed"
 
 
 async def test_a_sender_who_died_is_not_followed_by_a_second_charge(

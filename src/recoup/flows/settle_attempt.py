@@ -274,11 +274,13 @@ class _Book:
         assert isinstance(report.outcome, Lost | NotKnown)
         unanswered = attempt.look_ups_unanswered
         wait = report.outcome.retry_after_seconds if isinstance(report.outcome, Lost) else None
-        if wait is not None:
-            at = look_up_schedule.after_being_asked_to_wait(wait, now=self._now)
-        elif report.source is Source.LOOK_UP:
+        if report.source is Source.LOOK_UP:
             unanswered += 1
             at = look_up_schedule.after_no_answer(unanswered, now=self._now)
+            if wait is not None:  # a provider that is asked too much is not asked every second
+                at = max(at, look_up_schedule.after_being_asked_to_wait(wait, now=self._now))
+        elif wait is not None:
+            at = look_up_schedule.after_being_asked_to_wait(wait, now=self._now)
         else:  # soon also when it took long to say so: whoever sent it may have slept for hours
             at = min(self._next_step(attempt) or self._now, self._now + look_up_schedule.STEPS[0])
         self._news.append(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import aiohttp
 import msgspec
@@ -30,8 +30,17 @@ from recoup.providers.protocol import (
 )
 from recoup.rules.webhook_signature import sandbox_has_signed
 
+Told = TypeVar("Told")
+
 TIMEOUT: Final = aiohttp.ClientTimeout(connect=2, sock_connect=2, sock_read=10, total=12)
 MOST_ANSWER_BYTES: Final = 1_000_000
+# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+# An answer is believed where it can be kept: by an id, an amount and a currency as ours are.
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,255}\Z")]
+_Cents = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
 
 
 class SandboxSecrets(msgspec.Struct, frozen=True):
@@ -50,9 +59,9 @@ class _Decline(msgspec.Struct):
 
 
 class _Charge(msgspec.Struct):
-    id: str
-    amount: int
-    currency: str
+    id: _Id
+    amount: _Cents
+    currency: _Currency
     status: str
     idempotency_key: str
     decline: _Decline | None = None
@@ -78,7 +87,7 @@ class _ErrorAnswer(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    id: str
+    id: _Id
     type: str
     data: _ChargeAnswer
 
@@ -124,7 +133,7 @@ class SandboxProvider:
         if isinstance(answer, Lost):
             return answer
         if answer.status in {200, 402}:
-            return _read_charge(answer.body)
+            return _read_charge(answer.body, charge.idempotency_key)
         if answer.status in {400, 401, 403, 404} and not charge.sent_before:
             return _read_turned_away(answer)
         # After an earlier call a refusal says nothing of that one, which may have got in.
@@ -138,11 +147,10 @@ class SandboxProvider:
             return answer
         if answer.status != 200:
             return _lost(answer)
-        try:
-            found = msgspec.json.decode(answer.body, type=_ChargesAnswer).charges
-        except msgspec.DecodeError:
+        found = _decode(answer.body, _ChargesAnswer)
+        if found is None:
             return Lost("unreadable_answer")
-        ours = [one for one in found if one.idempotency_key == charge.idempotency_key]
+        ours = [one for one in found.charges if one.idempotency_key == charge.idempotency_key]
         return _outcome(ours[0]) if ours else NotKnown()
 
     async def register_webhook(self, url: str) -> bool:
@@ -159,10 +167,10 @@ class SandboxProvider:
         if not sandbox_has_signed(signature, body, secrets=[self._secrets.webhook_secret], now=now):
             return Forged("bad_signature")
         try:
-            event = msgspec.json.decode(body, type=_Event)
-        except msgspec.DecodeError:
+            event, text = msgspec.json.decode(body, type=_Event), body.decode()
+        except UNREADABLE:
             return Forged("unreadable")
-        return [Delivery(event.id, body.decode())]
+        return [Delivery(event.id, text)]
 
     def read_event(self, body: str) -> Notice | Ignored:
         """Say what a kept event means."""
@@ -196,11 +204,21 @@ class SandboxProvider:
             return Lost(type(error).__name__)
 
 
-def _read_charge(body: bytes) -> Outcome:
+def _decode(body: bytes, kind: type[Told]) -> Told | None:
+    """Read what the provider says; None where it cannot be read, whatever it is."""
     try:
-        return _outcome(msgspec.json.decode(body, type=_ChargeAnswer).charge)
-    except msgspec.DecodeError:
+        return msgspec.json.decode(body, type=kind)
+    except UNREADABLE:
+        return None
+
+
+def _read_charge(body: bytes, key: str) -> Outcome:
+    answer = _decode(body, _ChargeAnswer)
+    if answer is None:
         return Lost("unreadable_answer")
+    if answer.charge.idempotency_key != key:
+        return Lost("answer_about_another_charge")
+    return _outcome(answer.charge)
 
 
 def _outcome(charge: _Charge) -> Paid | Processing | CustomerNeeded | Declined | Lost:
@@ -227,19 +245,16 @@ def _outcome(charge: _Charge) -> Paid | Processing | CustomerNeeded | Declined |
 
 
 def _read_turned_away(answer: _Answer) -> Declined | Lost:
-    try:
-        error = msgspec.json.decode(answer.body, type=_ErrorAnswer).error
-    except msgspec.DecodeError:
+    said = _decode(answer.body, _ErrorAnswer)
+    if said is None:
         return Lost("unreadable_answer")
+    error = said.error
     if error.type == "idempotency_error":  # our bug: what became of the key is not known
         return Lost(error.code)
     return Declined(code=error.code, message=error.message)
 
 
 def _lost(answer: _Answer) -> Lost:
-    wait = None
-    if answer.status == 429:
-        seconds = answer.retry_after or ""
-        readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
-        wait = float(seconds) if readable else 1.0
-    return Lost(f"http_{answer.status}", wait)
+    seconds = (answer.retry_after or "") if answer.status == 429 else ""
+    is_readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
+    return Lost(f"http_{answer.status}", float(seconds) if is_readable else None)

@@ -253,17 +253,14 @@ async def write_news(conn: Conn, news: Sequence[NewsRow], *, now: datetime) -> N
         _WRITE_NEWS,
         *_ids([one.key for one in news]),
         [one.state.value for one in news],
-        [one.provider_payment_id for one in news],
-        [one.provider_status for one in news],
-        [
-            msgspec.json.encode(one.next_action).decode() if one.next_action else None
-            for one in news
-        ],
-        [decline.code if decline else None for decline in declines],
-        [decline.decline_code if decline else None for decline in declines],
-        [decline.network_decline_code if decline else None for decline in declines],
-        [decline.advice_code if decline else None for decline in declines],
-        [one.error_message for one in news],
+        [_storable(one.provider_payment_id) for one in news],
+        [_storable(one.provider_status) for one in news],
+        [_json(one.next_action) for one in news],
+        [_storable(decline.code) if decline else None for decline in declines],
+        [_storable(decline.decline_code) if decline else None for decline in declines],
+        [_storable(decline.network_decline_code) if decline else None for decline in declines],
+        [_storable(decline.advice_code) if decline else None for decline in declines],
+        [_storable(one.error_message) for one in news],
         [one.decline_class for one in news],
         [one.look_up_at for one in news],
         [one.look_ups_unanswered for one in news],
@@ -335,6 +332,17 @@ async def oldest_in(
 async def look_up_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
     """An account answers again: what waits for an answer of it is due."""
     await conn.execute(_LOOK_UP_SOON, account.organization_id, account.id, now)
+
+
+def _storable(text: str | None) -> str | None:
+    """What PostgreSQL can hold of a provider's text: one with a NUL could never be settled."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if text else text
+
+
+def _json(said: Mapping[str, Any] | None) -> str | None:
+    if not said:
+        return None
+    return msgspec.json.encode(said).decode().replace("\\u0000", "\\ufffd")
 
 
 def _by_key(rows: Sequence[Any]) -> dict[RowKey, Attempt]:

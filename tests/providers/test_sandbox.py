@@ -1,0 +1,123 @@
+"""The sandbox's adapter, against the sandbox itself over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import msgspec
+import pytest_asyncio
+
+from recoup.providers.protocol import CustomerNeeded, Declined, Paid, Processing
+from recoup.providers.sandbox import TIMEOUT, SandboxProvider, SandboxSecrets
+from tests.providers.conformance import KEY, NOW, ProviderConformance, StandIn
+from tests.shop import MovableClock, SandboxServer, sandbox_server
+
+SECRETS = SandboxSecrets("sk_sandbox_conformance", "whsec_sandbox_conformance")
+CHARGE: Mapping[str, Any] = {
+    "id": "ch_1",
+    "amount": 1_000,
+    "currency": "EUR",
+    "status": "succeeded",
+    "idempotency_key": KEY,
+}
+
+
+def a_charge(**changes: Any) -> bytes:
+    return msgspec.json.encode({"charge": {**CHARGE, **changes}})
+
+
+class SandboxStandIn(StandIn):
+    """`recoup sandbox` on a free port."""
+
+    longest_call = timedelta(seconds=TIMEOUT.total or 0)
+
+    def __init__(self, server: SandboxServer, http: aiohttp.ClientSession) -> None:
+        self._server = server
+        self._http = http
+        self.provider = self.asking(server.base)
+
+    async def after_it_is_done(self, fault: str) -> None:
+        await self._server.faults(f"{fault}=1")
+
+    async def before_anything_is_done(self, fault: str) -> None:
+        await self._server.faults(f"{fault}=1")
+
+    async def in_order_again(self) -> None:
+        await self._server.faults("")
+
+    async def charged_keys(self) -> list[str]:
+        return [charge["idempotency_key"] for charge in await self._server.charges()]
+
+    def asking(self, base: str) -> SandboxProvider:
+        return SandboxProvider(self._http, base, SECRETS)
+
+    def true_answers(self) -> Mapping[str, tuple[int, bytes]]:
+        decline = {"code": "card_declined", "message": "No.", "decline_code": "do_not_honor"}
+        return {
+            "paid": (200, a_charge()),
+            "processing": (200, a_charge(status="processing")),
+            "customer_needed": (200, a_charge(status="requires_action", next_action={"url": "/"})),
+            "declined": (402, a_charge(status="failed", decline=decline)),
+            "turned away": (400, b'{"error":{"type":"invalid_request_error","code":"nope"}}'),
+        }
+
+    def lies(self) -> Mapping[str, bytes]:
+        return {
+            "another key": a_charge(idempotency_key="payment-of-somebody-else"),
+            "no id": a_charge(id=""),
+            "an id with a NUL": a_charge(id="ch\0"),
+            "an endless id": a_charge(id="c" * 256),
+            "an amount below zero": a_charge(amount=-1),
+            "an amount beyond all columns": a_charge(amount=2**63),
+            "an amount in text": a_charge(amount="1000"),
+            "an amount with a point": a_charge(amount=1000.5),
+            "no currency": a_charge(currency=""),
+            "four letters of currency": a_charge(currency="EURO"),
+            "an unknown status": a_charge(status="settled"),
+            "no UTF-8 in its id": a_charge().replace(b"ch_1", b"ch_\xff"),
+            "a next action without end": a_charge(status="requires_action").replace(
+                b'"requires_action"', b'"requires_action","next_action":' + b'{"a":' * 100_000
+            ),
+        }
+
+    def signed(self, body: bytes) -> Mapping[str, str]:
+        at = int(NOW.timestamp())
+        mac = hmac.new(SECRETS.webhook_secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
+        return {"sandbox-signature": f"t={at},v1={mac.hexdigest()}"}
+
+    def event(self) -> bytes:
+        return msgspec.json.encode(
+            {"id": "evt_1", "type": "charge.succeeded", "data": {"charge": CHARGE}}
+        )
+
+
+class TestSandbox(ProviderConformance):
+    """The smallest complete adapter."""
+
+    after = ("drop_after", "error_after", "hang_after", "html", "truncated")
+    before = ("drop_before", "error_before", "rate_limited")
+    paid_by = "pm_sandbox_ok"
+    unknown_method = "pm_of_nobody"
+    words: ClassVar = {
+        "pm_sandbox_ok": Paid,
+        "pm_sandbox_insufficient_funds": Declined,
+        "pm_sandbox_stolen_card": Declined,
+        "pm_sandbox_expired_card": Declined,
+        "pm_sandbox_processing_ok": Processing,
+        "pm_sandbox_authentication_required": CustomerNeeded,
+    }
+
+    @pytest_asyncio.fixture
+    async def psp(self, tmp_path: Path) -> AsyncIterator[SandboxStandIn]:
+        """The sandbox, and somebody with an account there."""
+        async with (
+            sandbox_server(tmp_path, MovableClock()) as server,
+            aiohttp.ClientSession() as http,
+        ):
+            yield SandboxStandIn(server, http)
