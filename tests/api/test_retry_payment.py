@@ -216,6 +216,54 @@ async def test_a_bulk_call_passes_over_a_row_that_somebody_holds(
     assert (alone.status_code, alone.json()["code"]) == (422, "lock_acquisition_failed")
 
 
+async def test_a_bulk_call_under_a_key_passes_over_a_held_row_too_and_answers_the_same_again(
+    tenant: Tenant, shop: Shop
+) -> None:
+    held, free = await shop.sell("pm_sandbox_ok"), await shop.sell("pm_sandbox_ok")
+    body = {"invoice_ids": [str(held.id), str(free.id)]}
+    key = {"Idempotency-Key": "bulk"}
+    async with shop.owner.transaction():
+        await shop.owner.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", held.id)
+        first = await tenant.post("/invoices/retry_payments", body, **key)
+    assert [one["code"] for one in first.json()["results"]] == ["lock_acquisition_failed", None]
+    again = await tenant.post("/invoices/retry_payments", body, **key)
+    assert again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    other = await tenant.post("/invoices/retry_payments", {"invoice_ids": [str(held.id)]}, **key)
+    assert other.json()["code"] == "idempotency_key_reused"
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
+
+
+async def test_a_bulk_call_under_a_key_that_died_half_way_comes_to_the_same_attempts(
+    tenant: Tenant, shop: Shop
+) -> None:
+    invoices = [await shop.sell("pm_sandbox_ok") for _ in range(3)]
+    body = {"invoice_ids": [str(invoice.id) for invoice in invoices]}
+    key = {"Idempotency-Key": "bulk"}
+    await shop.owner.execute("REVOKE INSERT ON idempotency_keys FROM recoup_app")
+    assert (await tenant.post("/invoices/retry_payments", body, **key)).status_code == 500
+    begun = {row["id"] for row in await shop.owner.fetch("SELECT id FROM payments")}
+    await shop.owner.execute("GRANT INSERT ON idempotency_keys TO recoup_app")
+    answer = await tenant.post("/invoices/retry_payments", body, **key)
+    assert {UUID(one["payment_id"]) for one in answer.json()["results"]} == begun
+    assert len(begun) == 3
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 3
+
+
+async def test_a_bulk_call_says_of_each_row_what_became_of_it_though_one_is_broken(
+    tenant: Tenant, shop: Shop
+) -> None:
+    broken, fine = await shop.sell("pm_sandbox_ok"), await shop.sell("pm_sandbox_ok")
+    await shop.owner.execute(
+        f"ALTER TABLE payment_invoices ADD CHECK (invoice_id <> '{broken.id}')"
+    )
+    answer = await tenant.post(
+        "/invoices/retry_payments", {"invoice_ids": [str(broken.id), str(fine.id)]}
+    )
+    assert [one["code"] for one in answer.json()["results"]] == ["internal_error", None]
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
+
+
 @pytest.mark.parametrize("ids", [[], ["x"] * 10_001])
 async def test_a_bulk_call_of_none_or_too_many_is_refused(tenant: Tenant, ids: list[str]) -> None:
     answer = await tenant.post("/invoices/retry_payments", {"invoice_ids": ids})

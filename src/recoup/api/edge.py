@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -28,6 +29,7 @@ from recoup.store.idempotency_keys import Receipt
 
 ApiRequest = Request[None, Caller, State]
 LONGEST_KEY: Final = 255
+KEYED_BULK_CALLS_AT_ONCE: Final = 2  # of the pool's connections, most are left to others
 
 
 class Edge:
@@ -55,6 +57,8 @@ class Edge:
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )
+        # A bulk call with a key holds it by a connection while it works on another.
+        self.keyed_bulk_calls = asyncio.Semaphore(KEYED_BULK_CALLS_AT_ONCE)
         self.stopping: bool = False
 
     async def collect(self, conn: Conn, invoice: RowKey) -> None:

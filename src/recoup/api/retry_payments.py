@@ -1,4 +1,9 @@
-"""`POST /invoices/{lago_id}/retry_payment` (contract section 5.1), and our bulk call beside it."""
+"""`POST /invoices/{lago_id}/retry_payment` (contract section 5.1), and our bulk call beside it.
+
+What would surprise you: a bulk call is not one transaction. Its asks go in pieces, so that nothing
+is locked for long and one bad row refuses no other. With an `Idempotency-Key` the attempts' ids are
+made of that key: sent again after we died half way, the call comes to the same attempts.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,13 @@ from typing import Any, Final, assert_never
 from uuid import UUID
 
 import msgspec
+import structlog
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody
 
 from recoup.api import errors
 from recoup.api.describe import answers
-from recoup.api.edge import ApiRequest, TheEdge, json_response, receipt_of
+from recoup.api.edge import ApiRequest, Edge, TheEdge, json_response, receipt_of
 from recoup.api.identifiers import row_id
 from recoup.flows.batches import Failed, serve_each
 from recoup.flows.retry_payment import (
@@ -22,13 +28,14 @@ from recoup.flows.retry_payment import (
     Answer,
     Ask,
     retry_payments,
-    retry_payments_on,
 )
 from recoup.rules.method_choice import read_wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused, invalid
-from recoup.store.db import Conn
+from recoup.store.db import DATABASE_AWAY, Conn
+
+log = structlog.get_logger()
 
 MOST_IN_BULK: Final = 10_000
 BULK_BATCH: Final = 1_000  # how many share one transaction: bounds how long locks are held
@@ -47,7 +54,10 @@ class RetryPaymentsBody(msgspec.Struct):
 
 
 class RetryResult(msgspec.Struct):
-    """What became of one ask of a bulk call: accepted, or refused by `code`."""
+    """What became of one ask of a bulk call: accepted, or refused by `code`.
+
+    `lock_acquisition_failed`, `service_unavailable` and `internal_error`: nothing of it was done.
+    """
 
     lago_id: str
     accepted: bool
@@ -96,30 +106,47 @@ async def retry_many(
     wanted = data.invoice_ids if data else []
     if not 0 < len(wanted) <= MOST_IN_BULK:
         raise Refused(invalid({"invoice_ids": ["invalid_count"]}))
-    known = {one: found for one in wanted if (found := row_id(one))}
+    receipt = await receipt_of(request)
     asks = {
-        one: Ask(RowKey(request.auth.organization_id, invoice_id), edge.new_id(), AskedBy.BULK)
-        for one, invoice_id in known.items()
+        one: Ask(
+            RowKey(request.auth.organization_id, invoice_id),
+            receipt.derived_id(one) if receipt else edge.new_id(),
+            AskedBy.BULK,
+        )
+        for one in wanted
+        if (invoice_id := row_id(one))
     }
+    if receipt is None:
+        return json_response(msgspec.json.encode(await _retry_all(edge, wanted, asks)))
 
-    async def within(conn: Conn) -> RetryPaymentsAnswer:
-        done = await retry_payments_on(conn, list(asks.values()), now=edge.now())
-        return _results(wanted, dict(zip(asks, done, strict=True)))
+    async def with_the_key_held(_conn: Conn) -> RetryPaymentsAnswer:
+        return await _retry_all(edge, wanted, asks)
 
-    if await receipt_of(request):  # all or nothing, so that the answer can be kept with the work
-        return await edge.answer(request, within)
-    done: list[Answer | Failed] = []
+    async with edge.keyed_bulk_calls:
+        return await edge.answer(request, with_the_key_held)
+
+
+async def _retry_all(
+    edge: Edge, wanted: Sequence[str], asks: Mapping[str, Ask]
+) -> RetryPaymentsAnswer:
     todo = list(asks.values())
+    done: list[Answer | Failed] = []
     for start in range(0, len(todo), BULK_BATCH):
         done += await serve_each(
             lambda some: retry_payments(edge.pool, some, now=edge.now()),
             todo[start : start + BULK_BATCH],
         )
-    return json_response(msgspec.json.encode(_results(wanted, dict(zip(asks, done, strict=True)))))
-
-
-def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> RetryPaymentsAnswer:
-    return RetryPaymentsAnswer([_result(one, done.get(one, INVOICE_NOT_FOUND)) for one in wanted])
+    away = [
+        one.error
+        for one in done
+        if isinstance(one, Failed) and isinstance(one.error, DATABASE_AWAY)
+    ]
+    if away and len(away) == len(done):  # nothing was done, so the whole call may come again
+        raise away[0]
+    answers = dict(zip(asks, done, strict=True))
+    return RetryPaymentsAnswer(
+        [_result(one, answers.get(one, INVOICE_NOT_FOUND)) for one in wanted]
+    )
 
 
 def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:
@@ -128,13 +155,20 @@ def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:
             return RetryResult(lago_id, accepted=True, payment_id=answer.attempt_id)
         case Refusal():
             return RetryResult(lago_id, accepted=False, code=answer.code)
-        case Failed():  # nothing of it is stored: the caller may ask again
-            refusal = errors.refusal_for(answer.error)
-            if refusal is None:
-                raise answer.error
-            return RetryResult(lago_id, accepted=False, code=refusal.code)
+        case Failed():
+            return RetryResult(lago_id, accepted=False, code=_code(answer.error))
         case _:
             assert_never(answer)
+
+
+def _code(error: Exception) -> str:
+    """Why an ask failed: nothing of it is stored, and others of its call may have been done."""
+    if (refusal := errors.refusal_for(error)) is not None:
+        return refusal.code
+    if isinstance(error, DATABASE_AWAY):
+        return "service_unavailable"
+    log.error("retry_failed", error=type(error).__name__, exc_info=error)
+    return "internal_error"
 
 
 routes = Router("/", route_handlers=[retry_payment, retry_many], tags=["invoices"])

@@ -119,8 +119,8 @@ async def nameless(pool: Pool) -> AsyncIterator[Conn]:
 @asynccontextmanager
 async def _begun(pool: Pool, setting: str) -> AsyncIterator[Conn]:
     async with pool.acquire() as conn:
-        await conn.execute(f"BEGIN; {setting}")  # one round trip for both
         try:
+            await conn.execute(f"BEGIN; {setting}")  # one round trip for both
             yield conn
         except BaseException:
             await _abandon(conn)

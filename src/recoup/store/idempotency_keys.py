@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -24,6 +24,10 @@ class Receipt(msgspec.Struct, frozen=True):
     def scope(self) -> tuple[UUID, str, str, str]:
         """The four that make a key: the same word on another path is another key."""
         return (self.organization_id, self.method, self.path, self.key)
+
+    def derived_id(self, name: str) -> UUID:
+        """An id that this call gives to one thing of many: the same again when it is sent again."""
+        return uuid5(self.organization_id, "\n".join((self.method, self.path, self.key, name)))
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 from random import Random
 from typing import Final
 from uuid import UUID
 
 import structlog
 from pgqueuer import PgQueuer
-from pgqueuer.executors import DatabaseRetryEntrypointExecutor
+from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job as QueuedJob
 from pgqueuer.models import Schedule
 
@@ -44,6 +43,16 @@ MONEY_JOBS_AT_ONCE: Final = 400
 WEBHOOKS_AT_ONCE: Final = 400
 LONGEST_JITTER: Final = timedelta(hours=2)  # spreads a day's retries
 RESTART_AFTER_SECONDS: Final = 1.0
+COMES_BACK_AT_MOST: Final = timedelta(seconds=30)
+
+
+def comes_back_after(tries: int) -> timedelta:
+    """How long a job waits that has failed `tries` times before: for ever, if need be, and soon.
+
+    PgQueuer's own executor doubles without end, and gives a job up when the number gets too large.
+    """
+    doubled: int = 2 ** min(tries, 5)
+    return min(timedelta(seconds=doubled), COMES_BACK_AT_MOST)
 
 
 class Worker:
@@ -152,18 +161,10 @@ class Worker:
                     error=type(error).__name__,
                     exc_info=None if expected else error,
                 )
-                raise
+                # Without a reason: the text of an error can hold a whole request.
+                raise RetryRequested(delay=comes_back_after(queued.attempts)) from None
 
-        queuer.entrypoint(
-            job.value,
-            accepts_context=False,
-            executor_factory=partial(
-                DatabaseRetryEntrypointExecutor,
-                max_attempts=2**31,  # a promise is kept, however long it takes
-                initial_delay=timedelta(seconds=1),
-                max_delay=timedelta(seconds=30),
-            ),
-        )(run)
+        queuer.entrypoint(job.value, accepts_context=False)(run)
 
     async def submit_attempt(self, key: RowKey) -> None:
         """Send an attempt; look up one that somebody sent who did not come back."""

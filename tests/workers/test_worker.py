@@ -1,0 +1,91 @@
+"""The worker on its real queue: a promise is kept, however often its job has failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from recoup import clock
+from recoup.flows.deliver_webhook import WebhookSigner
+from recoup.flows.open_provider import Providers
+from recoup.senders.webhooks import WebhookSender
+from recoup.store import db
+from recoup.store.db import Pool
+from recoup.workers.worker import COMES_BACK_AT_MOST, Worker, comes_back_after
+from tests.conftest import eventually
+from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
+
+
+@pytest_asyncio.fixture
+async def psp(tmp_path: Path) -> AsyncIterator[SandboxServer]:
+    """The sandbox over HTTP."""
+    async with sandbox_server(tmp_path, MovableClock(clock.now())) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def shop(pool: Pool, owner: asyncpg.Connection, psp: SandboxServer) -> AsyncIterator[Shop]:
+    """A tenant that sells through the sandbox."""
+    async with aiohttp.ClientSession() as http:
+        yield await Shop(pool, owner, Providers(http, BOX, sandbox_base=psp.base), psp.clock).open()
+
+
+@asynccontextmanager
+async def working(shop: Shop, scout: Pool, dsn: str) -> AsyncIterator[None]:
+    """A worker, as `recoup work` runs one."""
+    queue = await db.connect(dsn, most=6, by_index=False)
+    sender = WebhookSender()
+    worker = Worker(
+        shop.pool,
+        scout,
+        queue,
+        providers=shop.providers,
+        sender=sender,
+        signer=WebhookSigner(BOX, None),  # type: ignore[arg-type]  nobody here has an endpoint
+        now=clock.now,
+        new_id=clock.new_id,
+        chance=Random(1),
+    )
+    running = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await running
+        await sender.close()
+        await queue.close()
+
+
+@pytest.mark.parametrize("tries", [47, 2**31 - 1])
+async def test_a_job_that_has_failed_for_days_still_comes_back(
+    shop: Shop, scout: Pool, dsn: str, tries: int
+) -> None:
+    attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
+    await shop.owner.execute("UPDATE pgqueuer SET attempts = $1", tries - 1)
+    await shop.owner.execute("REVOKE UPDATE ON payments FROM recoup_app")
+
+    async def has_failed() -> bool:
+        return bool(await shop.owner.fetchval("SELECT attempts >= $1 FROM pgqueuer", tries))
+
+    async def is_paid() -> bool:
+        return await shop.state(attempt) == "succeeded"
+
+    async with working(shop, scout, dsn):
+        await eventually(has_failed, what="the job to fail once more")
+        await shop.owner.execute("GRANT UPDATE ON payments TO recoup_app")
+        await shop.owner.execute("UPDATE pgqueuer SET execute_after = now()")
+        await eventually(is_paid, what="the attempt to be paid")
+
+
+def test_a_job_comes_back_sooner_at_first_and_never_later_than_half_a_minute() -> None:
+    waits = [comes_back_after(tries).total_seconds() for tries in range(10)]
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+    assert comes_back_after(2**31) == COMES_BACK_AT_MOST
