@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -65,9 +66,15 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgres(cls, said: str | None) -> str | None:
-        if said is not None and not said.startswith(("postgresql://", "postgres://")):
+        if not said:
+            return None
+        if not said.startswith(("postgresql://", "postgres://")):
             raise ValueError("it is no postgresql:// address")
-        return said or None
+        for host in urlsplit(said).netloc.rpartition("@")[2].split(","):  # libpq takes several
+            port = host.rpartition("]")[2].partition(":")[2]
+            if port and not (port.isascii() and port.isdigit() and int(port) < 65536):
+                raise ValueError(f"{port!r} is no port")
+        return said
 
 
 def read_settings(**given: object) -> Settings:

@@ -347,11 +347,15 @@ async def _tell_sandbox(
 ) -> None:
     """Register our webhook address with the sandbox, for accounts that are there or will be."""
     told: dict[RowKey, datetime] = {}
+    not_told = 0
     while not stop.is_set():
+        before = not_told
         try:
-            await register_sandbox_webhooks(
+            not_told = await register_sandbox_webhooks(
                 pool, scout, providers, told, public_url=address, now=clock.now()
             )
+            if not_told != before:  # once, and not every few seconds
+                log.warning("sandbox_not_told_of_our_webhooks", accounts=not_told)
         except DATABASE_AWAY as error:
             log.warning("database_away", error=type(error).__name__)
         try:

@@ -34,14 +34,14 @@ Recoup = Callable[..., Awaitable[Ended]]
 
 @pytest.fixture
 def recoup(dsn: str) -> Recoup:
-    """Runs `recoup` with these words, and waits for its end."""
+    """Runs `recoup` with these words, and other settings where they are given."""
     given = {"RECOUP_DATABASE_URL": dsn, "RECOUP_SECRET_KEY": SecretBox.new_key()}
 
-    async def run(*words: str) -> Ended:
+    async def run(*words: str, **environment: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("recoup")),
             *words,
-            env=os.environ | given,
+            env=os.environ | given | environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from recoup.flows.find_organization import organization_must_exist
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refused, invalid
 from recoup.store import provider_accounts
@@ -33,9 +34,10 @@ async def add_provider_account(
 ) -> ProviderAccount:
     """Add the account; `secrets` are what its provider's adapter wants, by name.
 
-    :raises Refused: 422 for a kind that we do not know, a blank code or name, or a code that is
-        taken.
+    :raises Refused: `organization_not_found`; 422 for a kind that we do not know, a blank code or
+        name, or a code that is taken.
     """
+    await organization_must_exist(conn, organization_id)
     broken: dict[str, list[str]] = {}
     if kind not in {*ProviderKind}:
         broken["kind"] = ["value_is_invalid"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from recoup.flows.find_organization import organization_must_exist
 from recoup.rules.refusal import Refused, invalid, not_found
-from recoup.store import api_keys, db, organizations
+from recoup.store import api_keys, db
 from recoup.store.api_keys import ApiKey
-from recoup.store.db import Conn, Pool
+from recoup.store.db import Pool
 
 
 async def create_key(
@@ -28,7 +29,7 @@ async def create_key(
     if expires_at is not None and expires_at <= now:
         raise Refused(invalid({"expires_at": ["value_is_out_of_range"]}))
     async with db.transaction(pool, tenants=[organization_id]) as conn:
-        await _must_exist(conn, organization_id)
+        await organization_must_exist(conn, organization_id)
         await api_keys.insert(
             conn, organization_id, key_id, key, name=name, expires_at=expires_at, now=now
         )
@@ -40,7 +41,7 @@ async def list_keys(pool: Pool, organization_id: UUID) -> list[ApiKey]:
     :raises Refused: `organization_not_found`.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
-        await _must_exist(conn, organization_id)
+        await organization_must_exist(conn, organization_id)
         return await api_keys.list_all(conn, organization_id)
 
 
@@ -52,8 +53,3 @@ async def revoke_key(pool: Pool, organization_id: UUID, key_id: UUID, *, now: da
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         if not await api_keys.revoke(conn, organization_id, key_id, now=now):
             raise Refused(not_found("api_key"))
-
-
-async def _must_exist(conn: Conn, organization_id: UUID) -> None:
-    if not await organizations.by_ids(conn, [organization_id]):
-        raise Refused(not_found("organization"))

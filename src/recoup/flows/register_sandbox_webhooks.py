@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlencode
 
 from recoup.flows.open_provider import Providers
 from recoup.rules.records.keys import RowKey
@@ -25,17 +26,25 @@ async def register_sandbox_webhooks(
     *,
     public_url: str,
     now: datetime,
-) -> None:
-    """Register the accounts that `told` does not have, or has from long ago; note it there."""
+) -> int:
+    """Register the accounts that `told` does not have, or has from long ago; note it there.
+
+    Answers how many could not be registered: the sandbox does not run, or does not take them.
+    """
     async with db.nameless(scout) as conn:
         keys = await provider_accounts.all_of_kind(conn, "sandbox")
     due = [key for key in keys if key not in told or told[key] + AGAIN_AFTER <= now]
     if not due:
-        return
+        return 0
     tenants = {key.organization_id for key in due}
     async with db.transaction(pool, tenants=tenants) as conn:
         accounts = await provider_accounts.by_ids(conn, due)
+    not_told = 0
     for key, account in accounts.items():
-        url = f"{public_url}/webhooks/sandbox/{key.organization_id}?code={account.code}"
+        query = urlencode({"code": account.code})
+        url = f"{public_url}/webhooks/sandbox/{key.organization_id}?{query}"
         if await providers.sandbox(account).register_webhook(url):
             told[key] = now
+        else:
+            not_told += 1
+    return not_told

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.find_organization import organization_must_exist
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
@@ -61,8 +62,12 @@ async def release_invoice(
 
 
 async def list_held_invoices(pool: Pool, organization_id: UUID) -> list[HeldInvoice]:
-    """The organization's held invoices, oldest first; a thousand at most."""
+    """The organization's held invoices, oldest first; a thousand at most.
+
+    :raises Refused: `organization_not_found`.
+    """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
+        await organization_must_exist(conn, organization_id)
         keys = await collection.held(conn, organization_id, most=MOST_LISTED)
         debts = await collection.lock(conn, keys)
         told = await contradictions.of_invoices(conn, keys)

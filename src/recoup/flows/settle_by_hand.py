@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from recoup.flows.find_organization import organization_must_exist
 from recoup.flows.settle_attempt import Report, Source, settle_attempts_on
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
@@ -77,9 +78,12 @@ async def list_open_attempts(
     """The organization's attempts that have not ended, oldest first; a thousand at most.
 
     `needs_review` leaves those out that do not wait for a person.
+
+    :raises Refused: `organization_not_found`.
     """
     states = {State.NEEDS_REVIEW} if needs_review else frozenset(State) - FINAL
     async with db.transaction(pool, tenants=[organization_id]) as conn:
+        await organization_must_exist(conn, organization_id)
         keys = await attempts.oldest_in(conn, organization_id, states, most=MOST_LISTED)
         details = await payments.details(conn, keys)
     return [details[key] for key in keys]
