@@ -89,7 +89,7 @@ BUGS: Final = (
         (
             Edit(
                 LOOK_UP,
-                "if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now):",
+                "if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now()):",
                 "if isinstance(told, NotKnown):",
             ),
         ),
@@ -304,7 +304,8 @@ BUGS: Final = (
         (
             Edit(
                 SETTLING,
-                "        self._enter(attempt, attempt.id, applied.lines, paid.currency.upper())\n",
+                "        self._enter(attempt.key, attempt.id, applied.lines,"
+                " paid.currency.upper())\n",
                 "",
             ),
         ),

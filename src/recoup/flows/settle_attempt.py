@@ -18,9 +18,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from recoup.flows.retry_payment import payment_failure
-from recoup.flows.tell import News, tell
-from recoup.flows.tell_invoices import StatusChange, payment_status_updated
+from recoup.flows.plan_next_try import CONTRADICTED, plan_next_tries
+from recoup.flows.tell_ends import Failure, Success, tell_ends
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
@@ -33,12 +32,9 @@ from recoup.providers.protocol import (
 from recoup.rules import attempt_state, look_up_schedule
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated, State
 from recoup.rules.declines import Decline, DeclineClass, classify
-from recoup.rules.lago.failures import ProviderError
-from recoup.rules.lago.payments import payment_object
-from recoup.rules.records.collection import Attempt, Covered, Debt, Link
+from recoup.rules.records.collection import Attempt, Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderKind
-from recoup.rules.retry_policy import DEFAULT_POLICY, RetryAt, decide
 from recoup.rules.settlement import (
     Line,
     Surprise,
@@ -52,11 +48,9 @@ from recoup.store import (
     contradictions,
     db,
     ledger,
-    payments,
     provider_accounts,
 )
 from recoup.store.attempts import EffectRow, NewsRow
-from recoup.store.collection import Decision
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn, Pool
 from recoup.store.ledger import LedgerEntry
@@ -86,8 +80,6 @@ class NothingSuch(msgspec.Struct, frozen=True):
 
 Settled: TypeAlias = Moved | Repeated | Contradicted | NothingSuch
 
-CONTRADICTED: Final = "contradicted"  # why an invoice is held
-
 _STATES: Final[Mapping[type, State]] = {
     Paid: State.SUCCEEDED,
     Processing: State.PROCESSING,
@@ -110,11 +102,14 @@ async def settle_attempts_on(
 ) -> list[Settled]:
     """The same within the caller's transaction."""
     answers: list[Settled] = [NothingSuch()] * len(reports)
+    declined = {one.attempt for one in reports if isinstance(one.outcome, Declined)}
     for turn in _turns(reports):
         keys = [reports[position].attempt for position in turn]
         covered = await collection.lock_covered(conn, keys)
         held = await attempts.lock(conn, keys)
-        book = _Book(now)
+        refused = [held[one] for one in keys if one in held and one in declined]
+        accounts = await provider_accounts.by_ids(conn, {one.account_key for one in refused})
+        book = _Book(now, {key: account.kind for key, account in accounts.items()})
         for position in turn:
             report = reports[position]
             if (attempt := held.get(report.attempt)) is not None:
@@ -136,19 +131,6 @@ def _turns(reports: Sequence[Report]) -> list[list[int]]:
     return turns
 
 
-class _Success(msgspec.Struct, frozen=True):
-    attempt: Attempt
-    changed: tuple[RowKey, ...]  # the invoices that are paid by it
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    report: Report
-    attempt: Attempt
-    covered: Sequence[Covered]
-    declined: Declined
-    later: bool  # the provider had taken it first, so that Lago would tell of the change
-
-
 class _Surprised(msgspec.Struct, frozen=True):
     contradiction: Contradiction
     lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
@@ -158,14 +140,15 @@ class _Surprised(msgspec.Struct, frozen=True):
 class _Book:
     """Takes the reports of one turn, and writes what they came to."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, kinds: Mapping[RowKey, ProviderKind]) -> None:
         self._now = now
+        self._kinds = kinds  # whose words the declines of each account are in
         self._news: list[NewsRow] = []
         self._effects: list[EffectRow] = []
         self._entries: list[LedgerEntry] = []
         self._surprises: list[_Surprised] = []
-        self._successes: list[_Success] = []
-        self._failures: list[_Failure] = []
+        self._successes: list[Success] = []
+        self._failures: list[Failure] = []
         self._customer_needed: list[Attempt] = []
         self._held: set[RowKey] = set()
 
@@ -194,15 +177,7 @@ class _Book:
             case Paid():
                 self._succeed(attempt, covered, outcome)
             case Declined():
-                self._failures.append(
-                    _Failure(
-                        report,
-                        attempt,
-                        covered,
-                        outcome,
-                        later=attempt.state in {State.PROCESSING, State.CUSTOMER_NEEDED},
-                    )
-                )
+                self._fail(report, attempt, covered, outcome)
             case Processing() | CustomerNeeded():
                 self._wait(attempt, _STATES[type(outcome)], outcome)
                 if isinstance(outcome, CustomerNeeded):
@@ -211,6 +186,28 @@ class _Book:
                 self._unanswered(report, attempt, State.UNKNOWN)
             case _:
                 assert_never(outcome)
+
+    def _fail(
+        self, report: Report, attempt: Attempt, covered: Sequence[Covered], declined: Declined
+    ) -> None:
+        decline = Decline(
+            provider=self._kinds[attempt.account_key],
+            code=declined.code,
+            decline_code=declined.decline_code,
+            network_decline_code=declined.network_decline_code,
+            advice_code=declined.advice_code,
+        )
+        by_person = report.source is Source.PERSON  # whose word comes without a code
+        failure = Failure(
+            attempt=attempt,
+            covered=covered,
+            declined=declined,
+            decline=decline,
+            decline_class=DeclineClass.CUSTOMER if by_person else classify(decline),
+            later=attempt.state in {State.PROCESSING, State.CUSTOMER_NEEDED},
+            jitter=report.jitter,
+        )
+        self._failures.append(failure)
 
     def _repeat(self, report: Report, attempt: Attempt) -> None:
         outcome = report.outcome
@@ -255,7 +252,7 @@ class _Book:
             for effect in applied.effects
             if effect.payment_status != effect.debt.payment_status
         )
-        self._successes.append(_Success(attempt, changed))
+        self._successes.append(Success(attempt, changed))
 
     def _wait(self, attempt: Attempt, state: State, outcome: Processing | CustomerNeeded) -> None:
         self._news.append(
@@ -350,12 +347,7 @@ class _Book:
 
     async def write(self, conn: Conn) -> None:
         """Write attempts, invoices, ledger, plans and events, in this order."""
-        kinds = await self._kinds(conn)
-        declines = [
-            (failure, _decline(failure.declined, kinds[failure.attempt.key]))
-            for failure in self._failures
-        ]
-        self._news += [_failed_row(failure, decline) for failure, decline in declines]
+        self._news += [_failed_row(failure) for failure in self._failures]
         self._effects += [
             EffectRow(failure.attempt.key, one.debt.id, 0, status_after_failure(one.debt))
             for failure in self._failures
@@ -365,8 +357,8 @@ class _Book:
         await attempts.apply(conn, self._effects, now=self._now)
         await self._write_surprises(conn)
         await ledger.write(conn, self._entries, now=self._now)
-        await self._plan(conn)
-        await self._tell(conn, declines)
+        await plan_next_tries(conn, self._failures, self._held, now=self._now)
+        await tell_ends(conn, self._successes, self._failures, self._customer_needed, now=self._now)
 
     async def _write_surprises(self, conn: Conn) -> None:
         """Keep what contradicts itself, and hold its invoices: money has moved, or may have."""
@@ -385,149 +377,19 @@ class _Book:
                 )
         await collection.hold(conn, self._held, because=CONTRADICTED)
 
-    async def _kinds(self, conn: Conn) -> dict[RowKey, ProviderKind]:
-        """Whose words each failed attempt's decline is in."""
-        if not self._failures:
-            return {}
-        accounts = {
-            failure.attempt.key: RowKey(
-                failure.attempt.organization_id, failure.attempt.provider_account_id
-            )
-            for failure in self._failures
-            if failure.attempt.provider_account_id
-        }
-        found = await provider_accounts.by_ids(conn, set(accounts.values()))
-        return {key: ProviderKind(found[account].kind) for key, account in accounts.items()}
-
-    async def _plan(self, conn: Conn) -> None:
-        """Decide what follows each failure: another try, or none and why."""
-        if not self._failures:
-            return
-        waiting = [
-            (failure, one.debt)
-            for failure in self._failures
-            for one in failure.covered
-            if status_after_failure(one.debt) == "failed"
-        ]
-        history = await attempts.failures(
-            conn, {debt.key: failure.attempt.payment_method_id for failure, debt in waiting}
-        )
-        decisions, plans = [], {}
-        for failure, debt in waiting:
-            decision = decide(DEFAULT_POLICY, history[debt.key], jitter=failure.report.jitter)
-            never = CONTRADICTED if debt.key in self._held else _why_no_plan(debt)
-            at = decision.at if isinstance(decision, RetryAt) and not never else None
-            plans[debt.key] = at
-            decisions.append(
-                Decision(
-                    invoice=debt.key,
-                    id=uuid5(failure.attempt.id, f"after/{debt.id}"),
-                    payment_id=failure.attempt.id,
-                    decided="retry_at" if at else "stop",
-                    because=never or decision.because,
-                    retry_at=at,
-                )
-            )
-        await attempts.plan_tries(conn, plans)
-        await collection.decide(conn, decisions, now=self._now)
-
-    async def _tell(self, conn: Conn, declines: Sequence[tuple[_Failure, Decline]]) -> None:
-        shown = [success.attempt for success in self._successes] + self._customer_needed
-        details = await payments.details(conn, {attempt.key for attempt in shown})
-        changes = [
-            StatusChange(invoice, cause=success.attempt.id)
-            for success in self._successes
-            for invoice in success.changed
-        ]
-        changes += [
-            StatusChange(one.debt.key, cause=failure.attempt.id)
-            for failure in self._failures
-            if failure.later
-            for one in failure.covered
-            if status_after_failure(one.debt) != one.debt.payment_status
-        ]
-        links = await collection.links(
-            conn, {failure.attempt.customer_key for failure in self._failures}, []
-        )
-        news = [
-            News(
-                organization_id=attempt.organization_id,
-                webhook_type=webhook_type,
-                object_type="payment",
-                payload=payment_object(details[attempt.key], with_method=True),
-                object_id=attempt.id,
-                cause=attempt.id,
-                ask_id=ask_id,
-            )
-            for attempt, webhook_type, ask_id in [
-                *((one.attempt, "payment.succeeded", one.attempt.id) for one in self._successes),
-                *((one, "payment.requires_action", None) for one in self._customer_needed),
-            ]
-        ]
-        for failure, decline in declines:
-            news += _failure_news(failure, decline, links[failure.attempt.customer_key])
-        await tell(conn, [*news, *await payment_status_updated(conn, changes)], now=self._now)
-
-
-def _why_no_plan(debt: Debt) -> str | None:
-    """Say why the schedule leaves an invoice alone, whatever its policy; None: it does not."""
-    if debt.status == "voided":  # while its attempt was on its way
-        return "invoice_voided"
-    return debt.held_because or ("skip_psp" if debt.skip_psp else None)
-
 
 def _is_second_charge(attempt: Attempt, outcome: Outcome | NotKnown) -> bool:
     """A success after a success, under another id: the same word, and other money."""
     return isinstance(outcome, Paid) and outcome.provider_payment_id != attempt.provider_payment_id
 
 
-def _decline(declined: Declined, kind: ProviderKind) -> Decline:
-    return Decline(
-        provider=kind,
-        code=declined.code,
-        decline_code=declined.decline_code,
-        network_decline_code=declined.network_decline_code,
-        advice_code=declined.advice_code,
-    )
-
-
-def _failed_row(failure: _Failure, decline: Decline) -> NewsRow:
+def _failed_row(failure: Failure) -> NewsRow:
     return NewsRow(
         key=failure.attempt.key,
         state=State.FAILED,
         provider_payment_id=failure.declined.provider_payment_id,
         provider_status=failure.declined.status,
-        decline=decline,
+        decline=failure.decline,
         error_message=failure.declined.message,
-        decline_class=_class(failure, decline),
+        decline_class=failure.decline_class,
     )
-
-
-def _class(failure: _Failure, decline: Decline) -> DeclineClass:
-    if failure.report.source is Source.PERSON:
-        return DeclineClass.CUSTOMER  # a person's word comes without a code
-    return classify(decline)
-
-
-def _failure_news(failure: _Failure, decline: Decline, link: Link) -> list[News]:
-    """`invoice.payment_failure`, once per attempt: the first invoice it covers ends the ask."""
-    attempt, declined = failure.attempt, failure.declined
-    details = {
-        "code": declined.code,
-        "decline_code": declined.decline_code,
-        "network_decline_code": declined.network_decline_code,
-        "advice_code": declined.advice_code,
-        "decline_class": _class(failure, decline),
-        "message": declined.message,
-        "lago_payment_id": attempt.id,
-        "provider_payment_id": declined.provider_payment_id or attempt.provider_payment_id,
-    }
-    news = payment_failure(
-        failure.covered[0].debt,
-        link,
-        cause=attempt.id,
-        error_details=details,
-        provider_customer_id=attempt.provider_customer_id,
-        provider_error=ProviderError(message=declined.message, error_code=declined.code),
-    )
-    return [news]

@@ -122,6 +122,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         """Whose invoices it covers."""
         return RowKey(self.organization_id, self.customer_id)
 
+    @property
+    def account_key(self) -> RowKey:
+        """Through which account it was sent: before that there is none."""
+        assert self.provider_account_id is not None, "it was sent"
+        return RowKey(self.organization_id, self.provider_account_id)
+
 
 def idempotency_key(attempt_id: UUID) -> str:
     """The key under which the provider makes one charge at most (contract section 5.5)."""
