@@ -28,14 +28,14 @@ async def sells(tenant: Tenant, **customer: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def has_customer(tenant: Tenant, external_id: str, **fields: Any) -> Any:
+async def has_customer(tenant: Tenant, external_id: str | int, **fields: Any) -> Any:
     asked = {"external_id": external_id, "currency": "EUR"} | fields
     answer = await tenant.post("/customers", {"customer": asked})
     assert answer.status_code == 200, answer.text
     return answer.json()["customer"]
 
 
-async def has_tax(tenant: Tenant, code: str, rate: float, **fields: Any) -> None:
+async def has_tax(tenant: Tenant, code: str | int, rate: float, **fields: Any) -> None:
     answer = await tenant.post(
         "/taxes", {"tax": {"name": code, "code": code, "rate": rate} | fields}
     )

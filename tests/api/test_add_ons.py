@@ -70,6 +70,17 @@ async def test_a_code_may_hold_any_character(tenant: Tenant, code: str) -> None:
     assert read.json()["add_on"]["code"] == code
 
 
+async def test_a_number_or_a_truth_is_text_too(tenant: Tenant) -> None:
+    await tenant.post("/taxes", {"tax": {"name": 1.5, "code": 20, "rate": 20, "description": True}})
+    tax = (await tenant.get("/taxes/20")).json()["tax"]
+    assert (tax["name"], tax["description"]) == ("1.5", "true")
+    asked = SETUP | {"name": 1.5, "code": 5, "description": True, "tax_codes": [20]}
+    await tenant.post("/add_ons", {"add_on": asked})
+    made = (await tenant.get("/add_ons/5")).json()["add_on"]
+    assert (made["name"], made["code"], made["description"]) == ("1.5", "5", "true")
+    assert [tax["code"] for tax in made["taxes"]] == ["20"]
+
+
 @pytest.mark.parametrize(
     ("change", "details"),
     [

@@ -178,6 +178,9 @@ async def test_metadata_are_replaced_and_known_ids_keep_their_rows(tenant: Tenan
     )
     a, b = made["metadata"]
     assert (a["key"], a["value"], a["display_in_invoice"]) == ("a", "1", True)
+    scalars = [{"key": "a", "value": True}, {"key": 5, "value": 1.5}]
+    written = (await upsert(tenant, external_id="c2", metadata=scalars))["metadata"]
+    assert {one["key"]: one["value"] for one in written} == {"a": "true", "5": "1.5"}
     swapped = await upsert(
         tenant,
         metadata=[

@@ -222,6 +222,20 @@ async def test_a_refused_invoice_stores_nothing(tenant: Tenant, owner: asyncpg.C
     assert [await count(owner, table) for table in STORED] == before
 
 
+async def test_what_is_named_by_text_may_be_named_by_a_number(tenant: Tenant) -> None:
+    await has_customer(tenant, 5)
+    await has_tax(tenant, 20, 20)
+    add_on = {"name": 7, "code": 7, "amount_cents": 1000, "amount_currency": "EUR"}
+    await tenant.post("/add_ons", {"add_on": add_on})
+    line = {"add_on_code": 7, "tax_codes": [20], "description": 1.5}
+    made = await issue(tenant, external_customer_id=5, fees=[line])
+    assert (made["customer"]["external_id"], made["fees_amount_cents"]) == ("5", 1000)
+    assert [tax["tax_code"] for tax in made["applied_taxes"]] == ["20"]
+    assert made["fees"][0]["description"] == "1.5"
+    unknown = await ask(tenant, external_customer_id=5, fees=[line], billing_entity_code=5)
+    assert refusal(unknown) == (404, "billing_entity_not_found")
+
+
 BROKEN_FEES: list[tuple[Any, Any]] = [
     ({"from_datetime": "2026-01-01"}, {"boundaries": ["values_are_invalid"]}),
     ({"to_datetime": "2026-01-01", "units": -1}, {"boundaries": ["values_are_invalid"]}),
@@ -400,6 +414,9 @@ async def test_a_status_is_taken_while_an_attempt_is_open(
 async def test_metadata_replace_what_was_there(tenant: Tenant) -> None:
     await sells(tenant)
     made = await issue(tenant)
+    scalars = [{"key": "a", "value": True}, {"key": 5, "value": 1.5}]
+    written = (await put(tenant, made, metadata=scalars)).json()["invoice"]["metadata"]
+    assert {one["key"]: one["value"] for one in written} == {"a": "true", "5": "1.5"}
     two = [{"key": "a", "value": "1"}, {"key": "b", "value": 2}]
     first = (await put(tenant, made, metadata=two)).json()["invoice"]["metadata"]
     assert [(one["key"], one["value"]) for one in first] == [("a", "1"), ("b", "2")]

@@ -28,13 +28,14 @@ async def added(tenant: Tenant, **fields: Any) -> Any:
 
 
 async def test_an_endpoint_is_created_read_changed_and_deleted(tenant: Tenant) -> None:
-    told = await added(tenant, name="Books", event_types=["invoice.created"])
+    told = await added(tenant, name=5, event_types=["invoice.created"])
     assert list(told) == [
         "lago_id", "lago_organization_id", "webhook_url", "signature_algo", "name", "event_types",
         "created_at",
     ]  # fmt: skip
     assert told["lago_organization_id"] == str(tenant.organization_id)
     assert (told["signature_algo"], told["event_types"]) == ("jwt", ["invoice.created"])
+    assert told["name"] == "5"
     where = f"/webhook_endpoints/{told['lago_id']}"
     assert (await tenant.get(where)).json()["webhook_endpoint"] == told
     change = {"webhook_url": "http://other.example:8080/x?y=z", "signature_algo": "hmac"}
@@ -88,6 +89,7 @@ async def test_event_types_are_tidied(tenant: Tenant, said: Any, kept: Any) -> N
         ({"webhook_url": "https://[::1"}, {"webhook_url": ["url_is_invalid"]}),
         ({"webhook_url": "https://e.com/" + "x" * 2048}, {"webhook_url": ["value_is_too_long"]}),
         ({"webhook_url": "https://example.com/taken"}, {"webhook_url": ["value_already_exist"]}),
+        ({"webhook_url": 5}, {"webhook_url": ["url_is_invalid"]}),
         ({"name": "a\0b"}, {"name": ["value_is_invalid"]}),
         ({"signature_algo": "md5"}, {"signature_algo": ["value_is_invalid"]}),
         ({"event_types": "invoice.created"}, {"event_types": ["must_be_array"]}),

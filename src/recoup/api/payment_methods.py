@@ -19,9 +19,9 @@ from recoup.flows.manage_payment_methods import (
     delete_payment_method,
     set_default_payment_method,
 )
-from recoup.rules.customer_changes import Text
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.payment_methods import PaymentMethodObject, payment_method_object
+from recoup.rules.scalars import Text
 from recoup.store import payment_methods
 from recoup.store.db import Conn
 

@@ -22,6 +22,7 @@ from recoup.flows.record_manual_payment import PaymentInput, record_manual_payme
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.payments import PaymentObject, payment_object
 from recoup.rules.refusal import Refused, invalid
+from recoup.rules.scalars import text
 from recoup.store import payments
 from recoup.store.db import Conn
 from recoup.store.payments import PaymentFilter
@@ -62,7 +63,7 @@ async def create(
             conn,
             request.auth.organization_id,
             asked,
-            invoice_id=row_id(asked.invoice_id or ""),
+            invoice_id=row_id(text(asked.invoice_id) or ""),
             payment_id=edge.new_id(),
             now=edge.now(),
         )

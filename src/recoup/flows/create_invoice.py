@@ -7,7 +7,7 @@ once: it has no number then, nobody is told, and no route shows it again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID, uuid5
@@ -45,6 +45,7 @@ from recoup.rules.records.invoices import Invoice, InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
 from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.scalars import text, texts
 from recoup.store import (
     add_ons,
     customers,
@@ -63,8 +64,8 @@ Collect: TypeAlias = Callable[[Conn, RowKey], Awaitable[None]]
 class _Line(msgspec.Struct, frozen=True):
     """One line, checked, with everything that its price depends on but the taxes."""
 
-    asked: FeeInput
     add_on: AddOn
+    tax_codes: list[str]  # known or not
     unit_amount_cents: int
     units: float
     display_name: str | None
@@ -143,23 +144,23 @@ async def create_invoice(
 
 async def _plan(conn: Conn, organization_id: UUID, asked: InvoiceInput) -> _Plan:
     """Check what is asked, in the contract's order, and find what it names."""
-    customer = await _customer(conn, organization_id, asked.external_customer_id)
+    customer = await _customer(conn, organization_id, text(asked.external_customer_id))
     if not asked.fees:
         raise Refused(not_found("fees"))
-    codes = {fee.add_on_code or "" for fee in asked.fees}
-    known = await add_ons.by_codes(conn, organization_id, _storable(codes))
-    if any(fee.add_on_code not in known for fee in asked.fees):
+    codes = [text(fee.add_on_code) or "" for fee in asked.fees]
+    known = await add_ons.by_codes(conn, organization_id, codes)
+    if not known.keys() >= set(codes):
         raise Refused(not_found("add_on"))
     method = ChosenMethod()
     if asked.payment_method:
         kept = await payment_methods.of_customer(conn, customer.key)
         method = read_payment_method(asked.payment_method, [one.id for one in kept])
-    entity = await _billing_entity(conn, customer, asked.billing_entity_code)
+    entity = await _billing_entity(conn, customer, text(asked.billing_entity_code))
     currency = read_currency(asked.currency, otherwise=customer.customer.currency)
     periods = [read_period(fee) for fee in asked.fees]
     lines = [
-        _line(fee, known[fee.add_on_code or ""], period)
-        for fee, period in zip(asked.fees, periods, strict=True)
+        _line(fee, known[code], period)
+        for fee, code, period in zip(asked.fees, codes, periods, strict=True)
     ]
     return _Plan(
         customer=customer,
@@ -175,8 +176,8 @@ async def _plan(conn: Conn, organization_id: UUID, asked: InvoiceInput) -> _Plan
 def _line(fee: FeeInput, add_on: AddOn, period: tuple[datetime | None, datetime | None]) -> _Line:
     from_at, to_at = period
     return _Line(
-        asked=fee,
         add_on=add_on,
+        tax_codes=texts(fee.tax_codes or ()),
         unit_amount_cents=read_unit_amount_cents(
             fee.unit_amount_cents, otherwise=add_on.amount_cents
         ),
@@ -207,16 +208,11 @@ async def _billing_entity(conn: Conn, customer: CustomerDetails, code: str | Non
     raise Refused(not_found("billing_entity"))
 
 
-def _storable(codes: Collection[str]) -> list[str]:
-    """Leave out what names nothing: PostgreSQL's text has no NUL."""
-    return [code for code in codes if "\0" not in code]
-
-
 async def _asks(conn: Conn, plan: _Plan) -> list[FeeAsk]:
     """Each line with the taxes that apply to it."""
     organization_id, customer = plan.customer.key.organization_id, plan.customer.customer
-    codes = {code for line in plan.lines for code in line.asked.tax_codes or ()}
-    known = await taxes.by_codes(conn, organization_id, _storable(codes)) if codes else {}
+    codes = {code for line in plan.lines for code in line.tax_codes}
+    known = await taxes.by_codes(conn, organization_id, codes) if codes else {}
     entity_id = customer.billing_entity_id  # the customer's own, also where another one bills
     of_entity = await taxes.of_billing_entities(conn, organization_id, [entity_id])
     return [
@@ -224,7 +220,7 @@ async def _asks(conn: Conn, plan: _Plan) -> list[FeeAsk]:
             unit_amount_cents=line.unit_amount_cents,
             units=line.units,
             taxes=invoice_totals.taxes_that_apply(
-                named=[known[code] for code in line.asked.tax_codes or () if code in known],
+                named=[known[code] for code in line.tax_codes if code in known],
                 of_add_on=line.add_on.taxes,
                 of_customer=plan.customer.taxes,
                 of_billing_entity=of_entity.get(entity_id, ()),

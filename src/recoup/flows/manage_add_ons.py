@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -13,26 +13,25 @@ from msgspec import UNSET, UnsetType
 from recoup.rules.money import MAX_CENTS, is_currency
 from recoup.rules.records.add_ons import AddOn
 from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.scalars import Scalar, Text, texts, written
 from recoup.store import add_ons, taxes
 from recoup.store.db import Conn
 
 CODE_TAKEN: Final = invalid({"code": ["value_already_exist"]})
 LONGEST_CODE: Final = 255  # an index holds it
-_OWN_FIELDS: Final = (
-    "name", "invoice_display_name", "code", "description", "amount_cents", "amount_currency",
-)  # fmt: skip
+_TEXTS: Final = ("name", "invoice_display_name", "code", "description", "amount_currency")
 
 
 class AddOnInput(msgspec.Struct, frozen=True):
     """What a caller says of an add-on; what is absent stays as it is."""
 
-    name: str | UnsetType | None = UNSET
-    invoice_display_name: str | UnsetType | None = UNSET
-    code: str | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET
+    name: Text = UNSET
+    invoice_display_name: Text = UNSET
+    code: Text = UNSET
+    description: Text = UNSET
     amount_cents: int | UnsetType | None = UNSET
-    amount_currency: str | UnsetType | None = UNSET
-    tax_codes: list[str] | UnsetType | None = UNSET
+    amount_currency: Text = UNSET
+    tax_codes: list[Scalar] | UnsetType | None = UNSET
 
 
 async def create_add_on(
@@ -83,7 +82,7 @@ async def find_add_on(conn: Conn, organization_id: UUID, code: str) -> AddOn:
 
     :raises Refused: `add_on_not_found`.
     """
-    found = await add_ons.by_codes(conn, organization_id, [code]) if "\0" not in code else {}
+    found = await add_ons.by_codes(conn, organization_id, [code])
     if code not in found:
         raise Refused(not_found("add_on"))
     return found[code]
@@ -91,9 +90,9 @@ async def find_add_on(conn: Conn, organization_id: UUID, code: str) -> AddOn:
 
 async def _with_taxes(conn: Conn, add_on: AddOn, asked: AddOnInput) -> AddOn:
     if isinstance(asked.tax_codes, list):
-        wanted = [code for code in asked.tax_codes if "\0" not in code]
+        wanted = texts(asked.tax_codes)
         known = await taxes.by_codes(conn, add_on.organization_id, wanted)
-        if not known.keys() >= set(asked.tax_codes):
+        if not known.keys() >= set(wanted):
             raise Refused(not_found("tax"))
         await add_ons.apply_taxes(conn, add_on, known.values())
     return await find_add_on(conn, add_on.organization_id, add_on.code)
@@ -101,7 +100,11 @@ async def _with_taxes(conn: Conn, add_on: AddOn, asked: AddOnInput) -> AddOn:
 
 def _with(add_on: AddOn, asked: AddOnInput) -> AddOn:
     """The add-on with what is asked put in, if that holds together."""
-    given = {field: value for field in _OWN_FIELDS if (value := getattr(asked, field)) is not UNSET}
+    given: dict[str, Any] = {
+        field: written(said) for field in _TEXTS if (said := getattr(asked, field)) is not UNSET
+    }
+    if asked.amount_cents is not UNSET:
+        given["amount_cents"] = asked.amount_cents
     changed: AddOn = msgspec.structs.replace(add_on, **given)
     broken: dict[str, list[str]] = {}
     for field in ("name", "code", "invoice_display_name", "description"):

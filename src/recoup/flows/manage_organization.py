@@ -20,6 +20,7 @@ from recoup.rules.money import is_currency
 from recoup.rules.places import iana_timezone, is_country, is_locale
 from recoup.rules.records.organizations import BillingEntity, Organization
 from recoup.rules.refusal import Refused, invalid
+from recoup.rules.scalars import Text, text, written
 from recoup.store import organizations
 from recoup.store.db import Conn
 
@@ -27,8 +28,6 @@ LONGEST_FOOTER: Final = 600
 LONGEST_PREFIX: Final = 10
 LONGEST_SLUG: Final = 255
 MAILS: Final = ("invoice.finalized", "credit_note.created", "payment_receipt.created")
-
-Text = str | int | UnsetType | None  # callers write zip codes as numbers, too
 
 
 class OrganizationBillingInput(msgspec.Struct, frozen=True):
@@ -55,7 +54,7 @@ class OrganizationInput(msgspec.Struct, frozen=True):
     net_payment_term: int | UnsetType | None = UNSET
     tax_identification_number: Text = UNSET
     timezone: Text = UNSET
-    webhook_url: str | UnsetType | None = UNSET
+    webhook_url: Text = UNSET
     document_numbering: Text = UNSET
     document_number_prefix: Text = UNSET
     finalize_zero_amount_invoice: bool | UnsetType | None = UNSET
@@ -85,7 +84,7 @@ async def update_organization(
         if entity.is_default:
             await organizations.write_billing_entity(conn, _mirrored(entity, given, now=now))
     if asked.webhook_url is not UNSET:
-        url = asked.webhook_url
+        url = written(asked.webhook_url)
         await point_first_endpoint(conn, organization_id, url, endpoint_id=endpoint_id, now=now)
     return changed
 
@@ -123,34 +122,34 @@ def _given(asked: OrganizationInput) -> dict[str, Any]:
     return given
 
 
-def _text(said: str | int | None) -> str | None:
+def _text(said: Text) -> str | None:
     """As it was written; blank is nothing."""
-    written = "" if said is None else str(said)
-    if "\0" in written:
+    found = text(said)
+    if "\0" in (found or ""):
         raise _Broken("value_is_invalid")  # the database has no such character
-    return written if written.strip() else None
+    return found
 
 
-def _of_length(least: int, most: int) -> Callable[[str | int | None], str | None]:
-    def read(said: str | int | None) -> str | None:
-        written = _text(said)
-        if len(written or "") < least:
+def _of_length(least: int, most: int) -> Callable[[Text], str | None]:
+    def read(said: Text) -> str | None:
+        found = _text(said)
+        if len(found or "") < least:
             raise _Broken("value_is_too_short")
-        if len(written or "") > most:
+        if len(found or "") > most:
             raise _Broken("value_is_too_long")
-        return written
+        return found
 
     return read
 
 
 def _code(
     known: Callable[[str], str | None], wrong: str = "value_is_invalid", *, may_be_null: bool
-) -> Callable[[str | int | None], str | None]:
-    def read(said: str | int | None) -> str | None:
-        written = _text(said)
-        if written is None and may_be_null:
+) -> Callable[[Text], str | None]:
+    def read(said: Text) -> str | None:
+        word = _text(said)
+        if word is None and may_be_null:
             return None
-        found = known(written or "")
+        found = known(word or "")
         if found is None:
             raise _Broken(wrong)
         return found
@@ -166,16 +165,16 @@ def _country(said: str) -> str | None:
     return said.upper() if is_country(said.upper()) else None
 
 
-def _prefix(said: str | int | None) -> str | None:
-    written = _of_length(1, LONGEST_PREFIX)(said)
-    return written and written.upper()
+def _prefix(said: Text) -> str | None:
+    found = _of_length(1, LONGEST_PREFIX)(said)
+    return found and found.upper()
 
 
-def _slug(said: str | int | None) -> str:
-    written = _of_length(0, LONGEST_SLUG)(said)
-    if written is None:
+def _slug(said: Text) -> str:
+    found = _of_length(0, LONGEST_SLUG)(said)
+    if found is None:
         raise _Broken("value_is_mandatory")
-    return written
+    return found
 
 
 def _days(said: int | None) -> int:

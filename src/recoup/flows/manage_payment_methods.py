@@ -14,11 +14,11 @@ from uuid import UUID
 import asyncpg
 
 from recoup.rules.card_numbers import is_card_number
-from recoup.rules.customer_changes import Text, text
 from recoup.rules.records.customers import Customer, ProviderCustomer
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_found
+from recoup.rules.scalars import Text, text
 from recoup.store import customers, payment_methods, provider_accounts
 from recoup.store.db import Conn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -13,17 +14,20 @@ from msgspec import UNSET, UnsetType
 from recoup.rules.one_off_asks import NUMERIC
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.scalars import Text, written
 from recoup.store import taxes
 from recoup.store.db import Conn
+
+_TEXTS: Final = ("name", "code", "description")
 
 
 class TaxInput(msgspec.Struct, frozen=True):
     """What a caller says of a tax; what is absent stays as it is."""
 
-    name: str | UnsetType | None = UNSET
-    code: str | UnsetType | None = UNSET
+    name: Text = UNSET
+    code: Text = UNSET
     rate: float | str | UnsetType | None = UNSET
-    description: str | UnsetType | None = UNSET
+    description: Text = UNSET
     applied_to_organization: bool | UnsetType | None = UNSET
 
 
@@ -90,10 +94,8 @@ async def _applied(conn: Conn, tax: Tax, asked: TaxInput) -> Tax:
 def _with(tax: Tax, asked: TaxInput) -> Tax:
     """The tax with what is asked put in, if that holds together."""
     broken: dict[str, list[str]] = {}
-    given = {
-        field: value
-        for field in ("name", "code", "description")
-        if (value := getattr(asked, field)) is not UNSET
+    given: dict[str, Any] = {
+        field: written(said) for field in _TEXTS if (said := getattr(asked, field)) is not UNSET
     }
     if asked.rate is not UNSET:
         given["rate"] = _rate(asked.rate, broken)

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from recoup.rules.lago.event_types import EVENT_TYPES
 from recoup.rules.records.webhook_endpoints import WebhookEndpoint
 from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.scalars import Text, written
 from recoup.store import organizations, webhook_endpoints
 from recoup.store.db import Conn
 
@@ -28,9 +29,9 @@ _LIST_OF_TYPES: Final = {"type": ["array", "null"], "items": {"type": "string"}}
 class WebhookEndpointInput(msgspec.Struct, frozen=True):
     """What a caller says of an endpoint; what is absent stays as it is."""
 
-    webhook_url: str | UnsetType | None = UNSET
-    signature_algo: str | UnsetType | None = UNSET
-    name: str | UnsetType | None = UNSET
+    webhook_url: Text = UNSET
+    signature_algo: Text = UNSET
+    name: Text = UNSET
     # Anything, because what is no array has a refusal of its own.
     event_types: Annotated[Any, Meta(extra_json_schema=_LIST_OF_TYPES)] = UNSET
 
@@ -135,14 +136,14 @@ def _with(
     """The endpoint with what is asked put in, if that holds together."""
     given: dict[str, Any] = {}
     if asked.webhook_url is not UNSET:
-        given["webhook_url"] = asked.webhook_url
+        given["webhook_url"] = written(asked.webhook_url)
     if asked.name is not UNSET:
-        given["name"] = asked.name
-        if "\0" in (asked.name or ""):
+        given["name"] = written(asked.name)
+        if "\0" in (given["name"] or ""):
             broken["name"] = ["value_is_invalid"]  # the database has no such character
-    if isinstance(asked.signature_algo, str):
-        given["signature_algo"] = asked.signature_algo
-        if asked.signature_algo not in ALGORITHMS:
+    if (algorithm := written(asked.signature_algo)) is not None:
+        given["signature_algo"] = algorithm
+        if algorithm not in ALGORITHMS:
             broken["signature_algo"] = ["value_is_invalid"]
     if asked.event_types is not UNSET:
         given["event_types"] = _event_types(asked.event_types, broken)

@@ -15,11 +15,12 @@ import msgspec
 from recoup.flows.tell import tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
 from recoup.rules.invoice_status import VISIBLE
-from recoup.rules.one_off_asks import Text, read_instant, read_text
+from recoup.rules.one_off_asks import read_instant, read_text
 from recoup.rules.records.invoices import Invoice
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_found
+from recoup.rules.scalars import Text, text
 from recoup.store import invoices, ledger, payments
 from recoup.store.db import Conn
 
@@ -30,7 +31,7 @@ PAYABLE: Final = frozenset({"finalized", "open"})
 class PaymentInput(msgspec.Struct, frozen=True):
     """A payment as a caller reports it."""
 
-    invoice_id: str | None = None
+    invoice_id: Text = None
     amount_cents: Any = None
     reference: Text = None
     paid_at: Any = None  # ISO 8601; None: now
@@ -51,7 +52,7 @@ async def record_manual_payment(
 
     :raises Refused: 422, 404 and 403 in the contract's order (section 3.10).
     """
-    if not (asked.invoice_id or "").strip():
+    if text(asked.invoice_id) is None:
         raise Refused(invalid({"invoice_id": ["value_is_mandatory"]}))
     amount_cents = asked.amount_cents
     if type(amount_cents) is not int or amount_cents <= 0:

@@ -13,14 +13,15 @@ from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from recoup.flows.find_invoices import find_invoice, lock_invoice
 from recoup.flows.tell import tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
-from recoup.rules.one_off_asks import Text, read_text
+from recoup.rules.one_off_asks import read_text
 from recoup.rules.records.invoices import Invoice, InvoiceDetails, InvoiceMetadatum
 from recoup.rules.refusal import Refused, invalid, not_allowed
+from recoup.rules.scalars import Text
 from recoup.store import invoices
 from recoup.store.db import Conn
 
@@ -34,8 +35,8 @@ class MetadatumInput(msgspec.Struct, frozen=True):
     """One pair; with the `id` of one that is there, that one is changed."""
 
     id: str | None = None
-    key: Text | UnsetType = UNSET
-    value: Text | UnsetType = UNSET
+    key: Text = UNSET
+    value: Text = UNSET
 
 
 class InvoiceChange(msgspec.Struct, frozen=True):

@@ -18,7 +18,6 @@ from recoup.rules.customer_changes import (
     changed,
     changed_metadata,
     external_id_of,
-    text,
 )
 from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.numbering import customer_slug
@@ -27,6 +26,7 @@ from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCu
 from recoup.rules.records.organizations import BillingEntity
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, not_found
+from recoup.rules.scalars import text, texts
 from recoup.store import customers, organizations, payment_methods, provider_accounts, taxes
 from recoup.store.db import Conn
 
@@ -104,7 +104,7 @@ async def _taxes(conn: Conn, organization_id: UUID, asked: CustomerInput) -> lis
     """The taxes that are asked for; None where nothing is said of them."""
     if not isinstance(asked.tax_codes, list):
         return None
-    codes = set(asked.tax_codes)
+    codes = set(texts(asked.tax_codes))
     found = await taxes.by_codes(conn, organization_id, codes)
     if len(found) < len(codes):
         raise Refused(not_found("tax"))

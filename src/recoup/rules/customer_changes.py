@@ -20,8 +20,8 @@ from recoup.rules.money import is_currency
 from recoup.rules.places import iana_timezone, is_country, is_locale
 from recoup.rules.records.customers import Customer, Metadatum, ShippingAddress
 from recoup.rules.refusal import Refused, invalid
+from recoup.rules.scalars import Scalar, Text, text, written
 
-Text: TypeAlias = str | int | UnsetType | None  # callers write zip codes as numbers, too
 Number: TypeAlias = int | UnsetType | None
 Flag: TypeAlias = bool | UnsetType | None
 
@@ -98,7 +98,7 @@ class CustomerInput(msgspec.Struct, frozen=True):
     finalize_zero_amount_invoice: Text = UNSET
     skip_invoice_custom_sections: Flag = UNSET
     billing_entity_code: Text = UNSET
-    tax_codes: list[str] | UnsetType | None = UNSET
+    tax_codes: list[Scalar] | UnsetType | None = UNSET
     shipping_address: ShippingAddressInput | UnsetType | None = UNSET
     metadata: list[MetadatumInput] | UnsetType | None = UNSET
     billing_configuration: BillingConfigurationInput | UnsetType | None = UNSET
@@ -153,13 +153,6 @@ _BILLING_CODES: Final[Mapping[str, _Code]] = {
 }
 
 
-def text(said: Text) -> str | None:
-    """What a caller wrote, as text; None for what is absent or blank."""
-    if said is UNSET or said is None:
-        return None
-    return written if (written := str(said)).strip() else None
-
-
 def external_id_of(asked: CustomerInput) -> str:
     """By which name the caller knows the customer.
 
@@ -185,8 +178,8 @@ def changed(customer: Customer, asked: CustomerInput) -> Customer:
     billing = asked.billing_configuration or UNSET
     for field in _TEXTS:
         if (said := getattr(asked, field)) is not UNSET:
-            given[field] = None if said is None else str(said)
-            if "\0" in str(said):
+            given[field] = written(said)
+            if "\0" in (given[field] or ""):
                 broken[field] = ["value_is_invalid"]  # the database has no such character
     given |= _coded(asked, _CODES, broken)
     given |= {field: value for field, value in _coded(asked, _NEVER_EMPTY, broken).items() if value}
@@ -265,8 +258,8 @@ def _coded(
         if (said := getattr(asked, field)) is UNSET:
             continue
         given[field] = None
-        if (written := text(said)) is not None:
-            given[field] = code.read(written)
+        if (word := text(said)) is not None:
+            given[field] = code.read(word)
             if given[field] is None:
                 broken[field] = [code.wrong]
     return given
@@ -288,7 +281,7 @@ def _shipped_to(
     address: ShippingAddress, asked: ShippingAddressInput, broken: dict[str, list[str]]
 ) -> ShippingAddress:
     given = {
-        field: None if said is None else str(said)
+        field: written(said)
         for field in asked.__struct_fields__
         if (said := getattr(asked, field)) is not UNSET
     }

@@ -10,15 +10,14 @@ import math
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from recoup.rules.money import MAX_CENTS, is_currency
 from recoup.rules.refusal import Refused, invalid
-
-Text: TypeAlias = str | int | None  # callers write order numbers as numbers, too
+from recoup.rules.scalars import Scalar, Text, text
 
 LONGEST_PURCHASE_ORDER_NUMBER: Final = 255
 
@@ -29,23 +28,23 @@ NUMERIC: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE
 class FeeInput(msgspec.Struct, frozen=True):
     """One line as a caller asks for it."""
 
-    add_on_code: str | None = None
+    add_on_code: Text = None
     invoice_display_name: Text = None
     unit_amount_cents: Any = None  # None: the add-on's
     units: Any = None  # None: 1
     description: Text = None
     from_datetime: Any = None
     to_datetime: Any = None
-    tax_codes: list[str] | None = None
+    tax_codes: list[Scalar] | None = None
 
 
 class InvoiceInput(msgspec.Struct, frozen=True):
     """A one-off invoice as a caller asks for it."""
 
-    external_customer_id: str | None = None
+    external_customer_id: Text = None
     currency: str | None = None
     skip_psp: bool | None = None
-    billing_entity_code: str | None = None
+    billing_entity_code: Text = None
     purchase_order_number: Text = None
     fees: list[FeeInput] | None = None
     payment_method: Any = None
@@ -141,10 +140,10 @@ def read_purchase_order_number(said: Text) -> str | None:
 
 def read_text(said: Text, field: str) -> str | None:
     """Free text for `field`; blank is none. PostgreSQL's text has no NUL, so neither has ours."""
-    written = "" if said is None else str(said)
-    if "\0" in written:
+    found = text(said)
+    if "\0" in (found or ""):
         raise Refused(invalid({field: ["value_is_invalid"]}))
-    return written if written.strip() else None
+    return found
 
 
 def _number(said: Any) -> float:

@@ -14,10 +14,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from recoup.rules.customer_changes import BillingConfigurationInput, text
+from recoup.rules.customer_changes import BillingConfigurationInput
 from recoup.rules.records.customers import Customer, ProviderCustomer
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refusal, Refused, invalid
+from recoup.rules.scalars import text
 
 NO_ACCOUNT: Final = invalid({"base": ["payment_provider_not_found"]})
 NO_CODE: Final = invalid({"base": ["payment_provider_code_missing"]})

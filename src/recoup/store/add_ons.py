@@ -69,7 +69,9 @@ async def lock_by_code(conn: Conn, organization_id: UUID, code: str) -> None:
 
 async def by_codes(conn: Conn, organization_id: UUID, codes: Collection[str]) -> dict[str, AddOn]:
     """The organization's add-ons with these codes, by code; unknown codes are left out."""
-    rows = await conn.fetch(_BY_CODES, organization_id, list(codes))
+    rows = await conn.fetch(
+        _BY_CODES, organization_id, [code for code in codes if "\0" not in code]
+    )
     return {add_on.code: add_on for add_on in await _add_ons(conn, organization_id, rows)}
 
 
