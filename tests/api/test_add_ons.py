@@ -86,6 +86,7 @@ async def test_a_number_or_a_truth_is_text_too(tenant: Tenant) -> None:
     [
         ({"name": " "}, {"name": ["value_is_mandatory"]}),
         ({"name": "a\0b"}, {"name": ["value_is_invalid"]}),
+        ({"description": "\0"}, {"description": ["value_is_invalid"]}),
         ({"code": "x" * 256}, {"code": ["value_is_too_long"]}),
         ({"code": None}, {"code": ["value_is_mandatory"]}),
         ({"amount_cents": 0}, {"amount_cents": ["value_is_out_of_range"]}),

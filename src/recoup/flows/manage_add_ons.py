@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from recoup.rules.catalogue import broken_texts
 from recoup.rules.money import MAX_CENTS, is_currency
 from recoup.rules.records.add_ons import AddOn
 from recoup.rules.refusal import Refused, invalid, not_found
@@ -18,7 +19,6 @@ from recoup.store import add_ons, taxes
 from recoup.store.db import Conn
 
 CODE_TAKEN: Final = invalid({"code": ["value_already_exist"]})
-LONGEST_CODE: Final = 255  # an index holds it
 _TEXTS: Final = ("name", "invoice_display_name", "code", "description", "amount_currency")
 
 
@@ -106,15 +106,7 @@ def _with(add_on: AddOn, asked: AddOnInput) -> AddOn:
     if asked.amount_cents is not UNSET:
         given["amount_cents"] = asked.amount_cents
     changed: AddOn = msgspec.structs.replace(add_on, **given)
-    broken: dict[str, list[str]] = {}
-    for field in ("name", "code", "invoice_display_name", "description"):
-        if "\0" in (getattr(changed, field) or ""):
-            broken[field] = ["value_is_invalid"]  # the database has no such character
-    for field in ("name", "code"):
-        if not (getattr(changed, field) or "").strip():
-            broken[field] = ["value_is_mandatory"]
-    if len(changed.code or "") > LONGEST_CODE:
-        broken["code"] = ["value_is_too_long"]
+    broken = broken_texts(changed)
     if not 0 < (changed.amount_cents or 0) <= MAX_CENTS:
         broken["amount_cents"] = ["value_is_out_of_range"]
     if not is_currency(changed.amount_currency or ""):

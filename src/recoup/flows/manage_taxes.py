@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from recoup.rules.catalogue import broken_texts
 from recoup.rules.one_off_asks import NUMERIC
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, invalid, not_found
@@ -93,29 +94,25 @@ async def _applied(conn: Conn, tax: Tax, asked: TaxInput) -> Tax:
 
 def _with(tax: Tax, asked: TaxInput) -> Tax:
     """The tax with what is asked put in, if that holds together."""
-    broken: dict[str, list[str]] = {}
     given: dict[str, Any] = {
         field: written(said) for field in _TEXTS if (said := getattr(asked, field)) is not UNSET
     }
     if asked.rate is not UNSET:
-        given["rate"] = _rate(asked.rate, broken)
+        given["rate"] = _rate(asked.rate)
     changed: Tax = msgspec.structs.replace(tax, **given)
-    for field in ("name", "code"):
-        if not (getattr(changed, field) or "").strip():
-            broken[field] = ["value_is_mandatory"]
-    if "rate" not in broken and math.isnan(changed.rate):
+    broken = broken_texts(changed)
+    if math.isnan(changed.rate):
         broken["rate"] = ["value_is_mandatory"]
+    elif math.isinf(changed.rate):
+        broken["rate"] = ["value_is_invalid"]
     if broken:
         raise Refused(invalid(broken))
     return changed
 
 
-def _rate(said: float | str | None, broken: dict[str, list[str]]) -> float:
-    """Percent, from a number or a numeric string."""
+def _rate(said: float | str | None) -> float:
+    """Percent, from a number or a numeric string; nan for none, infinity for what is no number."""
     if said is None or said == "":
         return math.nan
     readable = not isinstance(said, str) or NUMERIC.fullmatch(said)
-    rate = float(said) if readable else math.inf
-    if not math.isfinite(rate):
-        broken["rate"] = ["value_is_invalid"]
-    return rate
+    return float(said) if readable else math.inf
