@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+import pytest
+
+from tests.api.billing import refusal
 from tests.api.conftest import Tenant
+from tests.api.test_invoices import UNKNOWN
 
 
 async def test_half_a_body_is_no_ask(app: Any, tenant: Tenant) -> None:
@@ -36,6 +41,35 @@ async def test_a_body_nested_too_deep_is_unreadable(tenant: Tenant) -> None:
         nested = b'{"tax": ' + b"[" * depth + b"]" * depth + b"}"
         answer = await tenant.client.post("/api/v1/taxes", content=nested)
         assert answer.status_code in {400, 422}, depth
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "root", "expected"),
+    [
+        ("POST", "/invoices", "invoice", (404, "customer_not_found")),
+        ("PUT", f"/invoices/{UNKNOWN}", "invoice", (404, "invoice_not_found")),
+        ("POST", "/payments", "payment", (422, {"invoice_id": ["value_is_mandatory"]})),
+        ("POST", "/customers", "customer", (422, {"external_id": ["value_is_mandatory"]})),
+        ("POST", "/customers/no/payment_methods", "payment_method", (404, "customer_not_found")),
+        ("PUT", "/webhook_endpoints/zz", "webhook_endpoint", (404, "webhook_endpoint_not_found")),
+        ("PUT", "/add_ons/no", "add_on", (404, "add_on_not_found")),
+        ("PUT", "/taxes/no", "tax", (404, "tax_not_found")),
+        ("PUT", "/fees/no", "fee", (404, "fee_not_found")),
+        ("PUT", "/organizations", "organization", (200, None)),
+    ],
+)
+async def test_unknown_keys_are_ignored_and_an_empty_root_is_not(
+    tenant: Tenant, method: str, path: str, root: str, expected: Any
+) -> None:
+    async def answer(body: Any) -> httpx.Response:
+        return await tenant.client.request(method, f"/api/v1{path}", json=body)
+
+    for nothing in ({root: {}}, {root: None}, {root: "x"}, {root: []}, {"zz": {"name": "New"}}):
+        refused = await answer(nothing)
+        assert refused.status_code == 400, nothing
+        assert refused.json()["error"].endswith(f"empty or invalid: {root}"), nothing
+    for unknown in ({"zz": 1}, {"zz": None}):
+        assert refusal(await answer({root: unknown})) == expected, unknown
 
 
 async def test_ids_may_come_in_braces(tenant: Tenant) -> None:

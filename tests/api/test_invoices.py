@@ -597,6 +597,14 @@ async def test_the_same_idempotency_key_issues_one_invoice(
     assert await count(owner, "invoices") == 1
 
 
+async def test_a_change_that_says_nothing_we_know_changes_nothing(tenant: Tenant) -> None:
+    await sells(tenant)
+    made = await issue(tenant)
+    for change in ({"number": "x"}, {"payment_status": None}, {"metadata": None, "zz": {}}):
+        answer = await put(tenant, made, **change)
+        assert (answer.status_code, answer.json()) == (200, {"invoice": made})
+
+
 async def test_a_missing_root_is_a_bad_request(tenant: Tenant) -> None:
     assert (await tenant.post("/invoices", {})).status_code == 400
     assert (await tenant.put(f"/invoices/{UNKNOWN}", {"invoice": "x"})).status_code == 400

@@ -49,7 +49,7 @@ async def create(
     request: ApiRequest, edge: TheEdge, data: JSONBody[AddOnBody | None] = None
 ) -> Response[bytes]:
     """Create an add-on."""
-    asked = required(data, "add_on")
+    asked = required(request, data, "add_on")
 
     async def do(conn: Conn) -> AddOnAnswer:
         add_on = await create_add_on(
@@ -94,7 +94,7 @@ async def update(
     request: ApiRequest, edge: TheEdge, code: FromPath[str], data: JSONBody[AddOnBody | None] = None
 ) -> Response[bytes]:
     """Change an add-on; what is absent stays."""
-    asked = required(data, "add_on")
+    asked = required(request, data, "add_on")
 
     async def do(conn: Conn) -> AddOnAnswer:
         add_on = await update_add_on(

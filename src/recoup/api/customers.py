@@ -69,7 +69,7 @@ async def upsert(
     request: ApiRequest, edge: TheEdge, data: JSONBody[CustomerBody | None] = None
 ) -> Response[bytes]:
     """Create a customer, or change what is given of the one with this external id."""
-    asked = required(data, "customer")
+    asked = required(request, data, "customer")
 
     async def do(conn: Conn) -> CustomerAnswer:
         details = await upsert_customer(

@@ -15,6 +15,7 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
+from recoup.api.front import sent
 from recoup.flows.answer_once import answer_once
 from recoup.flows.batches import Batches
 from recoup.flows.open_provider import Providers
@@ -122,12 +123,13 @@ def json_response(body: bytes, headers: dict[str, str] | None = None) -> Respons
     return Response(body, headers=headers or {}, media_type="application/json")
 
 
-def required(data: Any, root: str) -> Any:
+def required(request: ApiRequest, data: Any, root: str) -> Any:
     """Take the object that holds the fields out of the body.
 
-    :raises Refused: 400 where the body, or its root object, is missing or says nothing.
+    Keys that we do not know count: who sends nothing else asks for nothing, and that is allowed.
+
+    :raises Refused: 400 where the body, or its root object, is missing or empty.
     """
-    asked = getattr(data, root, None)
-    if asked is None or asked is msgspec.UNSET or asked == type(asked)():
+    if not sent(request.scope).get(root):
         raise Refused(missing_root(root))
-    return asked
+    return getattr(data, root)

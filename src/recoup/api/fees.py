@@ -106,7 +106,7 @@ async def update(
     data: JSONBody[FeeBody | None] = None,
 ) -> Response[bytes]:
     """Refused: a fee that is on an invoice goes by the invoice's payment status."""
-    required(data, "fee")
+    required(request, data, "fee")
     return await _refuse(request, edge, lago_id)
 
 

@@ -67,9 +67,12 @@ class Authenticated:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope_values: Any = scope
-        if (body := scope_values["recoup_body"]) and not _is_object(body):
+        body = scope_values["recoup_body"]
+        asked = _read_object(body) if body else {}
+        if asked is None:
             await _refuse(send, errors.UNREADABLE)
             return
+        scope_values["recoup_sent"] = asked
         key = _shown_key(scope_values["headers"])
         edge: Edge = scope_values["litestar_app"].state["edge"]
         caller = await edge.callers.ask(digest(key)) if key else None
@@ -79,6 +82,12 @@ class Authenticated:
         scope["auth"] = caller
         scope["user"] = None
         await self._app(scope, receive, send)
+
+
+def sent(scope: Any) -> dict[str, Any]:
+    """The object that the call's body holds, as it was sent: also the keys that nobody reads."""
+    asked: dict[str, Any] = scope["recoup_sent"]
+    return asked
 
 
 def _plain(raw: str) -> str:
@@ -98,13 +107,15 @@ def _shown_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def _is_object(body: bytes) -> bool:
-    """Say whether the body is JSON that a call may send: an object, or null for nothing."""
+def _read_object(body: bytes) -> dict[str, Any] | None:
+    """Read JSON that a call may send: an object, or null for an empty one. None for all else."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
-        return False
-    return decoded is None or isinstance(decoded, dict)
+        return None
+    if decoded is None:
+        return {}
+    return decoded if isinstance(decoded, dict) else None
 
 
 async def _read(receive: Receive) -> bytes | None:

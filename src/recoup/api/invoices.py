@@ -65,7 +65,7 @@ async def create(
     request: ApiRequest, edge: TheEdge, data: JSONBody[InvoiceBody | None] = None
 ) -> Response[bytes]:
     """Issue a one-off invoice, and begin to collect it unless told otherwise."""
-    asked = required(data, "invoice")
+    asked = required(request, data, "invoice")
 
     async def do(conn: Conn) -> InvoiceAnswer:
         details = await create_invoice(
@@ -140,7 +140,7 @@ async def update(
     data: JSONBody[InvoiceChangeBody | None] = None,
 ) -> Response[bytes]:
     """Change an invoice's payment status or its metadata."""
-    asked = required(data, "invoice")
+    asked = required(request, data, "invoice")
 
     async def do(conn: Conn) -> InvoiceAnswer:
         details = await update_invoice(

@@ -53,7 +53,7 @@ async def update(
 
     `webhook_url` is the URL of the oldest webhook endpoint: it is changed, or a first one made.
     """
-    asked = required(data, "organization")
+    asked = required(request, data, "organization")
     own_id = request.auth.organization_id
 
     async def do(conn: Conn) -> OrganizationAnswer:

@@ -80,7 +80,7 @@ async def attach(
     data: JSONBody[PaymentMethodBody | None] = None,
 ) -> Response[bytes]:
     """Attach a payment method that the provider made: the first one becomes the default."""
-    asked: PaymentMethodInput = required(data, "payment_method")
+    asked: PaymentMethodInput = required(request, data, "payment_method")
 
     async def do(conn: Conn) -> PaymentMethodAnswer:
         method = await attach_payment_method(

@@ -56,7 +56,7 @@ async def create(
     request: ApiRequest, edge: TheEdge, data: JSONBody[PaymentBody | None] = None
 ) -> Response[bytes]:
     """Record a payment that was made outside of any provider."""
-    asked: PaymentInput = required(data, "payment")
+    asked: PaymentInput = required(request, data, "payment")
 
     async def do(conn: Conn) -> PaymentAnswer:
         details = await record_manual_payment(

@@ -43,7 +43,7 @@ async def create(
     request: ApiRequest, edge: TheEdge, data: JSONBody[TaxBody | None] = None
 ) -> Response[bytes]:
     """Create a tax."""
-    asked = required(data, "tax")
+    asked = required(request, data, "tax")
 
     async def do(conn: Conn) -> TaxAnswer:
         tax = await create_tax(
@@ -88,7 +88,7 @@ async def update(
     request: ApiRequest, edge: TheEdge, code: FromPath[str], data: JSONBody[TaxBody | None] = None
 ) -> Response[bytes]:
     """Change a tax; what is absent stays."""
-    asked = required(data, "tax")
+    asked = required(request, data, "tax")
 
     async def do(conn: Conn) -> TaxAnswer:
         tax = await update_tax(

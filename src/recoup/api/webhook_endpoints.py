@@ -48,7 +48,7 @@ async def create(
     request: ApiRequest, edge: TheEdge, data: JSONBody[WebhookEndpointBody | None] = None
 ) -> Response[bytes]:
     """Create a webhook endpoint; an organization has ten at most."""
-    asked = required(data, "webhook_endpoint")
+    asked = required(request, data, "webhook_endpoint")
 
     async def do(conn: Conn) -> WebhookEndpointAnswer:
         endpoint = await create_webhook_endpoint(
@@ -96,7 +96,7 @@ async def update(
     data: JSONBody[WebhookEndpointBody | None] = None,
 ) -> Response[bytes]:
     """Change a webhook endpoint; what is absent stays."""
-    asked = required(data, "webhook_endpoint")
+    asked = required(request, data, "webhook_endpoint")
 
     async def do(conn: Conn) -> WebhookEndpointAnswer:
         endpoint = await update_webhook_endpoint(
