@@ -121,6 +121,13 @@ async def test_wrong_filters_are_named_by_code(tenant: Tenant) -> None:
     )  # fmt: skip
 
 
+async def test_a_filter_that_no_text_can_equal_is_named(tenant: Tenant) -> None:
+    for name in ("external_customer_id", "external_subscription_id", "payment_status"):
+        answer = await tenant.client.get(f"/api/v1/fees?{name}=%00")
+        code = "value_is_invalid" if name == "payment_status" else "is in invalid format"
+        assert refusal(answer) == (422, {name: [code]})
+
+
 async def test_a_fee_on_an_invoice_is_neither_changed_nor_deleted(tenant: Tenant) -> None:
     await sells(tenant)
     [line] = (await issue(tenant))["fees"]

@@ -138,6 +138,31 @@ async def test_filters_find_what_they_say(tenant: Tenant, owner: asyncpg.Connect
     assert refusal(missing) == (404, "billing_entity_not_found")
 
 
+async def test_of_a_single_value_given_twice_the_last_counts(
+    tenant: Tenant, owner: asyncpg.Connection
+) -> None:
+    await sells(tenant)
+    await has_customer(tenant, "c2")
+    await issue(tenant, purchase_order_number="a", currency="USD")
+    await issue(tenant, purchase_order_number="b", external_customer_id="c2")
+    await change(owner, "b", "payment_overdue = true")
+    cases = {
+        "currency=USD&currency=EUR": "b",
+        "currency=EUR&currency=USD": "a",
+        "currency[]=EUR&currency[]=USD": "a",
+        "external_customer_id[]=c2": "b",
+        "payment_overdue[]=true": "b",
+        "payment_overdue=true&payment_overdue=false": "a",
+        "amount_from[]=1&amount_from[]=2000": "",
+        "issuing_date_from=2999-01-01&issuing_date_from[]=2000-01-01": "",
+        "currency=USD&currency=": "ab",
+    }
+    assert {query: await found(tenant, query) for query in cases} == cases
+    assert await details(tenant, "payment_overdue=true&payment_overdue=maybe") == {
+        "payment_overdue": ["must be boolean"]
+    }
+
+
 async def test_wrong_filters_are_named_in_the_contracts_words(tenant: Tenant) -> None:
     payment_statuses = "must be one of: pending, succeeded, failed"
     statuses = "must be one of: draft, finalized, voided, failed, pending"

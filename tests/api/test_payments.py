@@ -252,6 +252,16 @@ async def test_payments_are_listed_newest_first_and_filtered(
     )  # fmt: skip
 
 
+async def test_of_an_invoice_named_twice_the_last_counts(tenant: Tenant) -> None:
+    await sells(tenant)
+    first, second = await issue(tenant), await issue(tenant)
+    await pay(tenant, first, 1, reference="first")
+    await pay(tenant, second, 1, reference="second")
+    for name in ("invoice_id", "invoice_id[]"):
+        query = f"{name}={first['lago_id']}&{name}={second['lago_id']}"
+        assert await listed(tenant, query) == ["second"]
+
+
 async def test_another_tenants_payment_is_not_found(
     tenant: Tenant, other_tenant: Tenant, owner: asyncpg.Connection
 ) -> None:

@@ -126,18 +126,21 @@ async def _refuse(request: ApiRequest, edge: TheEdge, lago_id: str) -> Response[
 
 def _wanted(request: ApiRequest) -> FeeFilter:
     """Read the filters of a call; here wrong values are named by codes, not in English."""
-    filters, query = Filters(request), request.query_params
+    filters = Filters(request)
+    fee_type, payment_status = filters.text("fee_type"), filters.text("payment_status")
+    currency, whose = filters.text("currency"), filters.text("external_customer_id")
+    of_other_fees = [filters.text(name) for name in _OF_OTHER_FEES]
     broken: dict[str, list[str]] = {}
-    for name, values in (("fee_type", FEE_TYPES), ("payment_status", PAYMENT_STATUSES)):
-        if query.get(name) and query[name] not in values:
-            broken[name] = ["value_is_invalid"]
-    currency = filters.text("currency")
+    if fee_type and fee_type not in FEE_TYPES:
+        broken["fee_type"] = ["value_is_invalid"]
+    if payment_status and payment_status not in PAYMENT_STATUSES:
+        broken["payment_status"] = ["value_is_invalid"]
     if currency and not is_currency(currency):
         broken["currency"] = ["value_is_invalid"]
     instants: dict[str, datetime | None] = {}
     for stamp in ("created_at", "succeeded_at", "failed_at", "refunded_at"):
         for name in (f"{stamp}_from", f"{stamp}_to"):
-            if said := query.get(name):
+            if said := filters.text(name):
                 # The `+` of an offset is a space in a query, unless it was encoded.
                 instants[name] = read_instant(said) or read_instant(said.replace(" ", "+"))
                 if instants[name] is None:
@@ -145,14 +148,13 @@ def _wanted(request: ApiRequest) -> FeeFilter:
     if broken:
         raise Refused(invalid(broken))
     filters.check()
-    of_another_kind = query.get("fee_type", "add_on") not in ("add_on", "")
     return FeeFilter(
-        payment_status=filters.text("payment_status"),
+        payment_status=payment_status,
         currency=currency,
-        external_customer_id=filters.text("external_customer_id"),
+        external_customer_id=whose,
         created_from=instants.get("created_at_from"),
         created_to=instants.get("created_at_to"),
-        nothing=of_another_kind or any(query.get(name) for name in _OF_OTHER_FEES),
+        nothing=fee_type not in {None, "add_on"} or any(of_other_fees),
     )
 
 

@@ -1,7 +1,8 @@
 """Read a list's filters from the query (contract sections 3.3 and 10, point 6).
 
-What would surprise you: `k[]=a&k[]=b`, `k=a&k=b` and `k=a` all say the same, and wrong values are
-named in English, where the rest of the API uses codes. A blank filter is none.
+What would surprise you: for a list, `k[]=a&k[]=b` and `k=a&k=b` say the same; of a single value
+that is given again, in either form, the last counts, as in Rails. Wrong values are named in
+English, where the rest of the API uses codes. A blank filter is none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from typing import Final
+
+from litestar.datastructures import MultiDict
 
 from recoup.api.edge import ApiRequest
 from recoup.rules.refusal import Refused, invalid
@@ -43,7 +46,7 @@ class Filters:
 
     def text(self, name: str, *, among: Collection[str] | None = None) -> str | None:
         """The value of a single filter."""
-        value = self._query.get(name)
+        value = last_said(self._query, name)
         if not value:
             return None
         if among is not None and value not in among:
@@ -79,6 +82,12 @@ class Filters:
         if "\0" in value:
             self._broken[name] = ["is in invalid format"]
         return value
+
+
+def last_said(query: MultiDict[str], name: str) -> str | None:
+    """What a query says of a single value: the last of `name`, or else of `name[]`."""
+    said = query.getall(name, []) or query.getall(f"{name}[]", [])
+    return said[-1] if said else None
 
 
 def _must_be(among: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from recoup.api.describe import Query
 from recoup.api.edge import ApiRequest
-from recoup.api.filters import Filters
+from recoup.api.filters import Filters, last_said
 from recoup.api.identifiers import row_id
 from recoup.rules.money import MAX_CENTS
 from recoup.store.invoice_lists import InvoiceFilter
@@ -110,7 +110,7 @@ class _InvoiceFilters(Filters):
 
     def boolean(self, name: str) -> bool | None:
         """`true`, `false`, `1` or `0`."""
-        said = self._query.get(name)
+        said = last_said(self._query, name)
         if not said:
             return None
         if said not in _BOOLEANS:
@@ -120,13 +120,13 @@ class _InvoiceFilters(Filters):
     def day(self, name: str) -> date | None:
         """An ISO date, or the date of an ISO instant; anything else asks for nothing."""
         try:
-            return datetime.fromisoformat(self._query.get(name) or "").date()
+            return datetime.fromisoformat(last_said(self._query, name) or "").date()
         except ValueError:
             return None
 
     def cents(self, name: str) -> int | None:
         """A whole number of minor units, no larger than any amount can be."""
-        said = self._query.get(name)
+        said = last_said(self._query, name)
         if not said:
             return None
         digits = said.removeprefix("-")

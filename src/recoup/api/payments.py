@@ -13,7 +13,7 @@ from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
-from recoup.api.filters import Filters
+from recoup.api.filters import Filters, last_said
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
 from recoup.flows.find_customer import find_customer
@@ -132,7 +132,7 @@ def _invoice_id(request: ApiRequest) -> UUID | None:
 
     :raises Refused: 422, it is not.
     """
-    said = request.query_params.get("invoice_id")
+    said = last_said(request.query_params, "invoice_id")
     if not said:
         return None
     if not _DASHED.fullmatch(said):
