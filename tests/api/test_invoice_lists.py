@@ -156,11 +156,32 @@ async def test_of_a_single_value_given_twice_the_last_counts(
         "amount_from[]=1&amount_from[]=2000": "",
         "issuing_date_from=2999-01-01&issuing_date_from[]=2000-01-01": "",
         "currency=USD&currency=": "ab",
+        "per_page=1&per_page=2": "ab",
+        "page[]=3": "",
     }
     assert {query: await found(tenant, query) for query in cases} == cases
     assert await details(tenant, "payment_overdue=true&payment_overdue=maybe") == {
         "payment_overdue": ["must be boolean"]
     }
+
+
+async def test_a_page_far_past_the_end_is_empty(tenant: Tenant) -> None:
+    await sells(tenant)
+    await issue(tenant)
+    last = 2**53 - 1
+    endless = "9" * 5_000
+    for asked, current in ((5, 5), (10**10, 10**10), (last, last), (10**20, last), (endless, last)):
+        answer = await tenant.get("/invoices", page=asked, per_page=endless)
+        assert answer.json() == {
+            "invoices": [],
+            "meta": {
+                "current_page": current, "next_page": None, "prev_page": current - 1,
+                "total_pages": 1, "total_count": 1,
+            },
+        }, asked  # fmt: skip
+    for nonsense in ("0", "-1", "x", "٣", "1e3"):
+        answer = await tenant.get("/invoices", page=nonsense)
+        assert answer.json()["meta"]["current_page"] == 1, nonsense
 
 
 async def test_wrong_filters_are_named_in_the_contracts_words(tenant: Tenant) -> None:
