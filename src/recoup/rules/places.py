@@ -36,6 +36,8 @@ _LANGUAGE_CODES: Final = """
 _LANGUAGES: Final = frozenset(_LANGUAGE_CODES.split())
 
 _CALLED_OTHERWISE: Final = {"GMT+12": "Etc/GMT+12"}
+# Files beside the zones: whatever this host is set to, and what a host is that was never set.
+_NO_ZONES: Final = frozenset({"localtime", "Factory"})
 
 
 def is_country(code: str) -> bool:
@@ -57,4 +59,4 @@ def is_locale(code: str) -> bool:
 
 @cache  # reads every zone's file once: 20 ms
 def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NO_ZONES
