@@ -99,6 +99,7 @@ async def test_what_is_written_in_another_form_is_tidied(tenant: Tenant) -> None
          {"document_numbering": ["value_is_invalid"]}),
         ({"document_number_prefix": ""}, {"document_number_prefix": ["value_is_too_short"]}),
         ({"document_number_prefix": "x" * 11}, {"document_number_prefix": ["value_is_too_long"]}),
+        ({"document_number_prefix": "ß" * 10}, {"document_number_prefix": ["value_is_too_long"]}),
         ({"slug": None}, {"slug": ["value_is_mandatory"]}),
         ({"city": "a\0b"}, {"city": ["value_is_invalid"]}),
         ({"email_settings": ["invoice.finalized", "x"]}, {"email_settings": ["unsupported_value"]}),

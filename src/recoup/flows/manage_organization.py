@@ -166,8 +166,8 @@ def _country(said: str) -> str | None:
 
 
 def _prefix(said: Text) -> str | None:
-    found = _of_length(1, LONGEST_PREFIX)(said)
-    return found and found.upper()
+    found = _text(said)
+    return _of_length(1, LONGEST_PREFIX)(found and found.upper())  # `ß` becomes two
 
 
 def _slug(said: Text) -> str:
