@@ -59,8 +59,9 @@ def test_self_billed_invoices_are_always_numbered_within_their_customer() -> Non
 
 @pytest.mark.parametrize(
     ("name", "prefix"),
-    [("Hooli", "HOO-BEEF"), ("Élan", "ÉLA-BEEF"), ("ab", "AB-BEEF")],
-)
+    [("Hooli", "HOO-BEEF"), ("Élan", "ÉLA-BEEF"), ("ab", "AB-BEEF"), ("My shop", "MYS-BEEF"),
+     ("1&1 AG", "11A-BEEF"), ("ßß", "SSS-BEEF"), ("...", "ORG-BEEF")],
+)  # fmt: skip
 def test_a_prefix_is_made_of_name_and_id(name: str, prefix: str) -> None:
     organization_id = UUID("1a901a90-1a90-1a90-1a90-1a901a90beef")
     assert default_prefix(name, organization_id) == prefix

@@ -45,8 +45,9 @@ def number_per_billing_entity(
 
 
 def default_prefix(name: str, organization_id: UUID) -> str:
-    """Make up an organization's prefix: three characters of its name, four of its id."""
-    return f"{name[:3]}-{str(organization_id)[-4:]}".upper()
+    """Make up an organization's prefix: three letters or digits of its name, four of its id."""
+    letters = "".join(filter(str.isalnum, name.upper()))[:3] or "ORG"
+    return f"{letters}-{str(organization_id)[-4:].upper()}"
 
 
 def customer_slug(prefix: str, *, customer_sequence: int) -> str:
