@@ -490,6 +490,28 @@ async def test_a_void_with_a_credit_note_is_not_offered(tenant: Tenant) -> None:
     assert (await shown(tenant, made))["status"] == "finalized"
 
 
+@pytest.mark.parametrize("said", ["yes", "TRUE", "t", " ", "no", 2, [], {}])
+async def test_what_is_not_clearly_false_asks_for_the_credit_note(
+    tenant: Tenant, said: Any
+) -> None:
+    await sells(tenant)
+    made = await issue(tenant)
+    path = f"/invoices/{made['lago_id']}/void"
+    answer = await tenant.post(path, {"generate_credit_note": said})
+    assert refusal(answer) == (403, "feature_unavailable")
+    assert await shown(tenant, made) == made
+
+
+@pytest.mark.parametrize(
+    "said", [None, False, 0, "0", "f", "F", "false", "FALSE", "off", "OFF", ""]
+)
+async def test_what_rails_reads_as_false_asks_for_no_credit_note(tenant: Tenant, said: Any) -> None:
+    await sells(tenant)
+    made = await issue(tenant)
+    path = f"/invoices/{made['lago_id']}/void"
+    assert (await tenant.post(path, {"generate_credit_note": said})).status_code == 200
+
+
 async def test_a_paid_invoice_can_be_voided(tenant: Tenant, owner: asyncpg.Connection) -> None:
     await sells(tenant)
     made = await issue(tenant)

@@ -24,6 +24,7 @@ from recoup.flows.void_invoice import void_invoice
 from recoup.rules.lago.invoices import Include, InvoiceObject, invoice_object
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.one_off_asks import InvoiceInput
+from recoup.rules.scalars import is_true
 from recoup.store.db import Conn
 
 
@@ -168,7 +169,7 @@ async def void(
     data: JSONBody[VoidBody | None] = None,
 ) -> Response[bytes]:
     """Void an invoice: nothing of it is due any more."""
-    with_credit_note = data is not None and data.generate_credit_note in (True, "true", "1", 1)
+    with_credit_note = data is not None and is_true(data.generate_credit_note)
 
     async def do(conn: Conn) -> InvoiceAnswer:
         details = await void_invoice(

@@ -1,19 +1,22 @@
-"""Read what callers write where a text belongs.
+"""Read what callers write where a text belongs, or a yes or no.
 
 What would surprise you: `5`, `1.5` and `true` are texts, too. Rails writes down any scalar as text,
-so whoever moves here from Lago sends zip codes, order numbers and external ids as they come.
+so whoever moves here from Lago sends zip codes, order numbers and external ids as they come. And
+whatever does not clearly say no is a yes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
 Scalar: TypeAlias = str | int | float | bool
 Text: TypeAlias = Scalar | UnsetType | None
+
+_FALSE: Final = (None, False, 0, "", "0", "f", "F", "false", "FALSE", "off", "OFF")
 
 
 def written(said: Text) -> str | None:
@@ -36,3 +39,8 @@ def text(said: Text) -> str | None:
 def texts(said: Iterable[Scalar]) -> list[str]:
     """The texts of a list, each as it was written."""
     return [written(one) or "" for one in said]
+
+
+def is_true(said: Any) -> bool:
+    """Read a yes or no as Rails does: true is everything but null and its words for false."""
+    return said not in _FALSE
