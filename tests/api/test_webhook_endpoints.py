@@ -19,6 +19,7 @@ from tests.api.conftest import Tenant
 from tests.conftest import eventually
 
 HOOK = {"webhook_url": "https://example.com/hook"}
+WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 1_000)))  # 3,000 bytes that no index packs smaller
 
 
 async def added(tenant: Tenant, **fields: Any) -> Any:
@@ -88,6 +89,7 @@ async def test_event_types_are_tidied(tenant: Tenant, said: Any, kept: Any) -> N
         ({"webhook_url": "https://example.com:port"}, {"webhook_url": ["url_is_invalid"]}),
         ({"webhook_url": "https://[::1"}, {"webhook_url": ["url_is_invalid"]}),
         ({"webhook_url": "https://e.com/" + "x" * 2048}, {"webhook_url": ["value_is_too_long"]}),
+        ({"webhook_url": "https://e.com/" + WIDE}, {"webhook_url": ["value_is_too_long"]}),
         ({"webhook_url": "https://example.com/taken"}, {"webhook_url": ["value_already_exist"]}),
         ({"webhook_url": 5}, {"webhook_url": ["url_is_invalid"]}),
         ({"name": "a\0b"}, {"name": ["value_is_invalid"]}),

@@ -22,7 +22,7 @@ from recoup.store.db import Conn
 
 MOST_ENDPOINTS: Final = 10
 ALGORITHMS: Final = frozenset({"jwt", "hmac"})
-LONGEST_URL: Final = 2048  # what an index entry holds, whatever the URL's letters
+LONGEST_URL_BYTES: Final = 2048  # an index entry holds 2,704, with the organization's id
 _LIST_OF_TYPES: Final = {"type": ["array", "null"], "items": {"type": "string"}}
 
 
@@ -162,7 +162,7 @@ def _what_is_wrong(url: str | None) -> str | None:
     if not (url or "").strip():
         return "value_is_mandatory"
     assert url is not None
-    if len(url) > LONGEST_URL:
+    if len(url.encode()) > LONGEST_URL_BYTES:
         return "value_is_too_long"
     try:
         parts = urlsplit(url)
