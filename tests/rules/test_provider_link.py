@@ -96,6 +96,23 @@ def test_an_account_that_cannot_be_told_is_refused() -> None:
     assert refusal(payment_provider="paypal") == {"payment_provider": ["value_is_invalid"]}
 
 
+@pytest.mark.parametrize("named", ["cashfree", "flutterwave", "moneyhash"])
+def test_a_provider_of_lagos_that_is_none_of_ours_has_no_account(named: str) -> None:
+    not_found = {"base": ["payment_provider_not_found"]}
+    wishes: list[dict[str, Any]] = [
+        {"provider_customer_id": "cus_1"}, {"sync_with_provider": True},
+        {"payment_provider_code": "eu"},
+    ]  # fmt: skip
+    for wish in wishes:
+        assert refusal(payment_provider=named, **wish) == not_found
+        assert refusal(*at_stripe(), payment_provider=named, **wish) == not_found
+        assert refusal(payment_provider="paypal", **wish) == {
+            "payment_provider": ["value_is_invalid"]
+        }
+    assert refusal(payment_provider=named) == {"payment_provider": ["value_is_invalid"]}
+    assert linked(*at_stripe(), payment_provider=named) == Linked(CUSTOMER, None)
+
+
 def test_saying_the_same_again_changes_nothing() -> None:
     customer, link = at_stripe()
     for again in (

@@ -29,6 +29,8 @@ STRIPE_METHODS: Final = frozenset(
         "customer_balance",
     }
 )  # fmt: skip
+# Providers that Lago knows and no adapter of ours speaks to: nobody has an account there.
+_WITHOUT_ADAPTER: Final = frozenset({"cashfree", "flutterwave", "moneyhash"})
 _USUAL_STRIPE_METHODS: Final = ("card",)
 _FIELDS: Final = (
     "payment_provider", "payment_provider_code", "provider_customer_id", "sync_with_provider",
@@ -62,19 +64,23 @@ def relinked(
     """
     if all(getattr(asked, field) is UNSET for field in _FIELDS):
         return Linked(customer, link)
+    wanted_id = _provider_customer_id(asked)
+    wants_link = wanted_id is not None or asked.sync_with_provider is True
+    must_have_account = wants_link or text(asked.payment_provider_code) is not None
     kind = customer.payment_provider
     if asked.payment_provider is not UNSET:
-        kind = _kind(text(asked.payment_provider), is_new=is_new)
+        named = text(asked.payment_provider)
+        if named in _WITHOUT_ADAPTER and must_have_account:
+            raise Refused(NO_ACCOUNT)
+        kind = _kind(named, is_new=is_new)
     if kind is None:
         return Linked(
             msgspec.structs.replace(customer, payment_provider=None, payment_provider_code=None),
             link=None,
         )
-    wanted_id = _provider_customer_id(asked)
-    wants_link = wanted_id is not None or asked.sync_with_provider is True
     account = _account(customer, kind, asked, accounts)
     if isinstance(account, Refusal):
-        if wants_link or text(asked.payment_provider_code):
+        if must_have_account:
             raise Refused(account)
         if kind is customer.payment_provider:
             return Linked(customer, link)
