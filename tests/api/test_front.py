@@ -72,6 +72,26 @@ async def test_unknown_keys_are_ignored_and_an_empty_root_is_not(
         assert refusal(await answer({root: unknown})) == expected, unknown
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/invoices", {"invoice": {"fees": [{}, {"add_on_code": ["a"]}]}}, "add_on_code"),
+        ("/invoices", {"invoice": {"fees": [{"tax_codes": "vat"}]}}, "tax_codes"),
+        ("/invoices", {"invoice": {"fees": [{"tax_codes": ["vat", {}]}]}}, "tax_codes"),
+        ("/invoices", {"invoice": {"fees": ["setup"]}}, "fees"),
+        ("/invoices", {"invoice": {"fees": {"add_on_code": "a"}}}, "fees"),
+        ("/customers", {"customer": {"metadata": [{"key": "k", "value": []}]}}, "value"),
+        ("/customers", {"customer": {"billing_configuration": {"sync": 5}}}, "sync"),
+        ("/customers", {"customer": {"shipping_address": {"city": {}}}}, "shipping_address"),
+        ("/customers", {"customer": {"city": {}}}, "city"),
+    ],
+)
+async def test_a_wrong_type_is_named_by_the_innermost_field(
+    tenant: Tenant, path: str, body: Any, field: str
+) -> None:
+    assert refusal(await tenant.post(path, body)) == (422, {field: ["value_is_invalid"]})
+
+
 async def test_ids_may_come_in_braces(tenant: Tenant) -> None:
     made = await tenant.post(
         "/webhook_endpoints", {"webhook_endpoint": {"webhook_url": "https://a.b"}}

@@ -74,11 +74,16 @@ def not_readable(_request: AnyRequest, _error: SerializationException | Recursio
 
 
 def not_valid(_request: AnyRequest, error: ValidationException) -> Answer:
-    """The body is JSON of other types than ours: name the field, as for any broken rule."""
+    """The body is JSON of other types than ours: name the field as for any broken rule.
+
+    That is the innermost one, `{"tax_codes": […]}` for a fee of an invoice; but for the address
+    whose fields are called as the customer's own.
+    """
     path = _path_in(error)
     if len(path) <= 1:  # the root object itself is missing, or is no object
         return response(missing_root(path[0]) if path else UNREADABLE)
-    return response(invalid({path[1]: ["value_is_invalid"]}))
+    field = "shipping_address" if "shipping_address" in path else path[-1]
+    return response(invalid({field: ["value_is_invalid"]}))
 
 
 def _path_in(error: ValidationException) -> list[str]:
