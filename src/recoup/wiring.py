@@ -20,8 +20,10 @@ import asyncpg
 import msgspec
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recoup import clock
+from recoup.api import errors
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
 from recoup.flows.deliver_webhook import WebhookSigner
@@ -171,6 +173,19 @@ def _box(text: str, where: str) -> SecretBox:
         ) from None
 
 
+class _Http(HttpToolsProtocol):
+    """uvicorn's HTTP, which refuses in JSON what is none, as everything above it refuses."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's own words, in English
+        status, body = errors.encoded(errors.UNREADABLE)
+        head = (
+            f"HTTP/1.1 {status} Bad Request\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
 class _Server(uvicorn.Server):
     """uvicorn that says when it answers, and leaves signals to us: it raises SIGTERM again."""
 
@@ -274,6 +289,8 @@ async def _run_api(
     server = _Server(
         uvicorn.Config(
             app,
+            http=_Http,
+            ws="none",  # there is nothing to upgrade to: such a call is a call like any other
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,0 +1,57 @@
+"""`recoup serve` from outside: what it says to those who speak no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+import pytest_asyncio
+
+from tests.processes.conftest import Installation, Program
+
+BAD_REQUEST = {"status": 400, "error": "Bad Request"}
+NO_HTTP = {
+    "a path in raw UTF-8": "GET /api/v1/customers/é HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a query of 70 kB": f"GET /api/v1/invoices?search_term={'x' * 70_000} HTTP/1.1\r\n\r\n",
+    "a negative length": "POST /api/v1/taxes HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "an unknown method": "FETCH /api/v1/taxes HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no HTTP at all": "hello\r\n\r\n",
+}
+UPGRADE = (
+    "GET /api/v1/invoices HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest_asyncio.fixture
+async def server(installation: Installation) -> Program:
+    """The API, on a socket of its own."""
+    return await installation.start("serve", "--port", "0")
+
+
+async def said_to(server: Program, words: str) -> tuple[int, dict[str, str], bytes]:
+    """What a raw connection gets back: the status, the headers, and the body."""
+    where = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        writer.write(words.encode())
+        async with asyncio.timeout(20):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.strip().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in lines)
+            body = await reader.readexactly(int(headers["content-length"]))
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return int(first.split()[1]), headers, body
+
+
+async def test_what_is_no_http_is_refused_in_json(server: Program) -> None:
+    for what, words in NO_HTTP.items():
+        status, headers, body = await said_to(server, words)
+        assert (status, json.loads(body)) == (400, BAD_REQUEST), what
+        assert headers["content-type"] == "application/json", what
+    status, headers, body = await said_to(server, UPGRADE)
+    assert (status, json.loads(body)) == (401, {"status": 401, "error": "Unauthorized"})
+    assert headers["content-type"] == "application/json"
