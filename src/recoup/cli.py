@@ -520,19 +520,31 @@ def _settings(data_dir: Path | None) -> Settings:
 
 
 def _log(level: str) -> None:
-    """JSON lines on standard error: standard output is for answers."""
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
-    logging.getLogger("pgqueuer").setLevel(max(logging.getLevelName(level), logging.WARNING))
+    """JSON lines on standard error, whoever writes them: standard output is for answers."""
+    number = logging.getLevelName(level)
+    complete: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+    ]
+    render = structlog.processors.JSONRenderer()
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*complete, render],
     )
+    others = logging.StreamHandler(sys.stderr)  # uvicorn's lines, asyncio's, and Python's warnings
+    others.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=complete,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(level=number, handlers=[others])
+    logging.captureWarnings(True)
+    logging.getLogger("pgqueuer").setLevel(max(number, logging.WARNING))
+    if number > logging.DEBUG:  # each start and stop is four lines of uvicorn's
+        logging.getLogger("uvicorn").setLevel(max(number, logging.WARNING))
 
 
 def _print(answer: dict[str, Any], *, as_json: bool) -> None:

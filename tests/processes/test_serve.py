@@ -1,4 +1,4 @@
-"""`recoup serve` from outside: what it says to those who speak no HTTP."""
+"""`recoup serve` from outside: what it says to those who speak no HTTP, and what it logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ UPGRADE = (
 
 @pytest_asyncio.fixture
 async def server(installation: Installation) -> Program:
-    """The API, on a socket of its own."""
+    """`recoup serve`, saying all that it has to say."""
+    installation.environment["RECOUP_LOG_LEVEL"] = "DEBUG"
     return await installation.start("serve", "--port", "0")
 
 
@@ -55,3 +56,24 @@ async def test_what_is_no_http_is_refused_in_json(server: Program) -> None:
     status, headers, body = await said_to(server, UPGRADE)
     assert (status, json.loads(body)) == (401, {"status": 401, "error": "Unauthorized"})
     assert headers["content-type"] == "application/json"
+
+
+async def test_every_line_of_the_log_is_json(server: Program) -> None:
+    await said_to(server, NO_HTTP["no HTTP at all"])
+    assert await server.end() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    said = {line["event"]: line["level"] for line in lines}
+    assert said["Invalid HTTP request received."] == "warning"
+    assert said["Application shutdown complete."] == "info"
+    assert all(line["timestamp"] for line in lines)
+
+
+async def test_what_uvicorn_is_doing_is_logged_for_debugging_alone(
+    installation: Installation,
+) -> None:
+    server = await installation.start("serve", "--port", "0")
+    await said_to(server, NO_HTTP["no HTTP at all"])
+    assert await server.end() == 0
+    said = [json.loads(line)["event"] for line in server.log.read_text().splitlines()]
+    assert "Invalid HTTP request received." in said
+    assert "Application shutdown complete." not in said
