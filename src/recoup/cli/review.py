@@ -1,0 +1,159 @@
+"""`recoup payment` and `invoice`: what waits for a person, and the person's word about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from recoup.cli.running import (
+    AsJson,
+    DataDir,
+    OrganizationId,
+    instant,
+    show_answer,
+    with_database,
+)
+from recoup.rules.attempt_state import Verdict
+
+payment = typer.Typer(no_args_is_help=True, help="Payment attempts that need a person.")
+invoice = typer.Typer(no_args_is_help=True, help="Invoices that need a person.")
+
+
+@payment.command("list")
+def list_payments(
+    organization_id: OrganizationId,
+    needs_review: Annotated[
+        bool, typer.Option("--needs-review", help="Those alone that wait for a person.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the payment attempts that have not ended, oldest first."""
+    from recoup.flows.settle_by_hand import list_open_attempts
+    from recoup.rules.records.collection import idempotency_key
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        found = await list_open_attempts(base.pool, organization_id, needs_review=needs_review)
+        return {
+            "payments": [
+                {
+                    "payment_id": str(one.id),
+                    "state": one.state.value,
+                    "amount_cents": one.amount_cents,
+                    "currency": one.currency,
+                    "invoice_ids": [str(invoice.id) for invoice in one.invoices],
+                    "invoice_numbers": [invoice.number for invoice in one.invoices],
+                    "external_customer_id": one.external_customer_id,
+                    "payment_provider": one.provider_kind,
+                    "payment_provider_code": one.provider_code,
+                    "provider_customer_id": one.provider_customer_id,
+                    "provider_payment_id": one.provider_payment_id,
+                    "idempotency_key": idempotency_key(one.id),
+                    "created_at": instant(one.created_at),
+                }
+                for one in found
+            ]
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@payment.command("settle")
+def settle_payment(
+    payment_id: Annotated[UUID, typer.Argument(help="The attempt's id, as `payment list` shows.")],
+    organization_id: OrganizationId,
+    outcome: Annotated[Verdict, typer.Option(help="What the provider's own pages say.")],
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="How they know: it is kept in the audit log.")],
+    provider_payment_id: Annotated[
+        str | None, typer.Option(help="The charge's id at the provider; needed for `paid`.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Settle an attempt of which no provider tells any more: it must be waiting for review."""
+    from recoup import clock
+    from recoup.flows.settle_by_hand import Decided, settle_by_hand
+    from recoup.rules.records.keys import RowKey
+    from recoup.wiring import Opened
+
+    decided = Decided(
+        verdict=outcome, by=by, reason=reason, provider_payment_id=provider_payment_id
+    )
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id = clock.new_id()
+        key = RowKey(organization_id, payment_id)
+        state = await settle_by_hand(base.pool, key, decided, audit_id=audit_id, now=clock.now())
+        return {"payment_id": str(payment_id), "state": state.value, "audit_id": str(audit_id)}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@invoice.command("held")
+def list_held(
+    organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """List the invoices that nobody is charged for until a person has looked, oldest first."""
+    from recoup.flows.release_invoice import list_held_invoices
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        return {
+            "invoices": [
+                {
+                    "invoice_id": str(one.debt.id),
+                    "number": one.debt.number,
+                    "status": one.debt.status,
+                    "payment_status": one.debt.payment_status,
+                    "due_cents": one.debt.due_cents,
+                    "currency": one.debt.currency,
+                    "held_because": one.debt.held_because,
+                    "told": [
+                        {
+                            "payment_id": str(told.contradiction.payment.id),
+                            "was": told.contradiction.was,
+                            "told": told.contradiction.told,
+                            "reason": told.contradiction.reason,
+                            "amount_cents": told.contradiction.amount_cents,
+                            "currency": told.contradiction.currency,
+                            "provider_payment_id": told.contradiction.provider_payment_id,
+                            "at": instant(told.at),
+                        }
+                        for told in one.told
+                    ],
+                }
+                for one in await list_held_invoices(base.pool, organization_id)
+            ]
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@invoice.command("release")
+def release(
+    invoice_id: Annotated[UUID, typer.Argument(help="The invoice's id, as `invoice held` shows.")],
+    organization_id: OrganizationId,
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="What was found: it is kept in the audit log.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a held invoice be collected again, once somebody has looked at what was told of it."""
+    from recoup import clock
+    from recoup.flows.release_invoice import release_invoice
+    from recoup.rules.records.keys import RowKey
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id = clock.new_id()
+        key = RowKey(organization_id, invoice_id)
+        await release_invoice(
+            base.pool, key, by=by, reason=reason, audit_id=audit_id, now=clock.now()
+        )
+        return {"invoice_id": str(invoice_id), "released": True, "audit_id": str(audit_id)}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)

@@ -1,0 +1,116 @@
+"""What every command is run by: its settings, the opened database, the log, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
+
+import structlog
+import typer
+
+from recoup.settings import Settings, WrongSettingsError, read_settings
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database and keys.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+OrganizationId = Annotated[UUID, typer.Option("--organization", help="The organization's id.")]
+Answer = TypeVar("Answer")
+
+
+def with_database(
+    data_dir: Path | None, run: Callable[[Any], Coroutine[Any, Any, dict[str, Any]]]
+) -> dict[str, Any]:
+    """Run a command on the opened database; a refusal ends it with its code."""
+    from recoup.flows.prepare_installation import SecretKeyChangedError
+    from recoup.rules.refusal import Refused
+    from recoup.store.embedded_postgres import DatabaseUnavailableError
+    from recoup.wiring import opened
+
+    settings = settings_or_end(data_dir)
+    log_json(settings.log_level)
+
+    async def opened_and_run() -> dict[str, Any]:
+        async with opened(settings) as base:
+            return await run(base)
+
+    try:
+        return run_in_loop(opened_and_run())
+    except Refused as error:
+        fail(f"Refused: {error.refusal.code} {json.dumps(error.refusal.details or {})}")
+    except (WrongSettingsError, DatabaseUnavailableError, SecretKeyChangedError) as error:
+        fail(str(error))
+
+
+def run_in_loop(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run it to its end, as fast as the loop can be."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def settings_or_end(data_dir: Path | None) -> Settings:
+    """Read the settings; name those that are wrong, and end."""
+    try:
+        return read_settings(data_dir=data_dir)
+    except WrongSettingsError as error:
+        fail(str(error))
+
+
+def log_json(level: str) -> None:
+    """JSON lines on standard error, whoever writes them: standard output is for answers."""
+    number = logging.getLevelName(level)
+    complete: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+    ]
+    render = structlog.processors.JSONRenderer()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        processors=[*complete, render],
+    )
+    others = logging.StreamHandler(sys.stderr)  # uvicorn's lines, asyncio's, and Python's warnings
+    others.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=complete,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(level=number, handlers=[others])
+    logging.captureWarnings(True)
+    logging.getLogger("pgqueuer").setLevel(max(number, logging.WARNING))
+    if number > logging.DEBUG:  # each start and stop is four lines of uvicorn's
+        logging.getLogger("uvicorn").setLevel(max(number, logging.WARNING))
+
+
+def show_answer(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a command answers. Tenants' texts are in it: none of them is read as markup."""
+    if as_json:
+        print(json.dumps(answer))  # noqa: T201
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    for name, value in answer.items():
+        said = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+        console.print(Text.assemble((name, "bold"), ": ", said))
+
+
+def instant(at: datetime | None) -> str | None:
+    """An instant as commands print it."""
+    return at.isoformat() if at else None
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong, and end with status 1."""
+    print(message, file=sys.stderr)  # noqa: T201
+    raise typer.Exit(1)

@@ -1,0 +1,172 @@
+"""`recoup organization`, `key` and `provider`: tenants, who may call for them, where money goes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from recoup.cli.running import (
+    AsJson,
+    DataDir,
+    OrganizationId,
+    fail,
+    instant,
+    show_answer,
+    with_database,
+)
+
+organization = typer.Typer(no_args_is_help=True, help="Tenants.")
+key = typer.Typer(no_args_is_help=True, help="API keys.")
+provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
+
+
+@organization.command("create")
+def create_organization_command(
+    name: Annotated[str, typer.Argument(help="The organization's name.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a tenant, its default billing entity and its first API key, shown once."""
+    from recoup import clock
+    from recoup.flows.create_organization import NewOrganization, create_organization
+    from recoup.wiring import Opened
+
+    if not name.strip():
+        fail("NAME is empty: give the organization a name.")
+
+    async def run(base: Opened) -> dict[str, Any]:
+        asked = NewOrganization(
+            name=name.strip(),
+            organization_id=clock.new_id(),
+            billing_entity_id=clock.new_id(),
+            key_id=clock.new_id(),
+            api_key=clock.new_secret("recoup_"),
+            hmac_key=clock.new_secret(""),
+        )
+        code = await create_organization(base.pool, asked, box=base.box, now=clock.now())
+        return {
+            "organization_id": str(asked.organization_id),
+            "api_key": asked.api_key,
+            "hmac_key": asked.hmac_key,
+            "billing_entity_code": code,
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@key.command("create")
+def create_key(
+    organization_id: OrganizationId,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    expires_at: Annotated[
+        datetime | None, typer.Option(help="When it ends, UTC; never if left out.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create an API key, shown once."""
+    from datetime import UTC
+
+    from recoup import clock
+    from recoup.flows.manage_keys import create_key as flow
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        key_id, secret = clock.new_id(), clock.new_secret("recoup_")
+        until = expires_at.replace(tzinfo=UTC) if expires_at else None
+        await flow(
+            base.pool, organization_id, key_id=key_id, key=secret, name=name, expires_at=until,
+            now=clock.now(),
+        )  # fmt: skip
+        return {"key_id": str(key_id), "api_key": secret, "expires_at": instant(until)}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@key.command("list")
+def list_keys(
+    organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """List an organization's API keys: their ids and last four characters, never the keys."""
+    from recoup.flows.manage_keys import list_keys as flow
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        keys = await flow(base.pool, organization_id)
+        return {
+            "keys": [
+                {
+                    "key_id": str(one.id),
+                    "name": one.name,
+                    "last4": one.last4,
+                    "created_at": instant(one.created_at),
+                    "expires_at": instant(one.expires_at),
+                    "revoked_at": instant(one.revoked_at),
+                }
+                for one in keys
+            ]
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@key.command("revoke")
+def revoke_key(
+    key_id: Annotated[UUID, typer.Argument(help="The key's id, as `key list` shows it.")],
+    organization_id: OrganizationId,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke an API key: its next request is refused."""
+    from recoup import clock
+    from recoup.flows.manage_keys import revoke_key as flow
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        await flow(base.pool, organization_id, key_id, now=clock.now())
+        return {"key_id": str(key_id), "revoked": True}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@provider.command("add")
+def add_provider(
+    kind: Annotated[str, typer.Argument(help="sandbox; stripe, adyen and gocardless follow.")],
+    organization_id: OrganizationId,
+    code: Annotated[str, typer.Option(help="What customers name it by.")],
+    name: Annotated[
+        str | None, typer.Option(help="What people call it; the code otherwise.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account at a payment provider. The sandbox needs no secrets: it is given new ones."""
+    from recoup import clock
+    from recoup.flows.add_provider_account import add_provider_account
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    if kind != "sandbox":
+        fail(f"There is no adapter for {kind} yet: this version charges through the sandbox.")
+
+    async def run(base: Opened) -> dict[str, Any]:
+        account_id = clock.new_id()
+        secrets = {
+            "api_key": clock.new_secret("sk_sandbox_"),
+            "webhook_secret": clock.new_secret("whsec_sandbox_"),
+        }
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            await add_provider_account(
+                conn, organization_id, kind=kind, code=code, name=name or code, secrets=secrets,
+                box=base.box, account_id=account_id, now=clock.now(),
+            )  # fmt: skip
+        return {
+            "provider_account_id": str(account_id),
+            "payment_provider": kind,
+            "payment_provider_code": code,
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
