@@ -36,10 +36,11 @@ from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings, WrongSettingsError
 from recoup.store import db
 from recoup.store.db import DATABASE_AWAY, Pool
-from recoup.store.embedded_postgres import DatabaseUnavailableError, EmbeddedPostgres
+from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.installation import Installation
 from recoup.store.migrate import migrate
 from recoup.store.secret_box import SecretBox
+from recoup.store.unavailable import DatabaseUnavailableError
 from recoup.workers.worker import Worker
 
 log = structlog.get_logger()

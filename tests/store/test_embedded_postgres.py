@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import asyncpg
 import pytest
 
-from recoup.store.embedded_postgres import DatabaseUnavailableError, EmbeddedPostgres
+from recoup.store.embedded_postgres import EmbeddedPostgres
+from recoup.store.unavailable import DatabaseUnavailableError
 
 DEADLINE_SECONDS = 60
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

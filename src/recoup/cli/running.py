@@ -29,7 +29,7 @@ def with_database(
     """Run a command on the opened database; a refusal ends it with its code."""
     from recoup.flows.prepare_installation import SecretKeyChangedError
     from recoup.rules.refusal import Refused
-    from recoup.store.embedded_postgres import DatabaseUnavailableError
+    from recoup.store.unavailable import DatabaseUnavailableError
     from recoup.wiring import opened
 
     settings = settings_or_end(data_dir)

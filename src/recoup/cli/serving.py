@@ -60,7 +60,7 @@ def sandbox(
 
 
 def _serve(data_dir: Path | None, **how: Any) -> None:
-    from recoup.store.embedded_postgres import DatabaseUnavailableError
+    from recoup.store.unavailable import DatabaseUnavailableError
 
     settings = settings_or_end(data_dir)
     with _postgres_starting(settings):
@@ -80,7 +80,8 @@ def _postgres_starting(settings: Settings) -> Iterator[None]:
 
     `wiring` joins the one that runs then, and says what is wrong where none does.
     """
-    from recoup.store.embedded_postgres import DatabaseUnavailableError, EmbeddedPostgres
+    from recoup.store.embedded_postgres import EmbeddedPostgres
+    from recoup.store.unavailable import DatabaseUnavailableError
 
     if settings.database_url:
         yield
