@@ -264,6 +264,13 @@ async def test_a_bulk_call_says_of_each_row_what_became_of_it_though_one_is_brok
     assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
 
 
+@pytest.mark.parametrize("ids", ["x", 5, [5], [None], {"a": 1}])
+async def test_a_bulk_call_of_no_list_of_texts_names_its_field(tenant: Tenant, ids: object) -> None:
+    answer = await tenant.post("/invoices/retry_payments", {"invoice_ids": ids})
+    assert answer.status_code == 422
+    assert answer.json()["error_details"] == {"invoice_ids": ["value_is_invalid"]}
+
+
 @pytest.mark.parametrize("ids", [[], ["x"] * 10_001])
 async def test_a_bulk_call_of_none_or_too_many_is_refused(tenant: Tenant, ids: list[str]) -> None:
     answer = await tenant.post("/invoices/retry_payments", {"invoice_ids": ids})

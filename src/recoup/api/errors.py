@@ -80,8 +80,11 @@ def not_valid(_request: AnyRequest, error: ValidationException) -> Answer:
     whose fields are called as the customer's own.
     """
     path = _path_in(error)
-    if len(path) <= 1:  # the root object itself is missing, or is no object
-        return response(missing_root(path[0]) if path else UNREADABLE)
+    if not path:
+        return response(UNREADABLE)
+    # A root is the one object that a body may have at its top; our bulk call has a list there.
+    if len(path) == 1 and str(error.__cause__).startswith("Expected `object"):
+        return response(missing_root(path[0]))
     field = "shipping_address" if "shipping_address" in path else path[-1]
     return response(invalid({field: ["value_is_invalid"]}))
 
