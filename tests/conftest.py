@@ -84,12 +84,20 @@ async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def eventually(
-    holds: Callable[[], Awaitable[bool]], *, within_seconds: float = 20, what: str = "it"
+    holds: Callable[[], Awaitable[bool]], *, what: str, within_seconds: float = 20
 ) -> None:
-    """Wait until `holds` says so; fail loudly when the time is up."""
-    async with asyncio.timeout(within_seconds):
-        while not await holds():
-            await asyncio.sleep(0.02)
+    """Wait until `holds` says so. `what` finishes the sentence "waited in vain until …".
+
+    :raises AssertionError: the time is up.
+    """
+    try:
+        async with asyncio.timeout(within_seconds) as deadline:
+            while not await holds():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        if not deadline.expired():  # `holds` has a time-out of its own
+            raise
+        raise AssertionError(f"waited {within_seconds} s in vain until {what}") from None
 
 
 @pytest.fixture

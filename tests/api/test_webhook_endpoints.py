@@ -167,7 +167,7 @@ async def test_the_second_of_two_at_once_sees_what_the_first_did(
     async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
         await create(conn, urls[0])
         late = asyncio.create_task(second())
-        await eventually(second_waits)
+        await eventually(second_waits, what="the second waits for the first")
     with pytest.raises(Refused) as refused:
         await late
     assert refused.value.refusal.details == details

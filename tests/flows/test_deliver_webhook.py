@@ -481,7 +481,9 @@ async def test_a_worker_that_dies_leaves_its_place_to_others(
     await world.add_endpoint(receivers.url("/hangs"))
     keys = await world.tell(*["payment.succeeded"] * MOST_AT_ONCE)
     workers = [asyncio.create_task(world.deliver(key)) for key in keys]
-    await eventually(lambda: _holds(len(receivers.got) == MOST_AT_ONCE))
+    await eventually(
+        lambda: _holds(len(receivers.got) == MOST_AT_ONCE), what="all places are taken"
+    )
     for worker in workers:
         worker.cancel()
     await asyncio.wait(workers)
@@ -498,7 +500,7 @@ async def test_of_two_workers_that_meet_one_waits_and_finds_nothing_due(
     async with db.transaction(world.pool, tenants=[world.organization_id]) as conn:
         assert await webhook_deliveries.lock_due(conn, key, now=world.now)
         other = asyncio.create_task(world.deliver(key))
-        await eventually(lambda: _waits_for_a_lock(world.owner), what="the other worker")
+        await eventually(lambda: _waits_for_a_lock(world.owner), what="the other waits")
         await webhook_deliveries.put_off(conn, key, until=world.now + LEASE)
     assert await other == NothingDue()
     assert receivers.got == []
@@ -594,7 +596,10 @@ async def test_good_receivers_get_theirs_at_once_whatever_the_others_do(
 
     trying = {asyncio.create_task(world.deliver(key)) for key in keys}
     for path in ("/good", *kind):
-        await eventually(lambda path=path: _is_delivered(world, receivers.url(path), 5), what=path)
+        await eventually(
+            lambda path=path: _is_delivered(world, receivers.url(path), 5),
+            what=f"{path} has all of its own",
+        )
     slow = {path for path in ("/hangs", "/begins", "/drips") if len(receivers.at(path)) == 5}
     assert slow == {"/hangs", "/begins", "/drips"}
     assert sum(not one.done() for one in trying) >= 15, "the slow ones have not ended yet"
@@ -615,7 +620,10 @@ async def test_what_finds_no_place_at_an_endpoint_is_put_off_without_a_try(
     await world.add_endpoint(receivers.url("/good"), event_types=["invoice.voided"])
     keys = await world.tell(*["payment.succeeded"] * 20)
     trying = [asyncio.create_task(world.deliver(key)) for key in keys]
-    await eventually(lambda: _holds(sum(one.done() for one in trying) == 20 - MOST_AT_ONCE))
+    await eventually(
+        lambda: _holds(sum(one.done() for one in trying) == 20 - MOST_AT_ONCE),
+        what="all but those that found a place have ended",
+    )
     put_off = [key for key, one in zip(keys, trying, strict=True) if one.done()]
     for key in put_off:
         row = await world.row(key)
@@ -643,7 +651,9 @@ async def test_an_endpoint_that_only_fails_is_called_once_at_a_time_until_it_ans
 
     receivers.manners["/dead"] = receivers.hang
     trying = [asyncio.create_task(world.deliver(key)) for key in keys[FAILING_AFTER:]]
-    await eventually(lambda: _holds(sum(one.done() for one in trying) == 19))
+    await eventually(
+        lambda: _holds(sum(one.done() for one in trying) == 19), what="all but one have ended"
+    )
     assert {one.result() for one in trying if one.done()} == {
         PutOff(world.now + WAIT_WHILE_FAILING)
     }

@@ -26,7 +26,7 @@ async def test_of_two_processes_that_ask_at_once_one_begins(shop: Shop, dsn: str
         asyncio.create_task(retry_payments(pool, [ask], now=shop.clock.now()))
         for pool, ask in zip(pools, asks, strict=True)
     ]
-    await eventually(lambda: both_wait(shop.owner), within_seconds=0.9)
+    await eventually(lambda: both_wait(shop.owner), within_seconds=0.9, what="both wait")
     await held.rollback()
     answers = [answer for [answer] in await asyncio.gather(*asking)]
     [accepted] = [answer for answer in answers if isinstance(answer, Accepted)]

@@ -39,7 +39,7 @@ async def test_of_many_callers_one_begins_the_attempt(installation: Installation
         async def all_are_paid() -> bool:
             return await shop.count("succeeded") == INVOICES
 
-        await eventually(all_are_paid, within_seconds=60)
+        await eventually(all_are_paid, within_seconds=60, what="every invoice is paid")
         assert await shop.paid() == dict.fromkeys(invoices, 1)
         assert len(await shop.charges()) == INVOICES
     finally:

@@ -101,7 +101,9 @@ async def test_kills_and_faults_cost_no_charge_and_make_none(installation: Insta
         async def all_are_paid() -> bool:
             return await shop.count("succeeded") == INVOICES
 
-        await eventually(all_are_paid, within_seconds=SETTLED_WITHIN_SECONDS)
+        await eventually(
+            all_are_paid, within_seconds=SETTLED_WITHIN_SECONDS, what="every invoice is paid"
+        )
         assert await shop.paid() == dict.fromkeys(invoices, 1)
     finally:
         await shop.close()
@@ -124,7 +126,9 @@ async def _kill_at(program: Program, moments: list[int], count: Callable[[], int
         async def has_come(moment: int = moment) -> bool:
             return count() >= moment
 
-        await eventually(has_come, within_seconds=SETTLED_WITHIN_SECONDS)
+        await eventually(
+            has_come, within_seconds=SETTLED_WITHIN_SECONDS, what=f"{moment} are done, to kill then"
+        )
         await program.kill_and_start_again()
         kills += 1
     return kills
@@ -155,7 +159,7 @@ async def test_after_a_kill_it_answers_again_at_the_same_place(
         async def is_paid() -> bool:
             return await shop.count("succeeded") == 1
 
-        await eventually(is_paid, within_seconds=60)
+        await eventually(is_paid, within_seconds=60, what="the invoice is paid")
     finally:
         await shop.close()
     assert await server.end() == 0
