@@ -16,9 +16,10 @@ import pytest
 
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.unavailable import DatabaseUnavailableError
+from tests.conftest import do_without
 
 DEADLINE_SECONDS = 60
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+AS_ROOT = pytest.mark.usefixtures("root")
 
 # A user of the cluster in a process of its own: says the DSN, and leaves when its input ends.
 OTHER_USER = """
@@ -38,6 +39,12 @@ asyncio.run(use())
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def root() -> None:
+    if os.geteuid() != 0:
+        do_without("only root can become somebody else")
 
 
 @pytest.fixture(autouse=True)
