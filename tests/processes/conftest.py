@@ -251,12 +251,9 @@ class Tenant:
         )
 
     async def faults(self, faults: str) -> Counter[str]:
-        """How often each of the provider's faults has struck; first set them anew, if given."""
-        url = f"{self._sandbox}/_faults"
-        call = (
-            self._http.get(url) if faults is None else self._http.post(url, json={"faults": faults})
-        )
-        async with call as answer:
+        """Set the provider's faults anew; answer how often each has struck so far."""
+        body = {"faults": faults}
+        async with self._http.post(f"{self._sandbox}/_faults", json=body) as answer:
             return Counter((await answer.json())["done"])
 
 
