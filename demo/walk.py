@@ -74,7 +74,7 @@ def _listen(client: Client, receiver: Receiver, screen: Screen) -> bytes:
         endpoint = client.webhook_endpoints.create(WebhookEndpoint(webhook_url=receiver.url))
         step.back(f"signature_algo {endpoint.signature_algo!r}: each webhook will be signed")
         step.sent("client.webhooks.public_key()")
-        public_key = client.webhooks.public_key()
+        public_key: bytes = client.webhooks.public_key()
         step.back(f"{public_key.decode().splitlines()[0]}  to check the signatures with")
     return public_key
 
