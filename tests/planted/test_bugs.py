@@ -19,7 +19,15 @@ def test_every_bugs_text_is_where_it_is_said_to_be(bug: Bug, tmp_path: Path) -> 
         if edit.file.endswith(".py"):
             ast.parse((package / edit.file).read_text("utf-8"))
     for test in bug.tests:
-        assert (ROOT / test.partition("::")[0]).is_file(), test
+        file, _, name = test.partition("::")
+        assert (ROOT / file).is_file(), test
+        assert not name or name in functions(ROOT / file), test
+
+
+def functions(file: Path) -> set[str]:
+    """The names of all that a file defines."""
+    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def test_no_two_bugs_have_one_name() -> None:
