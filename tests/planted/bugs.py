@@ -35,6 +35,7 @@ PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 RETRY_CALL: Final = "tests/api/test_retry_payment.py"
+CALLERS: Final = "tests/api/test_callers.py"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
 RETRY: Final = "flows/retry_payment.py"
@@ -42,6 +43,7 @@ SUBMIT: Final = "flows/submit_attempt.py"
 SETTLING: Final = "flows/settle_attempt.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
 SANDBOX: Final = "providers/sandbox.py"
+KEYS: Final = "store/api_keys.py"
 
 _NO_CHECK: Final = Edit(
     RETRY, "paid, attempt_is_open=ask.invoice in busy)", "paid, attempt_is_open=False)"
@@ -249,6 +251,18 @@ BUGS: Final = (
             ),
         ),
         (TENANTS,),
+    ),
+    Bug(
+        "a revoked key still opens the door",
+        "Who has stolen a key goes on using it, and nothing can be done about it.",
+        (Edit(KEYS, "k.revoked_at IS NULL AND (k.expires_at", "(k.expires_at"),),
+        (CALLERS, "tests/cli/test_key.py"),
+    ),
+    Bug(
+        "a key has no end",
+        "A key that was lent for a day is good for ever.",
+        (Edit(KEYS, " AND (k.expires_at IS NULL OR k.expires_at > now())", ""),),
+        (CALLERS,),
     ),
     Bug(
         "what changed since the ask is not looked at",
