@@ -36,6 +36,7 @@ RACE: Final = "tests/flows/test_retry_race.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
+APART: Final = "tests/api/test_tenants_apart.py"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
 RETRY: Final = "flows/retry_payment.py"
@@ -47,6 +48,11 @@ KEYS: Final = "store/api_keys.py"
 
 _NO_CHECK: Final = Edit(
     RETRY, "paid, attempt_is_open=ask.invoice in busy)", "paid, attempt_is_open=False)"
+)
+_NO_ROW_SECURITY: Final = Edit(
+    MIGRATION,
+    "            USING ((organization_id = ANY ((SELECT recoup_tenants())::uuid[])) IS TRUE)",
+    "            USING (true)",
 )
 _PROMISE: Final = (
     "        await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for one in self._begun])\n"
@@ -218,15 +224,33 @@ BUGS: Final = (
     Bug(
         "a row is read by tenants who did not name it",
         "One customer reads another's invoices.",
+        (_NO_ROW_SECURITY,),
+        (TENANTS,),
+    ),
+    Bug(
+        "a tax is looked up by its code alone, and no row-level security keeps tenants apart",
+        "Whose code it happens to be is taxed by a stranger's rate.",
+        (
+            _NO_ROW_SECURITY,
+            Edit(
+                "store/taxes.py",
+                "WHERE t.organization_id = $1 AND t.code = ANY",
+                "WHERE $1::uuid IS NOT NULL AND t.code = ANY",
+            ),
+        ),
+        (APART,),
+    ),
+    Bug(
+        "an add-on's code is taken for all tenants",
+        "One tenant finds out another's codes, by trying which are taken.",
         (
             Edit(
                 MIGRATION,
-                "            USING ((organization_id = ANY ((SELECT recoup_tenants())::uuid[]))"
-                " IS TRUE)",
-                "            USING (true)",
+                "one_add_on_per_code ON add_ons (organization_id, code)",
+                "one_add_on_per_code ON add_ons (code)",
             ),
         ),
-        (TENANTS,),
+        (APART,),
     ),
     Bug(
         "a new table is forgotten by row-level security",
