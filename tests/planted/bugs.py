@@ -36,6 +36,7 @@ RACE: Final = "tests/flows/test_retry_race.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
+HOOKS: Final = "tests/api/test_provider_webhooks.py"
 APART: Final = "tests/api/test_tenants_apart.py"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
@@ -387,7 +388,7 @@ BUGS: Final = (
                 "if not signature:",
             ),
         ),
-        (EVENTS,),
+        (EVENTS, HOOKS),
     ),
     Bug(
         "an event settles what another account has sent",
