@@ -1,8 +1,9 @@
 """Run every test: `make test`, or `python -m tests.run [arguments for pytest]`.
 
 Without arguments, the whole suite runs on the PostgreSQL that Recoup brings along; then the
-database's own tests run once more on the PostgreSQL that this machine has installed, if it has one:
-another version, whose user is no superuser. With arguments there is one run, and pytest gets them.
+database's own tests run once more on the oldest PostgreSQL from 15 on that this machine has
+installed, if it has one: another version, whose user is no superuser. With arguments there is one
+run, and pytest gets them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 # Two processes, each with a server of its own; the tests of one file stay together.
 EVERYWHERE = ("-n", "2", "--dist", "loadfile")
 DATABASE_TESTS = ("tests/store", "tests/flows", "tests/api")
-OLDEST_MAJOR = 15
+OLDEST_MAJOR = 15  # as the README promises
 TESTER = "recoup_tester"
 
 
@@ -53,13 +54,13 @@ def _pytest(*arguments: str, **more_environment: str) -> int:
 
 
 def _find_programs() -> Path | None:
-    """Find the folder of the newest PostgreSQL installed here whose server is there as well."""
+    """Find the folder of the oldest PostgreSQL installed here that will do: ours is the newest."""
     folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
     if config := shutil.which("pg_config"):
         folders.append(Path(_said([config, "--bindir"])))
     servers = [folder for folder in folders if (folder / "initdb").exists()]
-    newest = max(servers, key=_major, default=None)
-    return newest if newest and _major(newest) >= OLDEST_MAJOR else None
+    fit = [folder for folder in servers if _major(folder) >= OLDEST_MAJOR]
+    return min(fit, key=_major, default=None)
 
 
 def _major(programs: Path) -> int:
