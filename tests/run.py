@@ -20,7 +20,9 @@ from pathlib import Path
 
 # Two processes, each with a server of its own; the tests of one file stay together.
 EVERYWHERE = ("-n", "2", "--dist", "loadfile")
-DATABASE_TESTS = ("tests/store", "tests/flows", "tests/api")
+DATABASE_TESTS = (
+    "tests/store", "tests/flows", "tests/api", "tests/cli", "tests/processes/test_apart.py",
+)  # fmt: skip
 OLDEST_MAJOR = 15  # as the README promises
 TESTER = "recoup_tester"
 
