@@ -1,23 +1,26 @@
 """Compare the provider's books with ours, when everything is settled: every row, every cent.
 
-Answers sentences that say what does not agree; none is what a test wants to see.
+Answers sentences that say what does not agree; none is what a test wants to see. What is right is
+told from the provider's books and from what the people and the operators have done, and never by
+asking the code that is judged.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
-from recoup.rules.look_up_schedule import RE_SEND_WITHIN
 from recoup.rules.records.collection import idempotency_key
-from recoup.sandbox.charges import Charge, Status
+from recoup.sandbox.books import Entry
+from recoup.sandbox.charges import Status
 from recoup.store import db
 from recoup.store.invariants import INVARIANTS, offenders
-from tests.simulation.people import asked_id
+from tests.simulation.people import TURNED_AWAY, People, asked_id
 from tests.simulation.world import World
 
 ENDS = {
@@ -27,23 +30,31 @@ ENDS = {
 }
 SWEPT = {"ready_has_its_job", "provider_event_has_its_job"}  # what the next sweep puts right
 WITHOUT_ATTEMPT = {"nothing_due": "invoice.payment_status_updated"}
+A_KEY_LIVES = timedelta(hours=20)  # nothing is sent under it later
+A_CALL_TAKES = timedelta(seconds=12)
+FOR_GOOD = {"stolen_card", "expired_card", "authentication_failed"}  # the sandbox's hard declines
 
 
 async def disagreements(world: World) -> list[str]:
     """Everything that does not agree in a world that has settled down."""
-    rows = await _Rows.read(world)
-    world.happened.update(f"ended_{attempt['state']}" for attempt in rows.attempts.values())
-    world.happened.update(row["reason"] for row in rows.contradictions)
-    return [*await broken_invariants(world), *_compare(world, rows)]
+    there: dict[str, list[Entry]] = defaultdict(list)
+    for entry in world.psp.entries():
+        there[entry.charge.idempotency_key].append(entry)
+    wrong = await broken_invariants(world)
+    ours = set()
+    for people in world.everybody:
+        audit = _Audit(world, people, await _Rows.read(world, people.tenant), there)
+        wrong += audit.disagreements()
+        ours |= {idempotency_key(attempt) for attempt in audit.rows.attempts}
+    return wrong + [f"nobody here knows the charge under {key}" for key in there.keys() - ours]
 
 
 async def broken_invariants(world: World, *, in_between: bool = False) -> list[str]:
     """What `recoup check` would find. `in_between`: while jobs are lost and nobody has swept."""
     asked = [one for one in INVARIANTS if not (in_between and one.name in SWEPT)]
-    async with db.transaction(world.pool, tenants=[world.tenant]) as conn:
+    async with db.transaction(world.pool, tenants=world.tenants) as conn:
         found = [
-            (one, await offenders(conn, one, [world.tenant], now=world.clock.now()))
-            for one in asked
+            (one, await offenders(conn, one, world.tenants, now=world.clock.now())) for one in asked
         ]
     return [
         f"does not hold: {one.says} {', '.join(world.name(key.id) for key in broken.examples)}"
@@ -56,7 +67,7 @@ class _Rows:
     """What our database holds of one tenant."""
 
     def __init__(self, tables: dict[str, list[asyncpg.Record]]) -> None:
-        self.invoices = tables["invoices"]
+        self.invoices = {row["id"]: row for row in tables["invoices"]}
         self.attempts = {
             row["id"]: row for row in tables["payments"] if row["payment_type"] == "provider"
         }
@@ -69,9 +80,14 @@ class _Rows:
         self.events = tables["events"]
         self.decisions = {row["id"]: row for row in tables["decisions"]}
         self.provider_events = tables["provider_events"]
+        self.invoice_of = {row["payment_id"]: row["invoice_id"] for row in self.covers}
+        self.at_provider: Counter[UUID] = Counter()
+        for entry in self.ledger:
+            if entry["account"] == "at_provider":
+                self.at_provider[entry["payment_id"]] += entry["amount_cents"]
 
     @classmethod
-    async def read(cls, world: World) -> _Rows:
+    async def read(cls, world: World, tenant: UUID) -> _Rows:
         tables = (
             "invoices", "payments", "payment_invoices", "contradictions", "ledger_entries",
             "events", "decisions", "provider_events",
@@ -79,220 +95,337 @@ class _Rows:
         return cls(
             {
                 table: await world.owner.fetch(
-                    f"SELECT * FROM {table} WHERE organization_id = $1", world.tenant
+                    f"SELECT * FROM {table} WHERE organization_id = $1", tenant
                 )
                 for table in tables
             }
         )
 
-
-def _compare(world: World, rows: _Rows) -> Iterator[str]:
-    charges = {charge.idempotency_key: charge for charge in world.psp.charges()}
-    if len(charges) < len(world.psp.charges()):
-        yield "a key has made two charges"
-    keys = {idempotency_key(attempt): attempt for attempt in rows.attempts}
-    for key in charges.keys() - keys.keys():
-        yield f"nobody here knows the charge under {key}"
-    for key, attempt_id in keys.items():
-        for fault in _attempt(world, rows.attempts[attempt_id], charges.get(key)):
-            yield f"attempt {world.name(attempt_id)}: {fault}"
-    for invoice in rows.invoices:
-        for fault in _invoice(world, rows, invoice, charges):
-            yield f"invoice {world.name(invoice['id'])}: {fault}"
-    yield from _ledger(rows, charges)
-    yield from _ends(world, rows)
-    for row in rows.provider_events:
-        if row["applied_at"] is None:
-            yield f"an event was never applied: {row['body']}"
-    yield from _contradictions(world, rows, charges)
+    def attempts_of(self, invoice: UUID) -> list[asyncpg.Record]:
+        """An invoice's attempts, in the order in which they were begun."""
+        found = [row for row in self.attempts.values() if self.invoice_of[row["id"]] == invoice]
+        return sorted(found, key=lambda row: row["created_at"])
 
 
-def _attempt(world: World, row: asyncpg.Record, charge: Charge | None) -> Iterator[str]:
-    state = row["state"]
-    told = charge.status if charge else None
-    match state:
-        case "succeeded":
-            if told is not Status.SUCCEEDED:
-                yield f"succeeded here, {told} there"
-        case "failed":
-            turned_away = charge is None and row["provider_payment_id"] is None
-            if told is not Status.FAILED and not turned_away:
-                yield f"failed here, {told} there"
-        case "withdrawn":
-            if charge:
-                yield f"was withdrawn, and is {told} there"
-        case "needs_review":
-            if charge:
-                yield f"nobody is asked about it any more, and it is {told} there"
-            if row["sent_at"] > world.clock.now() - RE_SEND_WITHIN - timedelta(hours=4):
-                yield "was given to a person while its key lives"
-        case _:
-            yield f"is still {state}, and {told} there"
-    if charge is None:
-        return
-    if row["provider_payment_id"] != charge.id:
-        yield f"is called {row['provider_payment_id']} here and {charge.id} there"
-    if (row["amount_cents"], row["currency"]) != (charge.amount, charge.currency):
-        yield f"another amount: {row['amount_cents']} here, {charge.amount} there"
-    if (row["provider_method_id"], row["provider_customer_id"]) != (
-        charge.payment_method, charge.customer,
-    ):  # fmt: skip
-        yield "another card or customer was charged"
-    if row["wanted_method_id"] not in (None, row["payment_method_id"]):
-        yield "another method than the one that was asked for"
+class _Audit:
+    """One tenant's rows beside the provider's books."""
 
+    def __init__(
+        self, world: World, people: People, rows: _Rows, there: dict[str, list[Entry]]
+    ) -> None:
+        self.world = world
+        self.people = people
+        self.rows = rows
+        self.there = there
 
-def _invoice(
-    world: World, rows: _Rows, invoice: asyncpg.Record, charges: dict[str, Charge]
-) -> Iterator[str]:
-    covers = [row for row in rows.covers if row["invoice_id"] == invoice["id"]]
-    attempts = [
-        rows.attempts[row["payment_id"]] for row in covers if row["payment_id"] in rows.attempts
-    ]
-    by_hand = sum(
-        rows.by_hand[row["payment_id"]]["amount_cents"]
-        for row in covers
-        if row["payment_id"] in rows.by_hand
-    )
-    applied = sum(row["applied_cents"] for row in covers)
-    paid_there = [
-        charge
-        for attempt in attempts
-        if (charge := charges.get(idempotency_key(attempt["id"])))
-        and charge.status is Status.SUCCEEDED
-    ]
-    surprises = [
-        row for row in rows.contradictions if row["payment_id"] in {a["id"] for a in attempts}
-    ]
-    if len(paid_there) > 1 + len(surprises):
-        yield f"was charged {len(paid_there)} times, and {len(surprises)} are explained"
-    if invoice["paid_cents"] != applied:
-        yield f"{invoice['paid_cents']} are paid, {applied} by its payments"
-    if invoice["paid_cents"] > invoice["total_cents"]:
-        yield "more is paid than was asked for"
-    taken = sum(charge.amount for charge in paid_there)
-    unapplied = sum(
-        -entry["amount_cents"]
-        for entry in rows.ledger
-        if entry["account"] == "unapplied" and entry["payment_id"] in {a["id"] for a in attempts}
-    )
-    if taken + by_hand != applied + unapplied:
-        yield f"{taken} + {by_hand} came in, {applied} + {unapplied} are accounted for"
-    receivable = sum(
-        entry["amount_cents"]
-        for entry in rows.ledger
-        if entry["account"] == "receivable" and entry["invoice_id"] == invoice["id"]
-    )
-    if receivable != invoice["due_cents"]:
-        yield f"{invoice['due_cents']} are due, {receivable} in the ledger"
-    is_open = any(attempt["ended_at"] is None for attempt in attempts)
-    if sum(row["open"] for row in covers) != is_open:
-        yield "an attempt has ended and is open all the same"
-    key = next(one for one in world.people.invoices if one.id == invoice["id"])
-    if invoice["status"] == "voided" or invoice["id"] in world.people.declared:
-        return
-    expected = "pending"
-    if invoice["due_cents"] == 0:
-        expected = "succeeded"
-    elif not is_open and any(attempt["state"] == "failed" for attempt in attempts):
-        expected = "failed"
-    if invoice["payment_status"] != expected:
-        yield f"shows {invoice['payment_status']}, and is {expected}"
-    if key not in world.people.meddled and (expected == "succeeded") != (len(paid_there) == 1):
-        yield f"is {expected}, and {len(paid_there)} charges succeeded"
+    def disagreements(self) -> list[str]:
+        """All of them, and beside that a count of what has happened."""
+        rows, happened, name = self.rows, self.world.happened, self.world.name
+        happened.update(f"ended_{attempt['state']}" for attempt in rows.attempts.values())
+        happened.update(row["reason"] for row in rows.contradictions)
+        wrong = []
+        for attempt in rows.attempts.values():
+            faults = [
+                fault
+                for look in (self._state, self._charges, self._was_due, self._was_wanted)
+                for fault in look(attempt)
+            ]
+            wrong += [f"attempt {name(attempt['id'])}: {fault}" for fault in faults]
+        for invoice in rows.invoices.values():
+            faults = [
+                fault
+                for look in (self._money, self._status, self._schedule)
+                for fault in look(invoice)
+            ]
+            wrong += [f"invoice {name(invoice['id'])}: {fault}" for fault in faults]
+        for row in rows.contradictions:
+            invoice = rows.invoices[rows.invoice_of[row["payment_id"]]]
+            for fault in self._contradiction(row, invoice):
+                wrong.append(f"invoice {name(invoice['id'])}: {fault}: {row['reason']}")
+        for row in rows.provider_events:
+            if row["applied_at"] is None:
+                wrong.append(f"an event was never applied: {row['body']}")
+        return [*wrong, *self._ledger(), *self._ends()]
 
+    # One attempt.
 
-def _ledger(rows: _Rows, charges: dict[str, Charge]) -> Iterator[str]:
-    sums: Counter[Any] = Counter()
-    at_provider: Counter[Any] = Counter()
-    for entry in rows.ledger:
-        sums[entry["transaction_id"], entry["currency"]] += entry["amount_cents"]
-        if entry["account"] == "at_provider":
-            at_provider[entry["payment_id"]] += entry["amount_cents"]
-    if any(sums.values()):
-        yield "a ledger transaction does not sum to zero"
-    for attempt_id in rows.attempts:
-        charge = charges.get(idempotency_key(attempt_id))
-        there = charge.amount if charge and charge.status is Status.SUCCEEDED else 0
-        if at_provider[attempt_id] != there:
-            yield f"the ledger has {at_provider[attempt_id]} at the provider, its books {there}"
+    def _state(self, row: asyncpg.Record) -> Iterator[str]:
+        """An attempt has ended as its charge has."""
+        entries = self._entries(row)
+        told = entries[0].charge.status if entries else None
+        was_given_up = self._was_given_up(row)
+        match row["state"]:
+            case "succeeded":
+                if told is not Status.SUCCEEDED:
+                    yield f"succeeded here, {told} there"
+            case "failed" if told is None:
+                if row["provider_method_id"] != TURNED_AWAY and not was_given_up:
+                    yield "failed here, and nothing was turned away there"
+            case "failed" if told is Status.SUCCEEDED:
+                if not was_given_up and not self._contradicted_itself(row):
+                    yield "failed here, paid there"
+            case "failed":
+                if told is not Status.FAILED:
+                    yield f"failed here, {told} there"
+            case "withdrawn":
+                if entries:
+                    yield f"was withdrawn, and is {told} there"
+            case "needs_review":
+                if entries:
+                    yield f"nobody is asked about it any more, and it is {told} there"
+                if row["sent_at"] > self.world.clock.now() - A_KEY_LIVES - timedelta(hours=4):
+                    yield "was given to a person while its key lives"
+            case state:
+                yield f"is still {state}, and {told} there"
 
+    def _charges(self, row: asyncpg.Record) -> Iterator[str]:
+        """A charge is what was written down when it was sent, and made in its time."""
+        entries = self._entries(row)
+        if len(entries) > 1 and not self._contradicted_itself(row):
+            yield "one key has made two charges"
+        for entry in entries[:1]:
+            charge = entry.charge
+            if row["provider_payment_id"] != charge.id and not self._was_given_up(row):
+                yield f"is called {row['provider_payment_id']} here and {charge.id} there"
+            if (row["amount_cents"], row["currency"]) != (charge.amount, charge.currency):
+                yield f"another amount: {row['amount_cents']} here, {charge.amount} there"
+            if (row["provider_method_id"], row["provider_customer_id"]) != (
+                charge.payment_method, charge.customer,
+            ):  # fmt: skip
+                yield "another card or customer was charged"
+            if row["wanted_method_id"] not in (None, row["payment_method_id"]):
+                yield "another method than the one that was asked for"
+            [account] = [one for one in self.world.accounts if one.id == row["provider_account_id"]]
+            if entry.account != account.name_there:
+                yield "was charged through another account"
+            in_time = row["sent_at"] + A_KEY_LIVES + A_CALL_TAKES
+            if not row["sent_at"] <= charge.created_at <= in_time:
+                yield f"sent at {row['sent_at']}, charged at {charge.created_at}"
 
-def _ends(world: World, rows: _Rows) -> Iterator[str]:
-    """Every accepted ask has one end, of the right kind; what was refused has left nothing."""
-    ends = defaultdict(list)
-    for event in rows.events:
-        if event["ask_id"]:
-            ends[event["ask_id"]].append(event["webhook_type"])
-    for attempt_id, attempt in rows.attempts.items():
-        expected = [ENDS[attempt["state"]]] if attempt["ended_at"] else []
-        if ends[attempt_id] != expected:
-            yield f"{world.name(attempt_id)} is {attempt['state']} and told {ends[attempt_id]}"
-        if asked_id(attempt_id) not in rows.decisions:
-            yield f"nobody knows why {world.name(attempt_id)} was begun"
-    asked = {asked_id(ask_id): ask_id for ask_id in world.given_ids}
-    for decision in rows.decisions.values():
-        if decision["decided"] == "no_attempt" and (ask_id := asked.get(decision["id"])):
-            is_creation = ask_id in world.people.unasked
-            expected = [] if is_creation else [
-                WITHOUT_ATTEMPT.get(decision["because"], "invoice.payment_failure")
-            ]  # fmt: skip
-            if ends[ask_id] != expected:
-                yield f"{world.name(ask_id)} came to {decision['because']} and told {ends[ask_id]}"
-        elif decision["decided"] == "no_attempt":
-            yield "a decision about an ask that nobody made"
-    for ask_id, answer in world.people.accepted.items():
-        if asked_id(ask_id) not in rows.decisions:
-            yield f"{world.name(ask_id)} was accepted, and nothing was decided"
-        if answer.attempt_id and answer.attempt_id not in rows.attempts:
-            yield f"{world.name(ask_id)} was accepted, and its attempt is gone"
-    for ask_id in world.people.refused:
-        if ask_id in rows.attempts or ask_id in ends or asked_id(ask_id) in rows.decisions:
-            yield f"{world.name(ask_id)} was refused, and has left something"
+    def _was_due(self, row: asyncpg.Record) -> Iterator[str]:
+        """What was charged was owed when it was sent, and nobody had said that it was not."""
+        invoice_id, at = self.rows.invoice_of[row["id"]], row["sent_at"]
+        if not self._entries(row):
+            return
+        charged, owed = self._entries(row)[0].charge.amount, self._owed(invoice_id, at)
+        if charged != owed:
+            yield f"{charged} were charged when {owed} were due"
+        if (voided_at := self.people.voided.get(invoice_id)) and voided_at < at:
+            yield "was charged after its invoice was voided"
+        said = [status for when, status in self.people.declared.get(invoice_id, []) if when < at]
+        if said[-1:] == ["succeeded"]:
+            yield "was charged after its invoice was declared paid"
+        held_at = max((when for when in self._held(invoice_id) if when < at), default=None)
+        released = self.world.operators.released.get(invoice_id, [])
+        if held_at and not any(held_at < when < at for when in released):
+            yield "was charged while its invoice was held"
 
+    def _was_wanted(self, row: asyncpg.Record) -> Iterator[str]:
+        """Money for an invoice that somebody has declared paid meanwhile is not applied to it."""
+        [cover] = [one for one in self.rows.covers if one["payment_id"] == row["id"]]
+        if row["state"] == "succeeded" and cover["applied_cents"]:
+            said = self.people.declared.get(cover["invoice_id"], [])
+            before = [status for at, status in said if at < row["ended_at"]]
+            if before[-1:] == ["succeeded"]:
+                yield "was applied to what was declared paid"
 
-def _contradictions(world: World, rows: _Rows, charges: dict[str, Charge]) -> Iterator[str]:
-    """Whatever surprises has its reason: somebody meddled after the sending, and money moved."""
-    invoices = {row["id"]: row for row in rows.invoices}
-    for row in rows.contradictions:
-        charge = charges.get(idempotency_key(row["payment_id"]))
-        if row["amount_cents"] and (charge is None or charge.status is not Status.SUCCEEDED):
-            yield f"a contradiction about money that never moved: {row['reason']}"
-        sent_at = rows.attempts[row["payment_id"]]["sent_at"]
-        [covered] = [one for one in rows.covers if one["payment_id"] == row["payment_id"]]
-        invoice = invoices[covered["invoice_id"]]
+    def _owed(self, invoice_id: UUID, at: datetime) -> int:
+        """What was due at this moment: what was billed, and not paid by hand or a charge before."""
+        by_hand = self.people.paid_by_hand.get(invoice_id, [])
+        by_charges = sum(
+            cover["applied_cents"]
+            for cover in self.rows.covers
+            if cover["invoice_id"] == invoice_id
+            and (attempt := self.rows.attempts.get(cover["payment_id"]))
+            and attempt["ended_at"]
+            and attempt["ended_at"] < at
+        )
+        paid = sum(cents for when, cents in by_hand if when < at)
+        return self.people.billed[invoice_id] - paid - by_charges
+
+    # One invoice.
+
+    def _money(self, invoice: asyncpg.Record) -> Iterator[str]:
+        """Whatever came in is accounted for: as paid, or as nobody's."""
+        covers = [row for row in self.rows.covers if row["invoice_id"] == invoice["id"]]
+        attempts = self.rows.attempts_of(invoice["id"])
+        ids = {row["id"] for row in attempts}
+        paid_there = [charge for row in attempts for charge in self._paid(row)]
+        surprises = [row for row in self.rows.contradictions if row["payment_id"] in ids]
+        doubtful = any(self._was_given_up(row) for row in attempts)
+        if len(paid_there) > 1 + len(surprises) and not doubtful:
+            yield f"was charged {len(paid_there)} times, and {len(surprises)} are explained"
+        by_hand = sum(cents for _, cents in self.people.paid_by_hand.get(invoice["id"], []))
+        applied = sum(row["applied_cents"] for row in covers)
+        if invoice["total_cents"] != self.people.billed[invoice["id"]]:
+            yield "another total than was billed"
+        if invoice["paid_cents"] != applied:
+            yield f"{invoice['paid_cents']} are paid, {applied} by its payments"
+        if invoice["paid_cents"] > invoice["total_cents"]:
+            yield "more is paid than was asked for"
+        taken = sum(self.rows.at_provider[row["id"]] for row in attempts)
+        unapplied = sum(
+            -entry["amount_cents"]
+            for entry in self.rows.ledger
+            if entry["account"] == "unapplied" and entry["payment_id"] in ids
+        )
+        if taken + by_hand != applied + unapplied:
+            yield f"{taken} + {by_hand} came in, {applied} + {unapplied} are accounted for"
+        receivable = sum(
+            entry["amount_cents"]
+            for entry in self.rows.ledger
+            if entry["account"] == "receivable" and entry["invoice_id"] == invoice["id"]
+        )
+        if receivable != invoice["due_cents"]:
+            yield f"{invoice['due_cents']} are due, {receivable} in the ledger"
+
+    def _status(self, invoice: asyncpg.Record) -> Iterator[str]:
+        """An invoice shows what became of it."""
+        attempts = self.rows.attempts_of(invoice["id"])
+        is_open = any(attempt["ended_at"] is None for attempt in attempts)
+        covers = [row for row in self.rows.covers if row["invoice_id"] == invoice["id"]]
+        if sum(row["open"] for row in covers) != is_open:
+            yield "an attempt has ended and is open all the same"
+        if invoice["status"] == "voided" or invoice["id"] in self.people.declared:
+            return
+        expected = "pending"
+        if invoice["due_cents"] == 0:
+            expected = "succeeded"
+        elif not is_open and any(attempt["state"] == "failed" for attempt in attempts):
+            expected = "failed"
+        if invoice["payment_status"] != expected:
+            yield f"shows {invoice['payment_status']}, and is {expected}"
+        is_plain = invoice["id"] not in {one.id for one in self.people.meddled} and not any(
+            self._contradicted_itself(row) or self._was_given_up(row) for row in attempts
+        )
+        paid_there = [charge for row in attempts for charge in self._paid(row)]
+        if is_plain and (expected == "succeeded") != (len(paid_there) == 1):
+            yield f"is {expected}, and {len(paid_there)} charges succeeded"
+
+    def _schedule(self, invoice: asyncpg.Record) -> Iterator[str]:
+        """Nobody tries a method again by himself that was declined for good.
+
+        What an operator has called failed is another matter: they bring no code.
+        """
+        before: asyncpg.Record | None = None
+        for attempt in self.rows.attempts_of(invoice["id"]):
+            if attempt["asked_by"] == "schedule" and before and not self._was_given_up(before):
+                entries = self._entries(before)
+                decline = entries[0].charge.decline if entries else None
+                if decline and decline.decline_code in FOR_GOOD:
+                    yield f"the schedule asks again after {decline.decline_code}"
+            if attempt["state"] != "withdrawn":
+                before = attempt
+
+    # What surprises.
+
+    def _contradiction(self, row: asyncpg.Record, invoice: asyncpg.Record) -> Iterator[str]:
+        """Whatever surprises has its reason: somebody meddled after the sending, or lied."""
+        attempt = self.rows.attempts[row["payment_id"]]
+        moved = {charge.id: charge.amount for charge in self._paid(attempt)}
+        if row["amount_cents"] and moved.get(row["provider_payment_id"]) != row["amount_cents"]:
+            yield "a contradiction about money that never moved"
+        sent_at = attempt["sent_at"]
         match row["reason"]:
             case "invoice_was_voided":
-                is_explained = invoice["voided_at"] and invoice["voided_at"] >= sent_at
+                voided_at = self.people.voided.get(invoice["id"])
+                is_explained = voided_at is not None and voided_at >= sent_at
             case "more_than_was_due" | "invoice_was_paid_already":
-                paid_at = [
-                    rows.by_hand[one["payment_id"]]["ended_at"]
-                    for one in rows.covers
-                    if one["invoice_id"] == invoice["id"] and one["payment_id"] in rows.by_hand
-                ]
-                declared_at = [at for at, _ in world.people.declared.get(invoice["id"], [])]
+                paid_at = [at for at, _ in self.people.paid_by_hand.get(invoice["id"], [])]
+                declared_at = [at for at, _ in self.people.declared.get(invoice["id"], [])]
                 is_explained = any(at >= sent_at for at in (*paid_at, *declared_at))
+            case "a_second_charge":
+                is_explained = self._contradicted_itself(attempt)
+            case "the_attempt_had_ended":
+                is_explained = self._contradicted_itself(attempt) or self._was_given_up(attempt)
             case _:
                 is_explained = False
         if not is_explained:
-            yield f"invoice {world.name(invoice['id'])} contradicts itself: {row['reason']}"
-        for one in rows.covers:
-            later = rows.attempts.get(one["payment_id"])
-            if later is None or one["invoice_id"] != invoice["id"] or later["sent_at"] is None:
+            yield "contradicts itself, and nobody knows why"
+
+    # All of it.
+
+    def _ledger(self) -> Iterator[str]:
+        """Every success in the provider's books is booked here, and nothing else is."""
+        sums: Counter[Any] = Counter()
+        for entry in self.rows.ledger:
+            sums[entry["transaction_id"], entry["currency"]] += entry["amount_cents"]
+        if any(sums.values()):
+            yield "a ledger transaction does not sum to zero"
+        raised = {row["provider_payment_id"] for row in self.rows.contradictions}
+        for attempt in self.rows.attempts.values():
+            paid = self._paid(attempt)
+            most = sum(charge.amount for charge in paid)
+            least = sum(charge.amount for charge in paid if not self._is_untold(attempt, charge.id))
+            if self.rows.at_provider[attempt["id"]] not in {least, most}:
+                booked = self.rows.at_provider[attempt["id"]]
+                yield f"the ledger has {booked} at the provider, its books {most}"
+            for charge in paid:
+                is_its_own = attempt["state"] == "succeeded" and (
+                    charge.id == attempt["provider_payment_id"]
+                )
+                if not (is_its_own or charge.id in raised or self._is_untold(attempt, charge.id)):
+                    yield f"nobody was told that {charge.id} is paid as well"
+
+    def _ends(self) -> Iterator[str]:
+        """Every accepted ask has one end, of the right kind; what was refused has left nothing."""
+        world, people, rows = self.world, self.people, self.rows
+        ends = defaultdict(list)
+        for event in rows.events:
+            if event["ask_id"]:
+                ends[event["ask_id"]].append(event["webhook_type"])
+        for attempt_id, attempt in rows.attempts.items():
+            expected = [ENDS[attempt["state"]]] if attempt["ended_at"] else []
+            if ends[attempt_id] != expected:
+                yield f"{world.name(attempt_id)} is {attempt['state']} and told {ends[attempt_id]}"
+            if asked_id(attempt_id) not in rows.decisions:
+                yield f"nobody knows why {world.name(attempt_id)} was begun"
+        asked = {asked_id(ask_id): ask_id for ask_id in world.given_ids}
+        for decision in rows.decisions.values():
+            if decision["decided"] != "no_attempt":
                 continue
-            if later["sent_at"] > row["created_at"]:
-                yield f"invoice {world.name(invoice['id'])} is held, and was charged again"
-    yield from _declared_paid(world, rows)
+            if (ask_id := asked.get(decision["id"])) is None:
+                yield "a decision about an ask that nobody made"
+                continue
+            end = WITHOUT_ATTEMPT.get(decision["because"], "invoice.payment_failure")
+            expected = [] if ask_id in people.unasked else [end]
+            if ends[ask_id] != expected:
+                yield f"{world.name(ask_id)} came to {decision['because']} and told {ends[ask_id]}"
+        for ask_id, answer in people.accepted.items():
+            if asked_id(ask_id) not in rows.decisions:
+                yield f"{world.name(ask_id)} was accepted, and nothing was decided"
+            if answer.attempt_id and answer.attempt_id not in rows.attempts:
+                yield f"{world.name(ask_id)} was accepted, and its attempt is gone"
+        for ask_id in people.refused:
+            if ask_id in rows.attempts or ask_id in ends or asked_id(ask_id) in rows.decisions:
+                yield f"{world.name(ask_id)} was refused, and has left something"
 
+    # What the others know.
 
-def _declared_paid(world: World, rows: _Rows) -> Iterator[str]:
-    """Money for an invoice that somebody has declared paid meanwhile is not applied to it."""
-    for one in rows.covers:
-        attempt = rows.attempts.get(one["payment_id"])
-        if attempt is None or attempt["state"] != "succeeded":
-            continue
-        said = world.people.declared.get(one["invoice_id"], [])
-        before = [status for at, status in said if at < attempt["ended_at"]]
-        at_that_moment = [at for at, _ in said if at == attempt["ended_at"]]
-        if before[-1:] == ["succeeded"] and not at_that_moment and one["applied_cents"]:
-            yield f"attempt {world.name(attempt['id'])} was applied to what was declared paid"
+    def _entries(self, row: asyncpg.Record) -> list[Entry]:
+        """What the provider's books hold under an attempt's key; the first is its own charge."""
+        return self.there.get(idempotency_key(row["id"]), [])
+
+    def _paid(self, row: asyncpg.Record) -> list[Any]:
+        charges = (entry.charge for entry in self._entries(row))
+        return [charge for charge in charges if charge.status is Status.SUCCEEDED]
+
+    def _was_given_up(self, row: asyncpg.Record) -> bool:
+        """Whether an operator has called it failed; its payer may have paid after that."""
+        return row["id"] in self.world.operators.called_failed
+
+    def _contradicted_itself(self, row: asyncpg.Record) -> bool:
+        return idempotency_key(row["id"]) in self.world.psp.contradicted
+
+    def _is_untold(self, row: asyncpg.Record, charge_id: str) -> bool:
+        """Whether a payer came after all, an operator had given up, and the event got lost."""
+        is_told = (charge_id, Status.SUCCEEDED) in self.world.post.brought
+        return self._was_given_up(row) and not is_told
+
+    def _held(self, invoice_id: UUID) -> list[datetime]:
+        """When something of an invoice contradicted itself: from then on it was held."""
+        return [
+            row["created_at"]
+            for row in self.rows.contradictions
+            if self.rows.invoice_of[row["payment_id"]] == invoice_id
+        ]

@@ -1,8 +1,12 @@
 """The workers of the world: real ones, whose jobs stop before and after every call to a provider.
 
-Between two stops anything may happen: the worker dies, its job is done by another, the invoice is
-voided. The queue is PgQueuer's table; what PgQueuer does with its rows is done here by hand, since
-its own timing is the database's clock's.
+Between two stops anything may happen: the worker dies or sleeps for hours, its job is done by
+another, the invoice is voided. The queue is PgQueuer's table; what PgQueuer does with its rows is
+done here by hand, since its own timing is the database's clock's.
+
+What would surprise you: before a charge they stop where it is committed as sent, and the worker has
+not yet looked how late it is. A worker that stands still between that look and its call, for hours,
+is not in this world: nothing that it could do would help.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ from uuid import UUID
 
 import asyncpg
 
+from recoup.flows.batches import Batches
 from recoup.flows.open_provider import Providers
+from recoup.flows.submit_attempt import Begun, ToSend
 from recoup.providers.protocol import (
     Charge,
     Delivery,
@@ -38,7 +44,8 @@ from tests.simulation.psp import Psp
 
 _WAITING = """
     SELECT id, entrypoint, payload FROM pgqueuer
-     WHERE status = 'queued' AND starts_with(convert_from(payload, 'UTF8'), $1)
+     WHERE status = 'queued'
+       AND split_part(convert_from(payload, 'UTF8'), '/', 1)::uuid = ANY ($1::uuid[])
      ORDER BY entrypoint, payload
 """
 
@@ -88,15 +95,11 @@ class _Watched:
         return await self._stopping(again, self._provider.charge(charge))
 
     async def look_up(self, charge: Charge) -> Outcome | NotKnown:
+        await _ERRAND.get().stop("before its look-up")
         return await self._stopping("look-up", self._provider.look_up(charge))
 
     async def _stopping(self, what: str, call: Any) -> Any:
         errand = _ERRAND.get()
-        try:
-            await errand.stop(f"before its {what}")
-        except BaseException:
-            call.close()
-            raise
         errand.at = f"in its {what}"
         self._psp.caller = errand.stirred
         told = await call
@@ -126,21 +129,44 @@ class WatchedProviders(Providers):
         return _Watched(super().of(account), self._psp)
 
 
-class Crew:
-    """A few workers and their queue."""
+class _Drowsy:
+    """A way to commit attempts as sent after which whoever asked stops, before they look up."""
 
-    def __init__(self, owner: asyncpg.Connection, hire: Any, psp: Psp, tenant: UUID) -> None:
+    def __init__(self, sending: Batches[RowKey, Begun]) -> None:
+        self._sending = sending
+
+    async def ask(self, attempt: RowKey) -> Begun:
+        begun = await self._sending.ask(attempt)
+        if isinstance(begun, ToSend):
+            await _ERRAND.get().stop("before its charge")
+        return begun
+
+
+class DrowsyWorker(Worker):
+    """A worker who may fall asleep between the commit of `sent` and the call."""
+
+    def __init__(self, *parts: Any, **by_name: Any) -> None:
+        super().__init__(*parts, **by_name)
+        self.sending = _Drowsy(self.sending)
+
+
+class Crew:
+    """A few workers and their queue, which all tenants share."""
+
+    def __init__(
+        self, owner: asyncpg.Connection, hire: Any, psp: Psp, tenants: Sequence[UUID]
+    ) -> None:
         self._owner = owner
         self._hire = hire  # makes a new worker, which knows nothing of what others did
         self._psp = psp
-        self._tenant = tenant
+        self._tenants = tenants
         self.workers: list[Worker] = [hire() for _ in range(3)]
         self.errands: list[list[Errand]] = [[] for _ in self.workers]
         self.orphans: list[Errand] = []  # taken by a worker who died, and not yet missed
 
     async def waiting(self) -> list[Errand]:
         """The jobs on the queue, in an order that chance has no part in."""
-        rows = await self._owner.fetch(_WAITING, str(self._tenant))
+        rows = await self._owner.fetch(_WAITING, self._tenants)
         return [
             Errand(row["id"], Job(row["entrypoint"]), RowKey.read(row["payload"].decode()))
             for row in rows
@@ -154,12 +180,31 @@ class Crew:
         """Let one worker begin these jobs, all at once: their first transactions are one batch."""
         for errand in taken:
             await self._mark(errand, "picked")
-            self.errands[number].append(errand)
-            errand.task = asyncio.create_task(self._run(self.workers[number], errand))
-            errand.task.add_done_callback(partial(_over, errand))
         for errand in taken:
-            await errand.stirred.wait()
-        self._raise_bugs(taken)
+            self._begin(number, errand)
+        await self._until_they_stop(taken)
+
+    async def take_after_a_cut(self, number: int, first: Errand, cut_off: Errand) -> None:
+        """Let a worker take two jobs; one is cut off while it waits for its turn, and comes back.
+
+        The other one's transaction is under way, so both asks for the one that was cut off wait
+        for the next: the one that nobody waits for any more, and the new one.
+        """
+        for errand in (first, cut_off):
+            await self._mark(errand, "picked")
+        self._begin(number, first)
+        await _a_few_turns()
+        lost = Errand(cut_off.row, cut_off.job, cut_off.key)
+        lost.task = asyncio.create_task(self._run(self.workers[number], lost))
+        await _a_few_turns()
+        lost.task.cancel()
+        self._begin(number, cut_off)
+        await self._until_they_stop([first, cut_off])
+        await asyncio.gather(lost.task, return_exceptions=True)
+
+    async def believe_dead(self, errand: Errand) -> None:
+        """A worker's heart is not heard, though it lives: its job goes back to the queue."""
+        await self._mark(errand, "queued")
 
     async def go_on(self, errands: Sequence[Errand]) -> None:
         """Let these go on to where they stop next: several settle together, one at most calls."""
@@ -168,10 +213,8 @@ class Crew:
             gate, errand.gate = errand.gate, None
             errand.stirred.clear()
             gate.set_result(None)
-        for errand in errands:
-            await errand.stirred.wait()
+        await self._until_they_stop(errands)
         self._psp.caller = None
-        self._raise_bugs(errands)
 
     async def end_call(self, held: Any) -> None:
         """The provider goes on with a call that it has kept waiting, whoever still waits for it."""
@@ -225,6 +268,16 @@ class Crew:
         for number in range(len(self.workers)):
             await self.kill(number)
 
+    def _begin(self, number: int, errand: Errand) -> None:
+        self.errands[number].append(errand)
+        errand.task = asyncio.create_task(self._run(self.workers[number], errand))
+        errand.task.add_done_callback(partial(_over, errand))
+
+    async def _until_they_stop(self, errands: Collection[Errand]) -> None:
+        for errand in errands:
+            await errand.stirred.wait()
+        self._raise_bugs(errands)
+
     async def _run(self, worker: Worker, errand: Errand) -> None:
         _ERRAND.set(errand)
         match errand.job:
@@ -264,6 +317,12 @@ class Crew:
 def _over(errand: Errand, _task: asyncio.Task[None]) -> None:
     errand.gate = None
     errand.stirred.set()
+
+
+async def _a_few_turns() -> None:
+    """Let others run up to where they wait for the database, and not until it has answered."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def new_chance(chance: Random) -> Random:

@@ -1,17 +1,21 @@
 """The people of the world: who issues invoices, asks for retries, and changes their mind meanwhile.
 
 Each act is one call of the API's flows, and answers what came of it, in a line for the trace. What
-was accepted is noted, since each such ask must end in one event.
+was accepted is noted, since each such ask must end in one event; and what was billed and paid by
+hand, since only so much of an invoice may be charged.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID, uuid5
+
+import asyncpg
 
 from recoup.flows.create_invoice import create_invoice
 from recoup.flows.delete_customer import delete_customer
@@ -34,7 +38,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.sandbox.tokens import TOKENS
 from recoup.store import db
-from recoup.store.db import Conn, Pool
+from recoup.store.db import ROW_IS_HELD, Conn, Pool
 from recoup.store.idempotency_keys import Receipt
 from tests.shop import MovableClock
 
@@ -44,11 +48,13 @@ METHODS = (
     *["pm_sandbox_ok"] * 3,
     *["pm_sandbox_authentication_required"] * 2,
     "pm_sandbox_fail_once",
+    "pm_sandbox_stolen_card",
     "pm_sandbox_processing_ok",
     TURNED_AWAY,
 )
 CURRENCIES = ("EUR", "USD", "JPY")
 Done = TypeVar("Done")
+Meanwhile: TypeAlias = Callable[[], Awaitable[None]]  # what happens just before a commit
 
 
 class People:
@@ -57,29 +63,37 @@ class People:
     def __init__(
         self,
         pool: Pool,
+        owner: asyncpg.Connection,
         chance: Random,
         clock: MovableClock,
         tenant: UUID,
+        accounts: Sequence[str],
         *,
         new_id: Callable[[], UUID],
         name: Callable[[UUID], str],
         happened: Counter[str],
     ) -> None:
         self._pool = pool
+        self._owner = owner
         self._chance = chance
         self._clock = clock
-        self._tenant = tenant
+        self.tenant = tenant
+        self._accounts = accounts  # their codes
         self._new_id = new_id
         self._name = name
         self._happened = happened
         self.customers: dict[str, list[UUID]] = {}  # the live ones, with every method they had
         self.invoices: list[RowKey] = []
+        self.billed: dict[UUID, int] = {}  # of invoices, in minor units
+        self.paid_by_hand: dict[UUID, list[tuple[datetime, int]]] = {}  # of invoices
         self.meddled: set[RowKey] = set()  # voided, paid by hand, or of a status that was set
         self.declared: dict[UUID, list[tuple[datetime, str]]] = {}  # of invoices, in order
+        self.voided: dict[UUID, datetime] = {}
         self.accepted: dict[UUID, Accepted] = {}  # by the ask's id
         self.refused: set[UUID] = set()
         self.unasked: set[UUID] = set()  # first charges that came to nothing: nobody is told
         self._keyed: list[tuple[Ask, Accepted]] = []
+        self._unheard: list[tuple[Ask, Accepted]] = []
         self._numbers = 0
 
     async def move_in(self) -> None:
@@ -87,7 +101,7 @@ class People:
         asked = AddOnInput(name="Work", code="work", amount_cents=1_000, amount_currency="EUR")
         await self._do(
             lambda conn: create_add_on(
-                conn, self._tenant, asked, add_on_id=self._new_id(), now=self._now()
+                conn, self.tenant, asked, add_on_id=self._new_id(), now=self._now()
             )
         )
 
@@ -118,7 +132,7 @@ class People:
     async def delete_customer(self) -> str:
         external_id = self._somebody()
         await self._do(
-            lambda conn: delete_customer(conn, self._tenant, external_id, now=self._now())
+            lambda conn: delete_customer(conn, self.tenant, external_id, now=self._now())
         )
         del self.customers[external_id]
         return f"{external_id} is deleted"
@@ -131,7 +145,7 @@ class People:
         external_id = self._somebody()
         method = self._method_of(external_id)
         done = await self._try(
-            lambda conn: set_default_payment_method(conn, self._tenant, external_id, method)
+            lambda conn: set_default_payment_method(conn, self.tenant, external_id, method)
         )
         return f"{external_id} prefers {self._name(method)}: {done}"
 
@@ -140,7 +154,7 @@ class People:
         method = self._method_of(external_id)
         done = await self._try(
             lambda conn: delete_payment_method(
-                conn, self._tenant, external_id, method, now=self._now()
+                conn, self.tenant, external_id, method, now=self._now()
             )
         )
         return f"{external_id} takes back {self._name(method)}: {done}"
@@ -163,10 +177,11 @@ class People:
 
         made = await self._do(
             lambda conn: create_invoice(
-                conn, self._tenant, asked, invoice_id=invoice_id, collect=collect, now=self._now()
+                conn, self.tenant, asked, invoice_id=invoice_id, collect=collect, now=self._now()
             )
         )
-        self.invoices.append(RowKey(self._tenant, invoice_id))
+        self.invoices.append(RowKey(self.tenant, invoice_id))
+        self.billed[invoice_id] = made.invoice.total_cents
         for answer in begun:
             if isinstance(answer, Accepted) and answer.attempt_id:
                 self.accepted[ask_id] = answer
@@ -176,49 +191,122 @@ class People:
         return f"{told}: {', '.join(self._told(answer) for answer in begun) or 'not charged'}"
 
     async def pay_by_hand(self) -> str | None:
-        invoice, due = await self._owed()
-        if not due:
+        return await self._pay(self._some_invoice())
+
+    async def pay_a_part_before_it_is_sent(self) -> str | None:
+        """Somebody transfers a part of what an attempt that waits to be sent was begun for."""
+        ready = await self._owner.fetch(
+            "SELECT pi.invoice_id FROM payments p"
+            "  JOIN payment_invoices pi"
+            "    ON (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)"
+            " WHERE p.organization_id = $1 AND p.state = 'ready' ORDER BY p.id",
+            self.tenant,
+        )
+        if not ready:
             return None
-        amount = due if self._chance.random() < 0.5 else self._chance.randint(1, due)
-        asked = PaymentInput(str(invoice.id), amount, "by hand")
-        done = await self._try(
-            lambda conn: record_manual_payment(
-                conn, self._tenant, asked, invoice_id=invoice.id, payment_id=self._new_id(),
-                now=self._now(),
-            )
-        )  # fmt: skip
-        self.meddled.add(invoice)
-        return f"{amount} of {due} of {self._name(invoice.id)} are paid by hand: {done}"
+        told = await self._pay(
+            RowKey(self.tenant, self._chance.choice(ready)["invoice_id"]), wholly=False
+        )
+        if told and told.endswith("done"):
+            self._happened["paid_in_part_before_it_is_sent"] += 1
+        return told
 
     async def void(self) -> str:
-        invoice = self._some_invoice()
-        done = await self._try(
-            lambda conn: void_invoice(
-                conn, self._tenant, invoice.id, with_credit_note=False, now=self._now()
-            )
-        )
-        self.meddled.add(invoice)
-        return f"{self._name(invoice.id)} is voided: {done}"
+        return await self._void(self._some_invoice())
 
     async def set_status(self) -> str:
+        return await self._declare(self._some_invoice())
+
+    async def at_the_same_moment(self) -> str:
+        """Two act on one invoice: the second begins when the first has all but committed.
+
+        It waits for the first one's lock, or has nothing to wait for: either way a seed replays.
+        """
         invoice = self._some_invoice()
+        acts: list[Callable[..., Awaitable[str | None]]] = [
+            *[self._retry_of] * 3, self._pay, self._declare, self._void,
+        ]  # fmt: skip
+        first, second = self._chance.choices(acts, k=2)
+        others: list[asyncio.Task[str | None]] = []
+
+        async def meanwhile() -> None:
+            other = asyncio.create_task(second(invoice))
+            others.append(other)
+            while not (other.done() or await self._somebody_waits_for_a_lock()):
+                await asyncio.sleep(0)
+
+        told = [await first(invoice, meanwhile=meanwhile)]
+        told += [await other for other in others]
+        if others:
+            self._happened["at_the_same_moment"] += 1
+        return f"at the same moment: {' | '.join(map(str, told))}"
+
+    async def _pay(
+        self, invoice: RowKey, *, wholly: bool | None = None, meanwhile: Meanwhile | None = None
+    ) -> str | None:
+        due = await self._owed(invoice)
+        if wholly is None:
+            wholly = self._chance.random() < 0.5
+        if due < (1 if wholly else 2):
+            return None
+        amount = due if wholly else self._chance.randint(1, due - 1)
+        asked = PaymentInput(str(invoice.id), amount, "by hand")
+        payment_id, at = self._new_id(), self._now()
+        done = await self._try(
+            lambda conn: record_manual_payment(
+                conn, self.tenant, asked, invoice_id=invoice.id, payment_id=payment_id, now=at
+            ),
+            meanwhile,
+        )
+        if done == "done":
+            self.meddled.add(invoice)
+            self.paid_by_hand.setdefault(invoice.id, []).append((at, amount))
+        return f"{amount} of {due} of {self._name(invoice.id)} are paid by hand: {done}"
+
+    async def _void(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
+        at = self._now()
+        done = await self._try(
+            lambda conn: void_invoice(
+                conn, self.tenant, invoice.id, with_credit_note=False, now=at
+            ),
+            meanwhile,
+        )
+        if done == "done":
+            self.meddled.add(invoice)
+            self.voided[invoice.id] = at
+        return f"{self._name(invoice.id)} is voided: {done}"
+
+    async def _declare(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
         change = InvoiceChange(self._chance.choice(["pending", "failed", "succeeded"]))
+        change_id, at = self._new_id(), self._now()
         done = await self._try(
             lambda conn: update_invoice(
-                conn, self._tenant, invoice.id, change, change_id=self._new_id(), now=self._now()
-            )
+                conn, self.tenant, invoice.id, change, change_id=change_id, now=at
+            ),
+            meanwhile,
         )
-        self.meddled.add(invoice)
         if done == "done":
-            said = self.declared.setdefault(invoice.id, [])
-            said.append((self._now(), str(change.payment_status)))
+            self.meddled.add(invoice)
+            self.declared.setdefault(invoice.id, []).append((at, str(change.payment_status)))
         return f"{self._name(invoice.id)} is said to be {change.payment_status}: {done}"
 
     async def retry_one(self) -> str:
-        return await self._retry([self._ask()])
+        return await self._retry(self.asks(1))
+
+    async def retry_what_is_held(self) -> str | None:
+        """Somebody who does not know of it asks for what a contradiction holds."""
+        held = await self._owner.fetch(
+            "SELECT id FROM invoices WHERE organization_id = $1 AND held_because IS NOT NULL"
+            "   AND status = 'finalized' AND payment_status <> 'succeeded' ORDER BY id",
+            self.tenant,
+        )
+        if not held:
+            return None
+        self._happened["held_is_asked_for"] += len(held)
+        return await self._retry([self._ask(RowKey(self.tenant, row["id"])) for row in held])
 
     async def retry_several(self) -> str:
-        return await self._retry([self._ask() for _ in range(self._chance.randint(2, 6))])
+        return await self._retry(self.asks(self._chance.randint(2, 6)))
 
     async def repeat(self) -> str | None:
         """The same key again, seldom with another body."""
@@ -241,22 +329,52 @@ class People:
         return f"{self._name(ask.invoice.id)} again with its key: {self._told(answer)}"
 
     async def ask_unheard(self) -> str:
-        """The answer to the COMMIT is lost, so the batch is run again, with the same ids."""
-        asks = [self._ask() for _ in range(self._chance.randint(1, 3))]
-        first = await self._answers(asks)
-        if all(isinstance(one, Accepted) and one.attempt_id for one in first):
-            again = await retry_payments(self._pool, asks, now=self._now())
-            assert [one.attempt_id for one in again if isinstance(one, Accepted)] == [
-                one.attempt_id for one in first if isinstance(one, Accepted)
-            ], (first, again)
+        """The answer to the COMMIT is lost, so what was asked will be asked again."""
+        asks = self.asks(self._chance.randint(1, 3))
+        answers = await self._answers(asks)
+        self._unheard += [
+            (ask, answer)
+            for ask, answer in zip(asks, answers, strict=True)
+            if isinstance(answer, Accepted)
+        ]
+        return f"unheard: {self.told_of(asks, answers)}"
+
+    async def ask_again_what_was_unheard(self) -> str | None:
+        """The same asks, with the same ids: the same answers, whatever has changed meanwhile."""
+        if not self._unheard:
+            return None
+        unheard, self._unheard = self._unheard, []
+        again = await retry_payments(self._pool, [ask for ask, _ in unheard], now=self._now())
+        for (ask, first), answer in zip(unheard, again, strict=True):
+            assert isinstance(answer, Accepted), (ask, first, answer)
+            assert answer.attempt_id == first.attempt_id, (ask, first, answer)
             self._happened["commit_unheard"] += 1
-        return f"unheard: {self._told_of(asks, first)}"
+        return f"heard at last: {', '.join(self._name(ask.invoice.id) for ask, _ in unheard)}"
 
     async def _retry(self, asks: list[Ask]) -> str:
-        return self._told_of(asks, await self._answers(asks))
+        return self.told_of(asks, await self._answers(asks))
+
+    async def _retry_of(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
+        asks = [self._ask(invoice)]
+
+        async def act(conn: Conn) -> list[Answer]:
+            return await retry_payments_on(conn, asks, now=self._now())
+
+        answers = await self._do(act, meanwhile)
+        self.note(asks, answers)
+        return self.told_of(asks, answers)
 
     async def _answers(self, asks: list[Ask]) -> list[Answer]:
         answers = await retry_payments(self._pool, asks, now=self._now())
+        self.note(asks, answers)
+        return answers
+
+    def asks(self, number: int) -> list[Ask]:
+        """So many asks for a retry of recent invoices, some of them twice."""
+        return [self._ask(self._some_invoice()) for _ in range(number)]
+
+    def note(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> None:
+        """Remember what these people's asks were answered: each that is accepted has one end."""
         for ask, answer in zip(asks, answers, strict=True):
             if not isinstance(answer, Accepted):
                 self._happened["ask_refused"] += 1
@@ -267,10 +385,8 @@ class People:
             self.accepted[ask.attempt_id] = answer
             if ask.receipt:
                 self._keyed.append((ask, answer))
-        return answers
 
-    def _ask(self) -> Ask:
-        invoice = self._some_invoice()
+    def _ask(self, invoice: RowKey) -> Ask:
         receipt = None
         if self._chance.random() < 0.4:
             receipt = _receipt(invoice, f"key-{self._chance.getrandbits(64)}")
@@ -286,7 +402,8 @@ class People:
             return Wish(method_id=NOBODYS_METHOD)
         return Wish(method_id=self._method_of(self._somebody()))  # another's too, or a deleted one
 
-    def _told_of(self, asks: list[Ask], answers: list[Answer]) -> str:
+    def told_of(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> str:
+        """A line for the trace."""
         told = [
             f"{self._name(ask.invoice.id)}: {self._told(answer)}"
             for ask, answer in zip(asks, answers, strict=True)
@@ -298,14 +415,21 @@ class People:
             return self._name(answer.attempt_id) if answer.attempt_id else answer.because
         return getattr(answer, "code", repr(answer))
 
-    async def _owed(self) -> tuple[RowKey, int]:
-        invoice = self._some_invoice()
-        async with db.transaction(self._pool, tenants=[self._tenant]) as conn:
-            due = await conn.fetchval(
+    async def _owed(self, invoice: RowKey) -> int:
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            due: int = await conn.fetchval(
                 "SELECT due_cents FROM invoices WHERE organization_id = $1 AND id = $2",
-                self._tenant, invoice.id,
+                self.tenant, invoice.id,
             )  # fmt: skip
-        return invoice, due
+        return due
+
+    async def _somebody_waits_for_a_lock(self) -> bool:
+        return bool(
+            await self._owner.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
 
     async def _link(self, external_id: str) -> None:
         provider_customer = f"cus_{self._chance.getrandbits(32):08x}"
@@ -313,7 +437,7 @@ class People:
             external_id,
             BillingConfigurationInput(
                 payment_provider="sandbox",
-                payment_provider_code="sandbox",
+                payment_provider_code=self._chance.choice(self._accounts),
                 provider_customer_id=provider_customer,
             ),
         )
@@ -322,7 +446,7 @@ class People:
         asked = CustomerInput(external_id=external_id, billing_configuration=billing)
         await self._do(
             lambda conn: upsert_customer(
-                conn, self._tenant, asked, change_id=self._new_id(), now=self._now()
+                conn, self.tenant, asked, change_id=self._new_id(), now=self._now()
             )
         )
 
@@ -330,19 +454,30 @@ class People:
         token, method_id = self._chance.choice(METHODS), self._new_id()
         done = await self._try(
             lambda conn: attach_payment_method(
-                conn, self._tenant, external_id, token, method_id=method_id, now=self._now()
+                conn, self.tenant, external_id, token, method_id=method_id, now=self._now()
             )
         )
         self.customers[external_id].append(method_id)
         return f"{token}: {done}"
 
-    async def _do(self, act: Callable[[Conn], Awaitable[Done]]) -> Done:
-        async with db.transaction(self._pool, tenants=[self._tenant]) as conn:
-            return await act(conn)
+    async def _do(
+        self, act: Callable[[Conn], Awaitable[Done]], meanwhile: Meanwhile | None = None
+    ) -> Done:
+        while True:
+            try:
+                async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+                    done = await act(conn)
+                    if meanwhile:
+                        await meanwhile()
+                    return done
+            except ROW_IS_HELD:
+                continue  # this machine was slow, and whoever waited for a lock lost patience
 
-    async def _try(self, act: Callable[[Conn], Awaitable[Any]]) -> str:
+    async def _try(
+        self, act: Callable[[Conn], Awaitable[Any]], meanwhile: Meanwhile | None = None
+    ) -> str:
         try:
-            await self._do(act)
+            await self._do(act, meanwhile)
         except Refused as no:
             return no.refusal.code
         return "done"
@@ -351,7 +486,7 @@ class People:
         return self._chance.choice([*self.customers])
 
     def _some_invoice(self) -> RowKey:
-        return self._chance.choice(self.invoices[-8:])  # old ones rest
+        return self._chance.choice(self.invoices[-6:])  # old ones rest
 
     def _method_of(self, external_id: str) -> UUID:
         return self._chance.choice(self.customers[external_id] or [NOBODYS_METHOD])

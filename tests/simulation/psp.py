@@ -3,6 +3,10 @@
 A call that the sandbox is slow with, or never answers, is held until the world's clock has passed
 its time: meanwhile others call, workers die, and the held call still gets its charge made. Events
 come to a mailbox, from which the world delivers them in the order it likes.
+
+What would surprise you: it may contradict itself, which no sandbox does. A charge that failed is
+paid after all, or another one is made under its key; then its books say so as well. Or it says of a
+charge that was paid that it failed, and its books do not.
 """
 
 from __future__ import annotations
@@ -14,19 +18,59 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
-from recoup.sandbox.books import Books
-from recoup.sandbox.charges import Charge, Status
+from recoup.sandbox.books import Books, Entry
+from recoup.sandbox.charges import Charge, Status, account_of, event_id_for
 from recoup.sandbox.errands import Errands, signature
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.program import ERRANDS, make_app
+from recoup.sandbox.tokens import CANCELED
 from tests.shop import MovableClock
 
 CALLERS_WAIT_SECONDS = 12.0  # as long as our adapters do, so a hanging call ends when they give up
-SECRET = "whsec_sandbox_of_the_world"
+_PAY_AFTER_ALL = "UPDATE charges SET status = 'succeeded', decline = NULL WHERE id = ?"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A tenant's account at the provider."""
+
+    tenant: UUID
+    id: UUID
+    code: str
+    api_key: str
+    secret: str
+
+    @property
+    def name_there(self) -> str:
+        """What the provider's books call it."""
+        return account_of(self.api_key)
+
+    def signed(self, body: bytes, *, at: datetime) -> dict[str, str]:
+        """The headers of an event that this account is told of."""
+        return {"sandbox-signature": signature(self.secret, body, at=at)}
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """An event on its way to an account's webhook address."""
+
+    tenant: UUID
+    code: str
+    body: bytes
+    is_registered: bool = False  # it does not get lost: only its books can tell of it otherwise
+
+
+class FickleBooks(Books):
+    """Books in which a no is not the last word."""
+
+    def pay_after_all(self, charge: Charge) -> None:
+        """Write down that a charge that failed is paid."""
+        with self._transaction():
+            self._db.execute(_PAY_AFTER_ALL, (charge.id,))
 
 
 class Call:
@@ -58,16 +102,18 @@ _CALL: ContextVar[Call] = ContextVar("call")
 class Psp:
     """The sandbox, what it keeps waiting, and what it has told."""
 
-    def __init__(self, books: Books, faults: Faults, chance: Random, clock: MovableClock) -> None:
-        self.books = books
+    def __init__(self, faults: Faults, chance: Random, clock: MovableClock) -> None:
+        self.books = FickleBooks(":memory:")
         self.faults = faults
         self.chance = chance
         self.clock = clock
         self.base = ""
         self.held: list[Held] = []
-        self.mailbox: list[bytes] = []
+        self.mailbox: list[Letter] = []
         self.mailbox_is_away = False
         self.caller: asyncio.Event | None = None  # who calls at this moment: one at a time
+        self.second_charges: list[Entry] = []
+        self.contradicted: set[str] = set()  # the keys of which it has told what cannot be true
         self._errands: Errands | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -85,7 +131,7 @@ class Psp:
             sends_at_once=1,  # one after the other, so that a seed replays
         )
         app.middlewares.append(self._watched)
-        app.router.add_post("/mailbox", self._take_in)
+        app.router.add_post("/mailbox/{tenant}/{code}", self._take_in)
         self._errands = app[ERRANDS]
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -120,7 +166,8 @@ class Psp:
     async def _take_in(self, request: web.Request) -> web.Response:
         if self.mailbox_is_away:
             return web.Response(status=503)
-        self.mailbox.append(await request.read())
+        address = request.match_info
+        self.mailbox.append(Letter(UUID(address["tenant"]), address["code"], await request.read()))
         return web.Response()
 
     async def release(self, held: Held) -> None:
@@ -136,9 +183,9 @@ class Psp:
             held.go_on.cancel()
         self.held.clear()
 
-    def due(self) -> Held | None:
-        """The held call whose time is over for longest, if there is one."""
-        over = [held for held in self.held if held.until <= self.clock.now()]
+    def due(self, by: datetime) -> Held | None:
+        """The held call whose time is over first, if one's is by then."""
+        over = [held for held in self.held if held.until <= by]
         return min(over, key=lambda held: held.until) if over else None
 
     async def run_errands(self) -> None:
@@ -148,13 +195,14 @@ class Psp:
         while not self.mailbox_is_away and self.books.endpoints_with_work(self.clock.now()):
             await self._errands.run_due()
 
-    def charges(self) -> list[Charge]:
-        """The books."""
-        return [entry.charge for entry in self.books.all_charges()]
+    def entries(self) -> list[Entry]:
+        """The books: every charge, and through whose account it was made."""
+        return [*self.books.all_charges(), *self.second_charges]
 
     def waiting_for_payers(self) -> list[Charge]:
         """The charges that wait for their payer on the hosted page."""
-        return [one for one in self.charges() if one.status is Status.REQUIRES_ACTION]
+        charges = (entry.charge for entry in self.books.all_charges())
+        return [one for one in charges if one.status is Status.REQUIRES_ACTION]
 
     async def payer(self, charge: Charge, *, says: str) -> None:
         """The payer presses a button of the hosted page: `approve` or `decline`."""
@@ -162,10 +210,40 @@ class Psp:
         async with self._http.post(f"{self.base}/pay/{charge.id}/{says}") as answer:
             assert answer.status == 200, await answer.text()
 
-    def signed(self, body: bytes, *, ago: timedelta = timedelta()) -> dict[str, str]:
-        """The headers of an event that is sent now, or was `ago`."""
-        return {"sandbox-signature": signature(SECRET, body, at=self.clock.now() - ago)}
+    # What no provider should do.
+
+    def pay_after_all(self, failed: Charge) -> Charge:
+        """Take a no back; the books hold the money from now on."""
+        self.books.pay_after_all(failed)
+        return self._contradict(failed, status=Status.SUCCEEDED, decline=None)
+
+    def charge_again(self, entry: Entry) -> Charge:
+        """Make another charge of the same order, under the same key."""
+        again = self._contradict(
+            entry.charge, id=f"{entry.charge.id}_again", status=Status.SUCCEEDED, decline=None
+        )
+        self.second_charges.append(Entry(entry.account, again))
+        return again
+
+    def take_back(self, paid: Charge) -> Charge:
+        """Say that a paid charge has failed. The books know better."""
+        return self._contradict(paid, status=Status.FAILED, decline=CANCELED)
+
+    def _contradict(self, charge: Charge, **changes: Any) -> Charge:
+        self.contradicted.add(charge.idempotency_key)
+        return msgspec.structs.replace(charge, **changes)
 
     def done(self) -> dict[str, Any]:
         """How often each fault has struck."""
         return {str(fault): times for fault, times in self.faults.done.items()}
+
+
+def event_of(charge: Charge, *, at: datetime) -> bytes:
+    """The event that tells how a charge stands, as the sandbox writes it."""
+    told = {
+        "id": event_id_for(charge),
+        "type": f"charge.{charge.status}",
+        "created_at": at,
+        "data": {"charge": charge},
+    }
+    return msgspec.json.encode(told)

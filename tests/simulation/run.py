@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tests.simulation.audit import broken_invariants, disagreements
 from tests.simulation.world import Database, open_world
 
-STEPS = 150
-LOOK_EVERY = 50  # steps
+STEPS = 180
+LOOK_EVERY = 60  # steps
 SHOWN_LINES = 150
 
 

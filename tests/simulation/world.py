@@ -1,5 +1,6 @@
 """A world in which the service collects: people, workers, a provider, time, and bad luck.
 
+Two tenants share it, each with two accounts at the provider, and the same workers serve both.
 Everything happens in one asyncio task and by one seeded chance, so that a seed replays. `step` lets
 one thing happen; `settle_down` ends the bad luck and lets every promise be kept. Whether the books
 agree then is for `audit`.
@@ -24,29 +25,30 @@ from recoup.flows.create_organization import NewOrganization, create_organizatio
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
-from recoup.flows.receive_event import receive_event
+from recoup.flows.retry_payment import retry_payments
 from recoup.flows.sweep import sweep
 from recoup.rules.look_up_schedule import RE_SEND_WITHIN
-from recoup.rules.refusal import Refused
-from recoup.sandbox.books import Books
 from recoup.sandbox.faults import CallFault, Faults, WebhookFault
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.jobs import Job
-from recoup.workers.worker import Worker
 from tests.databases import as_owner
 from tests.shop import BOX, MovableClock
-from tests.simulation.crew import Crew, Errand, WatchedProviders, new_chance
+from tests.simulation.crew import Crew, DrowsyWorker, Errand, WatchedProviders, new_chance
+from tests.simulation.operators import Operators
 from tests.simulation.people import TURNED_AWAY, People
-from tests.simulation.psp import SECRET, Psp
+from tests.simulation.post import Post
+from tests.simulation.psp import Account, Psp
 
 JWT_SIGNER = JwtSigner(rsa.generate_private_key(65537, 2048), issuer="http://recoup.test")
 UNKNOWN_IS_SETTLED_WITHIN = timedelta(minutes=5)
 EVERYTHING_IS_SETTLED_WITHIN = timedelta(hours=60)
 MOST_ROUNDS = 150
-AN_AGE = timedelta(minutes=20)  # beyond what a webhook's signature lasts
+TENANTS = 2
+ACCOUNTS = ("sandbox", "another")  # of each tenant
+A_TICK = timedelta(milliseconds=1)  # between any two things that happen
 
 WEATHERS = {
     "calm": "",
@@ -83,7 +85,7 @@ class Database:
 
 
 class World:
-    """One tenant's world. Make it with `open_world`."""
+    """A world of its own tenants. Make it with `open_world`."""
 
     def __init__(
         self,
@@ -98,8 +100,15 @@ class World:
         self.happened: Counter[str] = Counter()
         self.trace: list[str] = []
         self.given_ids: set[UUID] = set()
-        self.tenant = self.new_id()
-        self.account = self.new_id()
+        self.tenants = [self.new_id() for _ in range(TENANTS)]
+        self.accounts = [
+            Account(
+                tenant, self.new_id(), code, f"sk_sandbox_{self.new_id().hex}",
+                f"whsec_{self.new_id().hex}",
+            )
+            for tenant in self.tenants
+            for code in ACCOUNTS
+        ]  # fmt: skip
         self.owner = database.owner
         self.pool = database.pool
         self._database = database
@@ -107,12 +116,18 @@ class World:
         self._tell = tell
         self._sender = sender
         self._names: dict[UUID, str] = {}
-        self._old_news: list[tuple[bytes, dict[str, str]]] = []
         self._is_settling = False
-        self.psp = Psp(Books(":memory:"), Faults(), new_chance(self.chance), self.clock)
-        self.people = People(
-            database.pool, new_chance(self.chance), self.clock, self.tenant,
-            new_id=self.new_id, name=self.name, happened=self.happened,
+        self.psp = Psp(Faults(), new_chance(self.chance), self.clock)
+        self.everybody = [
+            People(
+                database.pool, database.owner, new_chance(self.chance), self.clock, tenant,
+                ACCOUNTS, new_id=self.new_id, name=self.name, happened=self.happened,
+            )
+            for tenant in self.tenants
+        ]  # fmt: skip
+        self.operators = Operators(
+            database.pool, database.owner, self.psp, self.tenants, new_chance(self.chance),
+            self.clock, new_id=self.new_id, name=self.name, happened=self.happened,
         )  # fmt: skip
 
     def new_id(self) -> UUID:
@@ -126,30 +141,41 @@ class World:
         return self._names.setdefault(row, f"#{len(self._names) + 1}")
 
     async def open(self) -> None:
-        """Open the tenant's business: its account at the provider, customers, invoices, workers."""
-        asked = NewOrganization(
-            "World", self.tenant, self.new_id(), self.new_id(), f"recoup_{self.new_id().hex}",
-            self.new_id().hex,
-        )  # fmt: skip
-        await create_organization(self.pool, asked, box=BOX, now=self.clock.now())
-        async with db.transaction(self.pool, tenants=[self.tenant]) as conn:
-            account = await add_provider_account(
-                conn, self.tenant, kind="sandbox", code="sandbox", name="Sandbox",
-                secrets={"api_key": f"sk_sandbox_{self.new_id().hex}", "webhook_secret": SECRET},
-                box=BOX, account_id=self.account, now=self.clock.now(),
+        """Open everybody's business: accounts at the provider, customers, invoices, workers."""
+        providers = Providers(self._http, BOX, sandbox_base=self.psp.base)
+        for people in self.everybody:
+            asked = NewOrganization(
+                "World", people.tenant, self.new_id(), self.new_id(),
+                f"recoup_{self.new_id().hex}", self.new_id().hex,
             )  # fmt: skip
-        self._providers = Providers(self._http, BOX, sandbox_base=self.psp.base)
-        assert await self._providers.sandbox(account).register_webhook(f"{self.psp.base}/mailbox")
-        self.crew = Crew(self.owner, self._hire, self.psp, self.tenant)
-        await self.people.move_in()
-        for _ in range(3):
-            self._note(await self.people.new_customer())
-        for _ in range(5):
-            self._note(await self.people.new_invoice())
+            await create_organization(self.pool, asked, box=BOX, now=self.clock.now())
+        for account in self.accounts:
+            await self._open_account(account, providers)
+        self.crew = Crew(self.owner, self._hire, self.psp, self.tenants)
+        self.post = Post(
+            self.pool, self.owner, providers, self.psp, self.accounts, new_chance(self.chance),
+            self.clock, new_id=self.new_id, happened=self.happened,
+        )  # fmt: skip
+        for people in self.everybody:
+            await people.move_in()
+            for _ in range(3):
+                self._note(await people.new_customer())
+            for _ in range(3):
+                self._note(await people.new_invoice())
         self._note(await self.the_weather_changes())
 
-    def _hire(self) -> Worker:
-        return Worker(
+    async def _open_account(self, account: Account, providers: Providers) -> None:
+        async with db.transaction(self.pool, tenants=[account.tenant]) as conn:
+            added = await add_provider_account(
+                conn, account.tenant, kind="sandbox", code=account.code, name=account.code,
+                secrets={"api_key": account.api_key, "webhook_secret": account.secret},
+                box=BOX, account_id=account.id, now=self.clock.now(),
+            )  # fmt: skip
+        address = f"{self.psp.base}/mailbox/{account.tenant}/{account.code}"
+        assert await providers.sandbox(added).register_webhook(address)
+
+    def _hire(self) -> DrowsyWorker:
+        return DrowsyWorker(
             self.pool,
             self._database.scout,
             self.pool,
@@ -165,39 +191,52 @@ class World:
 
     async def step(self) -> None:
         """Let one thing happen. What has nothing to happen to is None, and another is drawn."""
-        people = self.people
+        self._tick()
+        people, post = self.chance.choice(self.everybody), self.post
         happenings: dict[Callable[[], Awaitable[str | None]], int] = {
             people.retry_one: 12,
-            people.retry_several: 5,
+            people.retry_several: 4,
+            self.retry_together: 4,
+            people.retry_what_is_held: 3,
+            people.at_the_same_moment: 6,
             people.repeat: 3,
             people.ask_unheard: 3,
+            people.ask_again_what_was_unheard: 3,
             people.new_invoice: 14,
             people.new_customer: 1,
-            people.relink: 1,
+            people.relink: 2,
             people.unlink: 1,
             people.delete_customer: 1,
-            people.attach_method: 3,
+            people.attach_method: 2,
             people.choose_method: 1,
             people.delete_method: 1,
             people.pay_by_hand: 2,
+            people.pay_a_part_before_it_is_sent: 3,
             people.void: 1,
             people.set_status: 2,
             self.take_jobs: 26,
+            self.a_job_is_taken_twice: 2,
+            self.a_queue_is_cut_off: 3,
+            self.a_sleeper_is_believed_dead: 2,
             self.go_on: 40,
-            self.a_worker_dies: 5,
+            self.a_worker_dies: 6,
             self.the_dead_are_missed: 5,
             self.a_job_is_lost: 1,
             self.sweep: 10,
             self.a_moment_passes: 10,
             self.a_minute_passes: 6,
             self.hours_pass: 2,
-            self.days_pass: 1,
+            self.days_pass: 2,
             self.the_weather_changes: 5,
-            self.the_mailbox_is_away: 2,
-            self.news_is_sent: 8,
-            self.news_arrives: 10,
-            self.old_news_arrives: 2,
+            post.the_mailbox_is_away: 2,
+            post.news_is_sent: 8,
+            post.news_arrives: 14,
+            post.old_news_arrives: 2,
+            post.another_account_tells: 3,
+            post.the_provider_contradicts_itself: 4,
             self.a_payer_decides: 5,
+            self.operators.settle: 3,
+            self.operators.release: 3,
         }
         if len(people.customers) < 2:
             happenings[people.delete_customer] = 0
@@ -207,6 +246,17 @@ class World:
             line = await happening()
         self._note(line)
         await self._clear_away()
+
+    async def retry_together(self) -> str:
+        """Callers of both tenants ask at once, so that one batch serves them."""
+        asks = [(people, ask) for people in self.everybody for ask in people.asks(2)]
+        self.chance.shuffle(asks)
+        answers = await retry_payments(self.pool, [ask for _, ask in asks], now=self.clock.now())
+        told = []
+        for (people, ask), answer in zip(asks, answers, strict=True):
+            people.note([ask], [answer])
+            told.append(people.told_of([ask], [answer]))
+        return "; ".join(told)
 
     async def take_jobs(self) -> str | None:
         """A worker takes something from the queue; attempts to send it takes several at once."""
@@ -218,9 +268,46 @@ class World:
         if first.job is Job.SUBMIT_ATTEMPT:
             others = [one for one in waiting if one.job is first.job and one is not first]
             taken += self.chance.sample(others, min(len(others), self.chance.randrange(4)))
+        if len({one.key.organization_id for one in taken}) > 1:
+            self.happened["tenants_in_one_batch"] += 1
         number = self.chance.randrange(len(self.crew.workers))
         await self.crew.take(number, taken)
         return f"worker {number} takes {'; '.join(map(self._told, taken))}"
+
+    async def a_job_is_taken_twice(self) -> str | None:
+        """The queue hands a job out a second time, and both ask in one batch."""
+        waiting = await self._to_submit()
+        if not waiting:
+            return None
+        errand = self.chance.choice(waiting)
+        number = self.chance.randrange(len(self.crew.workers))
+        await self.crew.take(number, [errand, Errand(errand.row, errand.job, errand.key)])
+        self.happened["job_taken_twice"] += 1
+        return f"worker {number} takes twice {self._told(errand)}"
+
+    async def a_queue_is_cut_off(self) -> str | None:
+        """A worker loses its queue and finds it again: what it was at comes back to it."""
+        waiting = await self._to_submit()
+        if len(waiting) < 2:
+            return None
+        first, cut_off = self.chance.sample(waiting, 2)
+        number = self.chance.randrange(len(self.crew.workers))
+        await self.crew.take_after_a_cut(number, first, cut_off)
+        self.happened["job_cut_off"] += 1
+        return f"worker {number} takes {self._told(first)}; {self._told(cut_off)} after a cut"
+
+    async def _to_submit(self) -> list[Errand]:
+        return [one for one in await self.crew.waiting() if one.job is Job.SUBMIT_ATTEMPT]
+
+    async def a_sleeper_is_believed_dead(self) -> str | None:
+        """Its heart is not heard, so others take up what it has not let go of."""
+        asleep = self.crew.under_way()
+        if not asleep:
+            return None
+        errand = self.chance.choice(asleep)
+        await self.crew.believe_dead(errand)
+        self.happened["believed_dead"] += 1
+        return f"{self._told(errand)} is on the queue again, and its worker lives"
 
     async def go_on(self) -> str | None:
         """A job goes on from where it has stopped; some that were answered settle together."""
@@ -236,7 +323,12 @@ class World:
                 and one.at.startswith("after its charge")
                 and self.chance.random() < 0.5
             ]
+        was_at = [one.at for one in chosen]
         await self.crew.go_on(chosen)
+        self.happened["woke_up_late"] += sum(
+            was == "before its charge" and one.at == "before its look-up"
+            for was, one in zip(was_at, chosen, strict=True)
+        )
         return f"on goes {'; '.join(map(self._told, chosen))}"
 
     async def a_worker_dies(self) -> str | None:
@@ -284,7 +376,8 @@ class World:
 
     async def hours_pass(self) -> str:
         """Hours in which nobody works."""
-        told = await self._pass(timedelta(hours=self.chance.uniform(0.2, 12)))
+        longest = self.chance.choice([12, 12, 30])  # beyond the life of a key
+        told = await self._pass(timedelta(hours=self.chance.uniform(0.2, longest)))
         await mark_all_overdue(self.pool, self._database.scout, now=self.clock.now())
         return told
 
@@ -302,54 +395,6 @@ class World:
         self.psp.faults.change(WEATHERS[weather])
         return f"the provider is {weather}"
 
-    async def the_mailbox_is_away(self) -> str:
-        """Nobody takes the provider's events in, or somebody does again."""
-        self.psp.mailbox_is_away = not self.psp.mailbox_is_away
-        return f"the mailbox is {'away' if self.psp.mailbox_is_away else 'back'}"
-
-    async def news_is_sent(self) -> str:
-        before = len(self.psp.mailbox)
-        await self.psp.run_errands()
-        return f"{len(self.psp.mailbox) - before} events come in"
-
-    async def news_arrives(self) -> str | None:
-        """Any event of those that came: in any order, and some stay to come again."""
-        if not self.psp.mailbox:
-            return None
-        position = self.chance.randrange(len(self.psp.mailbox))
-        if position:
-            self.happened["event_out_of_order"] += 1
-        body = self.psp.mailbox[position]
-        luck = self.chance.random()
-        if luck < 0.1:
-            del self.psp.mailbox[position]
-            self.happened["event_lost"] += 1
-            return "an event is lost"
-        headers = self.psp.signed(body)
-        new = await self._receive(body, headers)
-        if luck > 0.3:
-            del self.psp.mailbox[position]
-        if not new:
-            self.happened["event_twice"] += 1
-        self._old_news.append((body, headers))
-        return f"{'news' if new else 'the same news again'}"
-
-    async def old_news_arrives(self) -> str | None:
-        """Somebody has kept an event with its signature, or has changed it."""
-        if not self._old_news:
-            return None
-        body, headers = self.chance.choice(self._old_news)
-        if self.chance.random() < 0.5:
-            body = body.replace(b"failed", b"succeeded").replace(b"}", b" }", 1)
-        else:
-            headers = self.psp.signed(body, ago=AN_AGE)
-        try:
-            await self._receive(body, headers)
-        except Refused:
-            self.happened["event_forged"] += 1
-            return "a forged event is turned away"
-        raise AssertionError("a forged event was taken")
-
     async def a_payer_decides(self) -> str | None:
         """Somebody opens the provider's page, and says yes or no."""
         waiting = self.psp.waiting_for_payers()
@@ -365,7 +410,8 @@ class World:
     async def settle_down(self) -> None:
         """End the faults, and go on until nothing is left to do.
 
-        What is unknown by then is settled within minutes: that is asserted here.
+        What is unknown by then is settled within minutes: that is asserted here. Then everything
+        that is held is asked for once more, by people who do not know of it.
         """
         self._note("the bad luck is over")
         self._is_settling = True
@@ -383,11 +429,15 @@ class World:
             soon = self.clock.now() + timedelta(seconds=15)
             await self._pass(min(max(due, soon), patience) - self.clock.now())
         await self._keep_promises()
+        for people in self.everybody:
+            self._note(await people.retry_what_is_held() or "nothing is held")
+        await self._keep_promises()
         stuck = await self.owner.fetch(
-            "SELECT id, state FROM payments WHERE organization_id = $1 AND created_at <= $2"
+            "SELECT id, state FROM payments"
+            " WHERE organization_id = ANY ($1::uuid[]) AND created_at <= $2"
             " AND state IN ('ready', 'sent', 'unknown')"
             " AND coalesce(sent_at > $3, true) AND provider_method_id <> $4",
-            self.tenant, calm_since, self.clock.now() - RE_SEND_WITHIN, TURNED_AWAY,
+            self.tenants, calm_since, self.clock.now() - RE_SEND_WITHIN, TURNED_AWAY,
         )  # fmt: skip
         assert not stuck, [(self.name(row["id"]), row["state"]) for row in stuck]
         for number in range(MOST_ROUNDS):
@@ -410,18 +460,16 @@ class World:
         for charge in self.psp.waiting_for_payers():
             await self.psp.payer(charge, says=self.chance.choice(["approve", "decline"]))
         await self.psp.run_errands()
-        while self.psp.mailbox:
-            body = self.psp.mailbox.pop(self.chance.randrange(len(self.psp.mailbox)))
-            if self.chance.random() < 0.7:
-                await self._receive(body, self.psp.signed(body))
+        await self.post.all_news_arrives()
         await self._work_off()
 
     async def _next_due(self) -> datetime | None:
         """When the next attempt that has not ended is looked at."""
         at: datetime | None = await self.owner.fetchval(
             "SELECT min(coalesce(look_up_at, $2)) FROM payments"
-            " WHERE organization_id = $1 AND ended_at IS NULL AND state <> 'needs_review'",
-            self.tenant, self.clock.now(),
+            " WHERE organization_id = ANY ($1::uuid[])"
+            "   AND ended_at IS NULL AND state <> 'needs_review'",
+            self.tenants, self.clock.now(),
         )  # fmt: skip
         return at
 
@@ -429,15 +477,17 @@ class World:
         """Leave nothing in the database that the next world's sweep would find."""
         await self.crew.dismiss()
         for statement in (
-            "DELETE FROM pgqueuer WHERE starts_with(convert_from(payload, 'UTF8'), $1::uuid::text)",
+            "DELETE FROM pgqueuer"
+            " WHERE split_part(convert_from(payload, 'UTF8'), '/', 1)::uuid = ANY ($1::uuid[])",
             "UPDATE payments SET state = 'withdrawn', ended_at = created_at"
-            " WHERE organization_id = $1 AND state = 'ready'",
-            "UPDATE payments SET look_up_at = NULL WHERE organization_id = $1",
+            " WHERE organization_id = ANY ($1::uuid[]) AND state = 'ready'",
+            "UPDATE payments SET look_up_at = NULL WHERE organization_id = ANY ($1::uuid[])",
             "UPDATE invoices SET next_try_at = NULL, payment_overdue = true"
-            " WHERE organization_id = $1",
-            "UPDATE provider_events SET applied_at = received_at WHERE organization_id = $1",
+            " WHERE organization_id = ANY ($1::uuid[])",
+            "UPDATE provider_events SET applied_at = received_at"
+            " WHERE organization_id = ANY ($1::uuid[])",
         ):
-            await self.owner.execute(statement, self.tenant)
+            await self.owner.execute(statement, self.tenants)
 
     def digest(self) -> str:
         """The trace in one word: two worlds with the same one were the same world."""
@@ -445,11 +495,17 @@ class World:
 
     # Inside.
 
+    def _tick(self) -> None:
+        """No two things happen at one instant, so that what came first can be told."""
+        self.clock.at += A_TICK
+
     async def _pass(self, time: timedelta) -> str:
-        """Let time pass, and the provider go on with the calls that it has held until then."""
-        self.clock.at += time
-        while held := self.psp.due():
+        """Let time pass, and the provider go on, each at its time, with calls that it has held."""
+        then = self.clock.at + time
+        while held := self.psp.due(then):
+            self.clock.at = max(self.clock.at, held.until)
             await self.crew.end_call(held)
+        self.clock.at = then
         await self._clear_away()
         return f"it is {self.clock.now():%d %b %H:%M:%S}"
 
@@ -464,6 +520,7 @@ class World:
             await self._clear_away()
 
     async def _finish(self, errand: Errand) -> None:
+        self._tick()
         while not errand.is_over:
             if errand.is_held:
                 [held] = [one for one in self.psp.held if one.call.caller is errand.stirred]
@@ -479,12 +536,6 @@ class World:
             if unheard:
                 self.happened["job_done_unheard"] += 1
             await self.crew.hand_in(errand, and_forget=unheard)
-
-    async def _receive(self, body: bytes, headers: dict[str, str]) -> int:
-        return await receive_event(
-            self.pool, self._providers, self.tenant, kind="sandbox", code="sandbox",
-            body=body, headers=headers, new_id=self.new_id, now=self.clock.now(),
-        )  # fmt: skip
 
     def _told(self, errand: Errand) -> str:
         where = "over" if errand.is_over else errand.at
