@@ -33,7 +33,9 @@ SETTLE: Final = "tests/flows/test_settle_attempt.py"
 EVENTS: Final = "tests/flows/test_provider_events.py"
 PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
+SWEEP: Final = "tests/flows/test_sweep.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
+WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
 RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
 HOOKS: Final = "tests/api/test_provider_webhooks.py"
@@ -44,6 +46,7 @@ RETRY: Final = "flows/retry_payment.py"
 SUBMIT: Final = "flows/submit_attempt.py"
 SETTLING: Final = "flows/settle_attempt.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
+COLLECTING: Final = "store/collection.py"
 SANDBOX: Final = "providers/sandbox.py"
 KEYS: Final = "store/api_keys.py"
 
@@ -72,7 +75,7 @@ BUGS: Final = (
                 "        if answer.status in {200, 402}:",
             ),
         ),
-        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells",),
+        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells", WORLDS),
     ),
     Bug(
         "a decline is a lost answer",
@@ -90,7 +93,7 @@ BUGS: Final = (
                 'charge = Charge(f"{idempotency_key(held.id)}-again",',
             ),
         ),
-        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells",),
+        (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells", WORLDS),
     ),
     Bug(
         "a re-send after the key's life",
@@ -102,7 +105,7 @@ BUGS: Final = (
                 "if isinstance(told, NotKnown):",
             ),
         ),
-        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person",),
+        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person", WORLDS),
     ),
     Bug(
         "what was sent is sent anew",
@@ -114,13 +117,13 @@ BUGS: Final = (
                 "if attempt.state in {State.READY, State.SENT}]",
             ),
         ),
-        (COLLECTION + "test_a_sender_who_died_is_not_followed_by_a_second_charge",),
+        (COLLECTION + "test_a_sender_who_died_is_not_followed_by_a_second_charge", WORLDS),
     ),
     Bug(
         "no look at open attempts",
         "The caller of a second retry gets an error of ours, not an answer.",
         (_NO_CHECK,),
-        (COLLECTION + "test_while_an_attempt_is_open_no_other_begins", RACE),
+        (COLLECTION + "test_while_an_attempt_is_open_no_other_begins", RACE, WORLDS),
     ),
     Bug(
         "no look at open attempts, and no index that refuses a second one",
@@ -133,19 +136,19 @@ BUGS: Final = (
                 "CREATE INDEX one_open_payment",
             ),
         ),
-        (RACE,),
+        (RACE, WORLDS),
     ),
     Bug(
         "no lock on the invoice",
         "Two asks at once both find that no attempt is open.",
         (
             Edit(
-                "store/collection.py",
+                COLLECTING,
                 "so batches cannot deadlock\n       FOR NO KEY UPDATE OF i\n",
                 "so batches cannot deadlock\n",
             ),
         ),
-        (RACE,),
+        (RACE, WORLDS),
     ),
     Bug(
         "the job is promised after the commit",
@@ -190,7 +193,7 @@ BUGS: Final = (
                 "State.FAILED: frozenset({State.SUCCEEDED}),",
             ),
         ),
-        ("tests/rules/test_attempt_state.py", "tests/store/test_attempt_trigger.py"),
+        ("tests/rules/test_attempt_state.py", "tests/store/test_attempt_trigger.py", WORLDS),
     ),
     Bug(
         "the database's table lacks a move",
@@ -202,13 +205,13 @@ BUGS: Final = (
                 "WHEN 'customer_needed' THEN ARRAY['processing', 'failed']",
             ),
         ),
-        ("tests/store/test_attempt_trigger.py",),
+        ("tests/store/test_attempt_trigger.py", WORLDS),
     ),
     Bug(
         "unknown becomes failed by the passing of time",
         "Money that moved is asked for again.",
         (Edit(SETTLING, "state = State.NEEDS_REVIEW", "state = State.FAILED"),),
-        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person",),
+        (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person", WORLDS),
     ),
     Bug(
         "a look-up is planned for what waits for a person",
@@ -293,7 +296,7 @@ BUGS: Final = (
         "what changed since the ask is not looked at",
         "An invoice that was paid by transfer meanwhile is charged as well.",
         (Edit(SUBMIT, "for one in covered:\n        debt", "for one in ():\n        debt"),),
-        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn",),
+        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
         "the amount of the ask is charged, not what is due",
@@ -305,13 +308,13 @@ BUGS: Final = (
                 "due_cents = attempt.amount_cents",
             ),
         ),
-        (COLLECTION + "test_only_what_is_due_when_it_is_sent_is_charged",),
+        (COLLECTION + "test_only_what_is_due_when_it_is_sent_is_charged", WORLDS),
     ),
     Bug(
         "a withdrawn attempt ends without its event",
         "Whoever asked waits for ever.",
         (Edit(SUBMIT, "    await tell(conn, news, now=now)", "    del news"),),
-        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn",),
+        (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
         "an event whose id is not made from its cause",
@@ -335,7 +338,7 @@ BUGS: Final = (
                 "return None, one.amount_cents",
             ),
         ),
-        ("tests/rules/test_settlement.py",),
+        ("tests/rules/test_settlement.py", WORLDS),
     ),
     Bug(
         "a success without its ledger entries",
@@ -351,6 +354,7 @@ BUGS: Final = (
         (
             COLLECTION + "test_a_retry_is_paid",
             "tests/flows/test_check_books.py::test_after_real_flows_the_books_are_right",
+            WORLDS,
         ),
     ),
     Bug(
@@ -363,7 +367,7 @@ BUGS: Final = (
                 "case Repeated() if False:",
             ),
         ),
-        (EVENTS,),
+        (EVENTS, WORLDS),
     ),
     Bug(
         "a retry after a decline for good",
@@ -375,7 +379,11 @@ BUGS: Final = (
                 "            waits = policy.waits.get(DeclineClass.SOFT, ())\n",
             ),
         ),
-        ("tests/rules/test_retry_policy.py", COLLECTION + "test_a_stolen_card_is_not_tried_again"),
+        (
+            "tests/rules/test_retry_policy.py",
+            COLLECTION + "test_a_stolen_card_is_not_tried_again",
+            WORLDS,
+        ),
     ),
     Bug(
         "a webhook's signature is not checked",
@@ -388,7 +396,7 @@ BUGS: Final = (
                 "if not signature:",
             ),
         ),
-        (EVENTS, HOOKS),
+        (EVENTS, HOOKS, WORLDS),
     ),
     Bug(
         "an event settles what another account has sent",
@@ -400,7 +408,7 @@ BUGS: Final = (
                 "if held is None:",
             ),
         ),
-        (EVENTS,),
+        (EVENTS, WORLDS),
     ),
     Bug(
         "a key's replay does not compare the bodies",
@@ -412,7 +420,7 @@ BUGS: Final = (
                 "",
             ),
         ),
-        (RETRY_CALL + "::test_an_idempotency_key_gets_the_same_answer_and_one_attempt",),
+        (RETRY_CALL + "::test_an_idempotency_key_gets_the_same_answer_and_one_attempt", WORLDS),
     ),
     Bug(
         "an ask that makes no attempt is not told of",
@@ -421,6 +429,7 @@ BUGS: Final = (
         (
             COLLECTION + "test_an_ask_without_an_attempt_ends_in_an_event_that_says_why",
             "tests/flows/test_check_books.py::test_after_real_flows_the_books_are_right",
+            WORLDS,
         ),
     ),
     Bug(
@@ -433,6 +442,62 @@ BUGS: Final = (
                 "if held.state in FINAL:",
             ),
         ),
-        ("tests/flows/test_settle_by_hand.py",),
+        ("tests/flows/test_settle_by_hand.py", WORLDS),
+    ),
+    Bug(
+        "an attempt that is named twice in one batch owes twice",
+        "The payer is charged double, and what was asked and what was taken agree.",
+        (
+            Edit(COLLECTING, "_ids(dict.fromkeys(attempts))", "_ids(attempts)"),
+            Edit(SUBMIT, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
+        ),
+        (
+            COLLECTION + "test_an_attempt_that_two_jobs_send_at_once_is_charged_once"
+            "_and_what_is_due",
+            WORLDS,
+        ),
+    ),
+    Bug(
+        "a sender who wakes up late sends",
+        "Others have sent it since, a person has settled it, or its key has died.",
+        (
+            Edit(
+                SUBMIT,
+                "isinstance(begun, ToSend) and not may_still_send(sent_at=begun.sent_at,"
+                " now=now()):",
+                "isinstance(begun, ToSend) and False:",
+            ),
+        ),
+        (COLLECTION + "test_a_sender_who_wakes_up_late_sends_nothing", WORLDS),
+    ),
+    Bug(
+        "a held invoice is charged again",
+        "Money has moved that we do not understand, and the payer is asked for more.",
+        (
+            Edit(
+                "rules/method_choice.py",
+                "if debt.self_billed or debt.held_because:",
+                "if debt.self_billed:",
+            ),
+        ),
+        ("tests/flows/test_release_invoice.py", WORLDS),
+    ),
+    Bug(
+        "the schedule overwrites what others planned",
+        "Somebody's retry failed meanwhile, and the next try that it planned is forgotten.",
+        (
+            Edit(
+                COLLECTING,
+                "         WHERE i.next_try_at <= $4\n",
+                "         WHERE $4::timestamptz IS NOT NULL\n",
+            ),
+        ),
+        (SWEEP + "::test_what_was_planned_anew_or_has_ended_meanwhile_is_not_put_off",),
+    ),
+    Bug(
+        "an ask that is run again is decided anew",
+        "Whose COMMIT was not heard is refused as busy with its own attempt.",
+        (Edit(RETRY, "before = decided.get(ask.decision_id)", "before = None"),),
+        (COLLECTION + "test_an_ask_run_again_answers_as_before_whatever_has_changed", WORLDS),
     ),
 )
