@@ -12,17 +12,19 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest_asyncio
+from aiohttp import web
 
 RECOUP = str(Path(sys.executable).with_name("recoup"))
 READY_WITHIN_SECONDS = 60
 END_WITHIN_SECONDS = 60
+RECEIVER_THINKS_SECONDS = 0.005  # so that who wants to kill in the middle of a call can
 
 
 class Program:
@@ -255,6 +257,47 @@ class Tenant:
         body = {"faults": faults}
         async with self._http.post(f"{self._sandbox}/_faults", json=body) as answer:
             return Counter((await answer.json())["done"])
+
+
+class Receiver:
+    """Who is told how retries end: takes every webhook, each in a moment, and keeps it."""
+
+    def __init__(self) -> None:
+        self.told: set[tuple[str, str, str]] = set()  # unique key, type, and whose end it is
+        self.url = ""
+        self._called = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Receiver]:
+        """Listen on a free port of the loopback."""
+        receiver = cls()
+        app = web.Application()
+        app.router.add_post("/webhooks", receiver.take)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
+            yield receiver
+        finally:
+            await runner.cleanup()
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Keep what is told; told again, it is the same."""
+        self._called.set()
+        body = await request.json()
+        said = body[body["object_type"]]
+        is_failure = body["webhook_type"] == "invoice.payment_failure"
+        attempt = said["error_details"]["lago_payment_id"] if is_failure else said["lago_id"]
+        self.told.add((request.headers["X-Lago-Unique-Key"], body["webhook_type"], attempt))
+        await asyncio.sleep(RECEIVER_THINKS_SECONDS)
+        return web.Response()
+
+    async def is_called(self) -> None:
+        """Return when the next call has come in, and is not answered yet."""
+        self._called.clear()
+        await self._called.wait()
 
 
 def free_port() -> int:

@@ -1,11 +1,11 @@
-"""Killed without a warning, again and again: nothing is charged twice, lost, or left undone."""
+"""Killed without a warning, again and again: nothing is charged twice, lost, or left untold."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import aiohttp
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import eventually
-from tests.processes.conftest import Installation, Program, Tenant, free_port
+from tests.processes.conftest import Installation, Program, Receiver, Tenant, free_port
 
 SEED = 20_270_301
 INVOICES = 1_000
@@ -27,13 +27,17 @@ FAULTS = (
     "webhook_drop=0.1,webhook_twice=0.1,webhook_late=0.1,webhook_shuffle=0.1"
 )
 FEWEST_FAULTS = 150
-METHODS = [
-    *["pm_sandbox_ok"] * 14,
+PAYING = [
+    *["pm_sandbox_ok"] * 12,
     *["pm_sandbox_processing_ok"] * 2,
     "pm_sandbox_timeout_charged",
     "pm_sandbox_timeout_not_charged",
     *["pm_sandbox_error_charged"] * 2,
 ]  # each of them pays in the end
+DECLINED = ["pm_sandbox_stolen_card", "pm_sandbox_processing_fail"]  # and neither of these
+METHODS = PAYING + DECLINED
+PAID = INVOICES * len(PAYING) // len(METHODS)
+ENDS = ["payment.succeeded", "invoice.payment_failure"]
 
 
 class Rush:
@@ -43,8 +47,13 @@ class Rush:
         self._shop = shop
         self._api = api
         self._waiting = invoices[::-1]
-        self.heard = 0
+        self.attempts: dict[str, str] = {}  # by invoice, of those that were heard
         self.unheard = 0
+
+    @property
+    def heard(self) -> int:
+        """How many retries were accepted."""
+        return len(self.attempts)
 
     async def run(self) -> None:
         await asyncio.gather(*(self._ask_one_by_one() for _ in range(ASKING_AT_ONCE)))
@@ -56,7 +65,6 @@ class Rush:
                 self.unheard += 1
                 async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
                     await self._api.is_up.wait()
-            self.heard += 1
 
     async def _is_heard(self, invoice: str) -> bool:
         """The same key each time, so that it is the same ask."""
@@ -67,21 +75,33 @@ class Rush:
         if status in {409, 503}:  # the dead one's transaction is being undone, or we come too early
             return False
         assert (status, bool(attempt)) == (200, True), said
+        self.attempts[invoice] = str(attempt)
         return True
 
 
 @pytest.mark.slow
-async def test_kills_and_faults_cost_no_charge_and_make_none(installation: Installation) -> None:
+async def test_kills_and_faults_cost_no_charge_and_make_none_and_every_end_is_told(
+    installation: Installation,
+) -> None:
+    async with Receiver.open() as receiver:
+        await _kill_while_everybody_asks(installation, receiver)
+
+
+async def _kill_while_everybody_asks(installation: Installation, receiver: Receiver) -> None:
     chance = Random(SEED)
     sandbox = await installation.start_sandbox("--seed", str(SEED))
     port = free_port()
     installation.environment["RECOUP_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
+    installation.environment["RECOUP_WEBHOOK_ALLOW_NETWORKS"] = "127.0.0.0/8"
     api = await installation.start("api", "--port", str(port))
     worker = await installation.start("work")
     shop = await installation.new_tenant(api.url, sandbox.url)
     try:
         invoices = await shop.invoices(METHODS, each=INVOICES // len(METHODS))
+        pays = dict.fromkeys(invoices[:PAID], 1)  # they come in the order of their methods
         chance.shuffle(invoices)
+        endpoint = {"webhook_url": receiver.url, "event_types": ENDS}
+        await shop.post("/webhook_endpoints", {"webhook_endpoint": endpoint})
         await shop.faults(FAULTS)
         rush = Rush(shop, api, invoices)
 
@@ -90,7 +110,12 @@ async def test_kills_and_faults_cost_no_charge_and_make_none(installation: Insta
             moments = _moments(chance, KILLS_OF_API, until=INVOICES - ASKING_AT_ONCE)
             of_api = together.create_task(_kill_at(api, moments, lambda: rush.heard))
             moments = _moments(chance, KILLS_OF_WORKER, until=INVOICES * 6 // 10)
-            of_worker = together.create_task(_kill_at(worker, moments, installation.charge_count))
+            of_worker = together.create_task(
+                _kill_at(
+                    worker, moments, installation.charge_count,
+                    every_second_when=receiver.is_called,
+                )
+            )  # fmt: skip
         assert of_api.result() == KILLS_OF_API, "fewer kills than planned"
         assert of_worker.result() == KILLS_OF_WORKER, "fewer kills than planned"
         assert rush.unheard, "no kill has hit anybody who was asking"
@@ -98,13 +123,23 @@ async def test_kills_and_faults_cost_no_charge_and_make_none(installation: Insta
         assert sum(struck.values()) >= FEWEST_FAULTS, struck
         assert len(struck) == len(FAULTS.split(",")), "one of the faults has never struck"
 
-        async def all_are_paid() -> bool:
-            return await shop.count("succeeded") == INVOICES
+        async def all_have_ended() -> bool:
+            ended = (await shop.count("succeeded"), await shop.count("failed"))
+            return ended == (PAID, INVOICES - PAID)
 
         await eventually(
-            all_are_paid, within_seconds=SETTLED_WITHIN_SECONDS, what="every invoice is paid"
+            all_have_ended, within_seconds=SETTLED_WITHIN_SECONDS, what="every invoice has ended"
         )
-        assert await shop.paid() == dict.fromkeys(invoices, 1)
+        assert await shop.paid() == pays
+
+        async def all_is_told() -> bool:
+            return len(receiver.told) >= INVOICES
+
+        await eventually(
+            all_is_told, within_seconds=SETTLED_WITHIN_SECONDS, what="every end is told"
+        )
+        ends = [(ENDS[0 if one in pays else 1], rush.attempts[one]) for one in invoices]
+        assert sorted((told, attempt) for _, told, attempt in receiver.told) == sorted(ends)
     finally:
         await shop.close()
     status, checked = await installation.run("check")
@@ -118,8 +153,17 @@ def _moments(chance: Random, times: int, *, until: int) -> list[int]:
     return [chance.randrange(number * apart + 5, (number + 1) * apart) for number in range(times)]
 
 
-async def _kill_at(program: Program, moments: list[int], count: Callable[[], int]) -> int:
-    """Kill a program at each of these counts, and start it again at once; answer how often."""
+async def _kill_at(
+    program: Program,
+    moments: list[int],
+    count: Callable[[], int],
+    *,
+    every_second_when: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """Kill a program at each of these counts, and start it again at once; answer how often.
+
+    Every second time it lives on until `every_second_when` returns.
+    """
     kills = 0
     for moment in moments:
 
@@ -129,6 +173,9 @@ async def _kill_at(program: Program, moments: list[int], count: Callable[[], int
         await eventually(
             has_come, within_seconds=SETTLED_WITHIN_SECONDS, what=f"{moment} are done, to kill then"
         )
+        if every_second_when and kills % 2:
+            async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
+                await every_second_when()
         await program.kill_and_start_again()
         kills += 1
     return kills
