@@ -19,7 +19,7 @@ def test_every_bugs_text_is_where_it_is_said_to_be(bug: Bug, tmp_path: Path) -> 
         if edit.file.endswith(".py"):
             ast.parse((package / edit.file).read_text("utf-8"))
     for test in bug.tests:
-        file, _, name = test.partition("::")
+        file, _, name = test.partition("[")[0].partition("::")
         assert (ROOT / file).is_file(), test
         assert not name or name in functions(ROOT / file), test
 

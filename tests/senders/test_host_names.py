@@ -31,7 +31,8 @@ async def silent_names() -> AsyncIterator[HostNames]:
         await opened.close()
 
 
-@pytest.mark.parametrize("host", ["nobody.invalid", "..", "a..b", "x" * 70, "a b", "%6c"])
+@pytest.mark.parametrize("host", ["nobody.invalid", "..", "a..b", "x" * 70, "a b", "%6c",
+                                  "é" * 70 + ".test", "\u2028.test"])  # fmt: skip
 async def test_a_name_without_address_is_an_answer(names: HostNames, host: str) -> None:
     found = await callable_addresses(host, 443, allowed=(), resolve=names.resolve)
     assert found == NotAllowed("the host's name has no address")

@@ -7,7 +7,7 @@ made of that key: sent again after we died half way, the call comes to the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, assert_never
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from recoup.api import errors
 from recoup.api.describe import answers
 from recoup.api.edge import ApiRequest, Edge, TheEdge, json_response, receipt_of
 from recoup.api.identifiers import row_id
+from recoup.flows.answer_once import answer_once_in_pieces
 from recoup.flows.batches import Failed, serve_each
 from recoup.flows.retry_payment import (
     ATTEMPT_HEADER,
@@ -33,7 +34,8 @@ from recoup.rules.method_choice import read_wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused, invalid
-from recoup.store.db import DATABASE_AWAY, Conn
+from recoup.store.db import DATABASE_AWAY
+from recoup.store.idempotency_keys import KeptAnswer
 
 log = structlog.get_logger()
 
@@ -56,7 +58,8 @@ class RetryPaymentsBody(msgspec.Struct):
 class RetryResult(msgspec.Struct):
     """What became of one ask of a bulk call: accepted, or refused by `code`.
 
-    `lock_acquisition_failed`, `service_unavailable` and `internal_error`: nothing of it was done.
+    `lock_acquisition_failed` and `internal_error`: nothing of it was done. `service_unavailable`:
+    nobody knows; asked for again, a retry that was begun is refused as being under way.
     """
 
     lago_id: str
@@ -106,29 +109,36 @@ async def retry_many(
     wanted = data.invoice_ids if data else []
     if not 0 < len(wanted) <= MOST_IN_BULK:
         raise Refused(invalid({"invoice_ids": ["invalid_count"]}))
-    receipt = await receipt_of(request)
-    asks = {
-        one: Ask(
-            RowKey(request.auth.organization_id, invoice_id),
-            receipt.derived_id(one) if receipt else edge.new_id(),
-            AskedBy.BULK,
-        )
+    organization_id = request.auth.organization_id
+    if (receipt := await receipt_of(request)) is None:
+        asks = _asks(organization_id, wanted, lambda _: edge.new_id())
+        return json_response(msgspec.json.encode(_results(wanted, await _retry_all(edge, asks))))
+
+    async def in_pieces(begun: KeptAnswer) -> tuple[bytes, bool]:
+        asks = _asks(organization_id, wanted, lambda one: begun.derived_id(receipt, one))
+        done = await _retry_all(edge, asks)
+        failed = [one.error for one in done.values() if isinstance(one, Failed)]
+        if any(isinstance(error, DATABASE_AWAY) for error in failed):
+            raise failed[-1]  # 503: sent again, the call finds what was begun
+        return msgspec.json.encode(_results(wanted, done)), not failed
+
+    async with edge.keyed_bulk_calls:
+        body, replayed = await answer_once_in_pieces(edge.pool, receipt, in_pieces, now=edge.now())
+    return json_response(body, {"Idempotent-Replayed": "true"} if replayed else {})
+
+
+def _asks(
+    organization_id: UUID, wanted: Sequence[str], new_id: Callable[[str], UUID]
+) -> dict[str, Ask]:
+    """One ask for each id that is one, by the id as it was sent."""
+    return {
+        one: Ask(RowKey(organization_id, invoice_id), new_id(one), AskedBy.BULK)
         for one in wanted
         if (invoice_id := row_id(one))
     }
-    if receipt is None:
-        return json_response(msgspec.json.encode(await _retry_all(edge, wanted, asks)))
-
-    async def with_the_key_held(_conn: Conn) -> RetryPaymentsAnswer:
-        return await _retry_all(edge, wanted, asks)
-
-    async with edge.keyed_bulk_calls:
-        return await edge.answer(request, with_the_key_held)
 
 
-async def _retry_all(
-    edge: Edge, wanted: Sequence[str], asks: Mapping[str, Ask]
-) -> RetryPaymentsAnswer:
+async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Answer | Failed]:
     todo = list(asks.values())
     done: list[Answer | Failed] = []
     for start in range(0, len(todo), BULK_BATCH):
@@ -136,17 +146,22 @@ async def _retry_all(
             lambda some: retry_payments(edge.pool, some, now=edge.now()),
             todo[start : start + BULK_BATCH],
         )
+    return dict(zip(asks, done, strict=True))
+
+
+def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> RetryPaymentsAnswer:
+    """Each result in its place.
+
+    :raises Exception: that the database is away, where no ask got through.
+    """
     away = [
         one.error
-        for one in done
+        for one in done.values()
         if isinstance(one, Failed) and isinstance(one.error, DATABASE_AWAY)
     ]
-    if away and len(away) == len(done):  # nothing was done, so the whole call may come again
+    if away and len(away) == len(done):
         raise away[0]
-    answers = dict(zip(asks, done, strict=True))
-    return RetryPaymentsAnswer(
-        [_result(one, answers.get(one, INVOICE_NOT_FOUND)) for one in wanted]
-    )
+    return RetryPaymentsAnswer([_result(one, done.get(one, INVOICE_NOT_FOUND)) for one in wanted])
 
 
 def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:

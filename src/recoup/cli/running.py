@@ -29,6 +29,7 @@ def with_database(
     """Run a command on the opened database; a refusal ends it with its code."""
     from recoup.flows.prepare_installation import SecretKeyChangedError
     from recoup.rules.refusal import Refused
+    from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD
     from recoup.store.unavailable import DatabaseUnavailableError
     from recoup.wiring import opened
 
@@ -45,6 +46,10 @@ def with_database(
         fail(f"Refused: {error.refusal.code} {json.dumps(error.refusal.details or {})}")
     except (WrongSettingsError, DatabaseUnavailableError, SecretKeyChangedError) as error:
         fail(str(error))
+    except ROW_IS_HELD:
+        fail("Somebody else is at this very row: nothing was done. Try again.")
+    except DATABASE_AWAY as error:
+        fail(f"The database has gone away ({type(error).__name__}): try again when it is back.")
 
 
 def run_in_loop(work: Coroutine[Any, Any, Answer]) -> Answer:

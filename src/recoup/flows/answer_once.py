@@ -13,7 +13,7 @@ from uuid import UUID
 from recoup.rules.refusal import Refusal, RefusalKind, Refused
 from recoup.store import db, idempotency_keys
 from recoup.store.db import Conn, Pool
-from recoup.store.idempotency_keys import KeptAnswer, Receipt
+from recoup.store.idempotency_keys import BEGUN, KeptAnswer, Receipt
 
 KEPT_FOR: Final = timedelta(days=30)
 REUSED: Final = Refusal(RefusalKind.INVALID, "idempotency_key_reused")
@@ -38,14 +38,50 @@ async def answer_once(
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         if receipt is None:
             return await do(conn), False
-        if not (await idempotency_keys.claim(conn, [receipt]))[0]:
-            raise Refused(IN_USE)
-        kept = (await idempotency_keys.find(conn, [receipt])).get(receipt.scope)
+        kept = await _claim(conn, receipt)
         if kept is not None:
-            if kept.body_digest != receipt.body_digest:
-                raise Refused(REUSED)
             return kept.body, True
         body = await do(conn)
         answer = KeptAnswer(receipt.body_digest, 200, {}, body)
         await idempotency_keys.keep(conn, [(receipt, answer)], now=now)
         return body, False
+
+
+async def answer_once_in_pieces(
+    pool: Pool,
+    receipt: Receipt,
+    do: Callable[[KeptAnswer], Awaitable[tuple[bytes, bool]]],
+    *,
+    now: datetime,
+) -> tuple[bytes, bool]:
+    """The same for work that commits in pieces, while its key is held by a connection of its own.
+
+    `do` is given the note that the call has begun, by which it makes its ids: sent again after we
+    died half way, it comes to the same. It says whether its answer is the last word; one that is
+    not is not kept, and the same key goes on.
+
+    :raises Refused: `idempotency_key_reused`, `idempotency_key_in_use`.
+    """
+    async with db.transaction(pool, tenants=[receipt.organization_id], may_idle=True) as conn:
+        kept = await _claim(conn, receipt)
+        if kept is not None and kept.http_status != BEGUN:
+            return kept.body, True
+        begun = kept or KeptAnswer(receipt.body_digest, BEGUN, {}, b"", began_at=now)
+        if kept is None:
+            async with db.transaction(pool, tenants=[receipt.organization_id]) as at_once:
+                await idempotency_keys.keep(at_once, [(receipt, begun)], now=now)
+        body, is_last_word = await do(begun)
+        if is_last_word:
+            answer = KeptAnswer(receipt.body_digest, 200, {}, body)
+            await idempotency_keys.keep(conn, [(receipt, answer)], now=now)
+        return body, False
+
+
+async def _claim(conn: Conn, receipt: Receipt) -> KeptAnswer | None:
+    """Take the key until the transaction ends, and read what is kept under it."""
+    if not (await idempotency_keys.claim(conn, [receipt]))[0]:
+        raise Refused(IN_USE)
+    kept = (await idempotency_keys.find(conn, [receipt])).get(receipt.scope)
+    if kept is not None and kept.body_digest != receipt.body_digest:
+        raise Refused(REUSED)
+    return kept

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
 from uuid import uuid5
 
-from recoup.flows.tell_ends import Failure
+from recoup.flows.attempt_ends import Failure
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.retry_policy import DEFAULT_POLICY, RetryAt, decide
-from recoup.rules.settlement import status_after_failure
+from recoup.rules.settlement import CONTRADICTED, status_after_failure
 from recoup.store import attempts, collection
 from recoup.store.collection import Decision
 from recoup.store.db import Conn
-
-CONTRADICTED: Final = "contradicted"  # why an invoice is held
 
 
 async def plan_next_tries(

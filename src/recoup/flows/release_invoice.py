@@ -69,6 +69,6 @@ async def list_held_invoices(pool: Pool, organization_id: UUID) -> list[HeldInvo
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
         keys = await collection.held(conn, organization_id, most=MOST_LISTED)
-        debts = await collection.lock(conn, keys)
+        debts = await collection.find(conn, keys)
         told = await contradictions.of_invoices(conn, keys)
     return [HeldInvoice(debts[key], told.get(key, ())) for key in keys if key in debts]

@@ -18,8 +18,9 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from recoup.flows.plan_next_try import CONTRADICTED, plan_next_tries
-from recoup.flows.tell_ends import Failure, Success, tell_ends
+from recoup.flows.attempt_ends import Failure, Success
+from recoup.flows.plan_next_try import plan_next_tries
+from recoup.flows.tell_ends import tell_ends
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
@@ -36,6 +37,7 @@ from recoup.rules.records.collection import Attempt, Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.settlement import (
+    CONTRADICTED,
     Line,
     Surprise,
     apply_success,

@@ -66,7 +66,9 @@ async def settle_by_hand(
             settled = (await settle_attempts_on(conn, [report], now=now))[0]
             assert isinstance(settled, Moved), "a person's word ends what waits for a person"
             await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
-    except asyncpg.UniqueViolationError:
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "one_payment_per_provider_id":
+            raise
         taken = {"provider_payment_id": ["value_already_exist"]}
         raise Refused(invalid(taken)) from None
     return settled.to

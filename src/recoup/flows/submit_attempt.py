@@ -140,9 +140,8 @@ def _look_again(attempt: Attempt, covered: Sequence[Covered], link: Link) -> Met
     """Choose the method once more, or say why there is nothing left to charge."""
     for one in covered:
         debt = one.debt
-        if debt.due_cents <= 0 or why_not_charge(
-            debt.status, debt.payment_status, attempt_is_open=False
-        ):
+        refusal = why_not_charge(debt.status, debt.payment_status, attempt_is_open=False)
+        if refusal or debt.due_cents <= 0 or debt.held_because:
             return NoAttempt.NOT_COLLECTABLE
     return choose_method(Wish(method_id=attempt.wanted_method_id), covered[0].debt, link)
 

@@ -7,41 +7,18 @@ Called by `settle_attempt` alone, in the transaction that settles. One event end
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import msgspec
-
+from recoup.flows.attempt_ends import Failure, Success
 from recoup.flows.retry_payment import payment_failure
 from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
-from recoup.providers.protocol import Declined
-from recoup.rules.declines import Decline, DeclineClass
 from recoup.rules.lago.failures import ProviderError
 from recoup.rules.lago.payments import payment_object
-from recoup.rules.records.collection import Attempt, Covered, Link
-from recoup.rules.records.keys import RowKey
+from recoup.rules.records.collection import Attempt, Link
 from recoup.rules.settlement import status_after_failure
 from recoup.store import collection, payments
 from recoup.store.db import Conn
-
-
-class Success(msgspec.Struct, frozen=True):
-    """An attempt that was paid, and the invoices that it has paid."""
-
-    attempt: Attempt
-    changed: tuple[RowKey, ...]
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that was not paid, and why."""
-
-    attempt: Attempt
-    covered: Sequence[Covered]
-    declined: Declined
-    decline: Decline
-    decline_class: DeclineClass
-    later: bool  # the provider had taken it first, so that Lago would tell of the change
-    jitter: timedelta  # delays the next try
 
 
 async def tell_ends(

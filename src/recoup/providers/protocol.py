@@ -7,11 +7,14 @@ and nobody calls it failed. All adapters pass `tests/providers/conformance.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
+
+# Within which every adapter's own time-outs end a call: `rules/look_up_schedule` counts on it.
+LONGEST_CALL: Final = timedelta(seconds=12)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

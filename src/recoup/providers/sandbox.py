@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 from recoup.providers.protocol import (
+    LONGEST_CALL,
     Charge,
     CustomerNeeded,
     Declined,
@@ -32,7 +33,9 @@ from recoup.rules.webhook_signature import sandbox_has_signed
 
 Told = TypeVar("Told")
 
-TIMEOUT: Final = aiohttp.ClientTimeout(connect=2, sock_connect=2, sock_read=10, total=12)
+TIMEOUT: Final = aiohttp.ClientTimeout(
+    connect=2, sock_connect=2, sock_read=10, total=LONGEST_CALL.total_seconds()
+)
 MOST_ANSWER_BYTES: Final = 1_000_000
 # What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)

@@ -26,7 +26,7 @@ UNANSWERED_AT_MOST: Final = timedelta(seconds=60)
 ASKED_TO_WAIT_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
 # Within the shortest life of a provider's idempotency key (Stripe prunes after 24 h).
 RE_SEND_WITHIN: Final = timedelta(hours=20)
-# A call takes 12 s at most, so one that begins in time has ended before the first look-up.
+# A call that begins in time has ended before the first look-up: see LONGEST_CALL of the providers.
 SEND_WITHIN: Final = timedelta(seconds=15)
 
 

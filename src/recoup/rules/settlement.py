@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from recoup.rules.records.collection import Covered, Debt
 from recoup.rules.records.keys import RowKey
+
+CONTRADICTED: Final = "contradicted"  # why an invoice is held
 
 
 class Surprise(StrEnum):

@@ -42,7 +42,7 @@ class HostNames:
             return written
         try:
             found = await self._dns.getaddrinfo(host, port=port, type=socket.SOCK_STREAM)
-        except aiodns.error.DNSError as error:
+        except (aiodns.error.DNSError, UnicodeError) as error:  # the second: no name can be so
             raise socket.gaierror(socket.EAI_NONAME, "no address") from error
         return list(dict.fromkeys(ip_address(node.addr[0].decode()) for node in found.nodes))
 

@@ -25,12 +25,16 @@ _DEBT: Final = """
     b.name AS billing_entity_name
 """
 
-_LOCK: Final = f"""
+_FIND: Final = f"""
     SELECT {_DEBT}
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN invoices i USING (organization_id, id)
       JOIN billing_entities b
         ON (b.organization_id, b.id) = (i.organization_id, i.billing_entity_id)
+"""
+
+_LOCK: Final = f"""
+    {_FIND}
      ORDER BY i.organization_id, i.id  -- everybody locks in this order, so batches cannot deadlock
        FOR NO KEY UPDATE OF i
 """
@@ -211,6 +215,12 @@ async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
     return {debt.key: debt for debt in (Debt(**dict(row)) for row in rows)}
 
 
+async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
+    """Read these invoices without a lock; those that do not exist are left out."""
+    rows = await conn.fetch(_FIND, *_ids(keys))
+    return {debt.key: debt for debt in (Debt(**dict(row)) for row in rows)}
+
+
 async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey, list[Covered]]:
     """Lock the invoices that these attempts cover, and answer them by attempt.
 
@@ -251,6 +261,8 @@ async def links(
 ) -> dict[RowKey, Link]:
     """How these customers can be charged: their default method, and those of `wanted_methods`."""
     found: dict[RowKey, Link] = {}
+    if not customers:
+        return found
     for row in await conn.fetch(_LINKS, *_ids(customers), list(wanted_methods)):
         key = RowKey(row["organization_id"], row["customer_id"])
         method: tuple[Method, ...] = ()

@@ -94,10 +94,18 @@ async def connect(
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, *, tenants: Collection[UUID]) -> AsyncIterator[Conn]:
-    """Run the block in one transaction that sees the rows of `tenants` and of nobody else."""
+async def transaction(
+    pool: Pool, *, tenants: Collection[UUID], may_idle: bool = False
+) -> AsyncIterator[Conn]:
+    """Run the block in one transaction that sees the rows of `tenants` and of nobody else.
+
+    `may_idle`: it holds an advisory lock, and no row, while others work for a minute or more.
+    """
     named = ",".join(str(tenant) for tenant in tenants)  # UUIDs: nothing here can be quoted away
-    async with _begun(pool, f"SET LOCAL recoup.tenants = '{{{named}}}'") as conn:
+    setting = f"SET LOCAL recoup.tenants = '{{{named}}}'"
+    if may_idle:
+        setting += "; SET LOCAL idle_in_transaction_session_timeout = 0"
+    async with _begun(pool, setting) as conn:
         yield conn
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
@@ -25,18 +26,27 @@ class Receipt(msgspec.Struct, frozen=True):
         """The four that make a key: the same word on another path is another key."""
         return (self.organization_id, self.method, self.path, self.key)
 
-    def derived_id(self, name: str) -> UUID:
-        """An id that this call gives to one thing of many: the same again when it is sent again."""
-        return uuid5(self.organization_id, "\n".join((self.method, self.path, self.key, name)))
-
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """An answer as it went out the first time."""
+    """An answer as it went out the first time, or the note that its call has begun."""
 
     body_digest: str
-    http_status: int
+    http_status: int  # `BEGUN` until there is an answer
     headers: Mapping[str, str]
     body: bytes
+    began_at: datetime | None = None  # set where it was read
+
+    def derived_id(self, receipt: Receipt, name: str) -> UUID:
+        """An id that a call gives to one thing of many: the same when the call is sent again.
+
+        Once the key is forgotten, and begins anew, its ids are others.
+        """
+        assert self.began_at is not None, "it was read, or begun at this moment"
+        said = (receipt.method, receipt.path, receipt.key, self.began_at.isoformat(), name)
+        return uuid5(receipt.organization_id, "\n".join(said))
+
+
+BEGUN: Final = 0
 
 
 _CLAIM = """
@@ -48,7 +58,8 @@ _CLAIM = """
 """
 
 _FIND = """
-    SELECT organization_id, method, path, key, body_digest, http_status, headers, body
+    SELECT organization_id, method, path, key, body_digest, http_status, headers, body,
+           created_at
       FROM idempotency_keys
       JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
            AS asked (organization_id, method, path, key)
@@ -63,7 +74,9 @@ _KEEP = """
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[],
                   $8::bytea[])
            AS u (organization_id, method, path, key, body_digest, http_status, headers, body)
-        ON CONFLICT DO NOTHING  -- the same flow run again with the same ids
+        ON CONFLICT (organization_id, method, path, key) DO UPDATE
+       SET http_status = excluded.http_status, headers = excluded.headers, body = excluded.body
+     WHERE idempotency_keys.http_status = 0  -- begun; an answer that is there stays
 """
 
 _FORGET = """
@@ -98,6 +111,7 @@ async def find(
             row["http_status"],
             msgspec.json.decode(row["headers"]),
             row["body"],
+            row["created_at"],
         )
         for row in await conn.fetch(_FIND, *_columns(receipts))
     }

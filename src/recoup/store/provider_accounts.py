@@ -35,6 +35,8 @@ _INSERT: Final = insertion("provider_accounts", ProviderAccount)
 
 async def by_ids(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, ProviderAccount]:
     """These accounts, deleted ones too: an attempt that was sent there is still looked up there."""
+    if not keys:
+        return {}
     rows = await conn.fetch(
         _BY_IDS, [key.organization_id for key in keys], [key.id for key in keys]
     )

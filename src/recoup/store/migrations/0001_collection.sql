@@ -672,7 +672,7 @@ CREATE TABLE idempotency_keys (
     path            text        NOT NULL,
     key             text        NOT NULL,
     body_digest     text        NOT NULL,
-    http_status     integer     NOT NULL,
+    http_status     integer     NOT NULL,  -- 0: its call has begun, and has no answer yet
     headers         jsonb       NOT NULL,
     body            bytea       NOT NULL,
     created_at      timestamptz NOT NULL,
