@@ -7,7 +7,9 @@ made of that key: sent again after we died half way, the call comes to the same 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, assert_never
 from uuid import UUID
 
@@ -41,6 +43,7 @@ log = structlog.get_logger()
 
 MOST_IN_BULK: Final = 10_000
 BULK_BATCH: Final = 1_000  # how many share one transaction: bounds how long locks are held
+PIECES_AT_ONCE: Final = 2  # one is written down here while PostgreSQL is at the other
 
 
 class RetryPaymentBody(msgspec.Struct):
@@ -140,13 +143,17 @@ def _asks(
 
 async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Answer | Failed]:
     todo = list(asks.values())
-    done: list[Answer | Failed] = []
-    for start in range(0, len(todo), BULK_BATCH):
-        done += await serve_each(
-            lambda some: retry_payments(edge.pool, some, now=edge.now()),
-            todo[start : start + BULK_BATCH],
-        )
-    return dict(zip(asks, done, strict=True))
+    places = asyncio.Semaphore(PIECES_AT_ONCE)
+
+    async def retry(piece: Sequence[Ask]) -> list[Answer | Failed]:
+        async with places:
+            return await serve_each(
+                lambda some: retry_payments(edge.pool, some, now=edge.now()), piece
+            )
+
+    pieces = [todo[start : start + BULK_BATCH] for start in range(0, len(todo), BULK_BATCH)]
+    done = await asyncio.gather(*(retry(piece) for piece in pieces))
+    return dict(zip(asks, chain.from_iterable(done), strict=True))
 
 
 def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> RetryPaymentsAnswer:

@@ -2,6 +2,11 @@
 
 A job names what to do and for which row, and nothing else: everything it needs is read when it
 runs. Promising the same job twice while it waits or runs leaves one.
+
+What would surprise you: the rows are written here, and not by PgQueuer's own `enqueue`. That joins
+the new rows with what was asked, to answer their ids, and on connections that plan by index it
+compares each with each: 89 of the 210 microseconds that a retry took in a batch of a thousand. A
+test holds the two against each other.
 """
 
 from __future__ import annotations
@@ -10,9 +15,6 @@ from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
-
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence.queries import Queries
 
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
@@ -28,13 +30,28 @@ class Job(StrEnum):
 
 
 # A charge waits for nobody's webhook.
-_PRIORITY: Final = {
+PRIORITY: Final = {
     Job.SUBMIT_ATTEMPT: 3,
     Job.APPLY_EVENT: 2,
     Job.LOOK_UP_ATTEMPT: 1,
     Job.DELIVER_WEBHOOK: 0,
 }
 
+
+_ENQUEUE: Final = """
+    WITH promised AS (
+        INSERT INTO pgqueuer (priority, entrypoint, payload, execute_after, dedupe_key, status)
+        SELECT $1::int, $2::text, convert_to(u.name, 'UTF8'), now(), $2::text || '/' || u.name,
+               'queued'
+          FROM unnest($3::text[]) AS u (name)
+            ON CONFLICT (dedupe_key)
+               WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+               DO NOTHING  -- promised before, and not done yet
+     RETURNING id, entrypoint, priority
+    )
+    INSERT INTO pgqueuer_log (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM promised
+"""
 
 _FORGET_LOG: Final = """
     DELETE FROM pgqueuer_log
@@ -51,13 +68,5 @@ async def forget_log(conn: Conn, *, before: datetime) -> bool:
 
 async def promise(conn: Conn, job: Job, keys: Collection[RowKey]) -> None:
     """Put one job per row on the queue, as part of the caller's transaction."""
-    if not keys:
-        return
-    names = [str(key) for key in keys]
-    await Queries(AsyncpgDriver(conn)).enqueue(
-        [job.value] * len(names),
-        [name.encode() for name in names],
-        [_PRIORITY[job]] * len(names),
-        dedupe_key=[f"{job}/{name}" for name in names],
-        on_conflict="skip",
-    )
+    if keys:
+        await conn.execute(_ENQUEUE, PRIORITY[job], job.value, [str(key) for key in keys])
