@@ -479,6 +479,11 @@ BUGS: Final = (
                 "if debt.self_billed or debt.held_because:",
                 "if debt.self_billed:",
             ),
+            Edit(
+                SUBMIT,
+                "if refusal or debt.due_cents <= 0 or debt.held_because:",
+                "if refusal or debt.due_cents <= 0:",
+            ),
         ),
         ("tests/flows/test_release_invoice.py", WORLDS),
     ),
