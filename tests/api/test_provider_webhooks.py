@@ -107,7 +107,12 @@ async def apply(shop: Shop) -> list[str | None]:
     kept = await shop.owner.fetch("SELECT organization_id, id FROM provider_events")
     return [
         await apply_event(
-            shop.pool, shop.providers, RowKey(*event), jitter=timedelta(), now=clock.now()
+            shop.pool,
+            shop.providers,
+            RowKey(*event),
+            jitter=timedelta(),
+            new_id=clock.new_id,
+            now=clock.now(),
         )
         for event in kept
     ]

@@ -17,7 +17,7 @@ from recoup import clock
 from recoup.flows.check_books import check_books
 from recoup.flows.manage_webhook_endpoints import WebhookEndpointInput, create_webhook_endpoint
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
-from recoup.flows.settle_attempt import Report, Source
+from recoup.flows.reports import Report, Source
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
 from recoup.flows.void_invoice import void_invoice
 from recoup.providers.protocol import Paid

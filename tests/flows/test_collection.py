@@ -11,8 +11,8 @@ import pytest
 
 from recoup import clock
 from recoup.flows.batches import Batches
+from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import NOTHING_DUE, Accepted, Ask, retry_payments
-from recoup.flows.settle_attempt import Report, Source
 from recoup.flows.submit_attempt import (
     Begun,
     NothingToDo,

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 
 from recoup import clock
+from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted, Ask, retry_payments
-from recoup.flows.settle_attempt import Report, Source
 from recoup.flows.sweep import JOB_MAY_BE_GONE_AFTER
 from recoup.flows.tell import News, tell
 from recoup.providers.protocol import Paid

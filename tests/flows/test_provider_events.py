@@ -57,7 +57,9 @@ async def receive(
 
 async def apply(shop: Shop, event_id: UUID, organization_id: UUID | None = None) -> str | None:
     key = RowKey(organization_id or shop.organization_id, event_id)
-    return await apply_event(shop.pool, shop.providers, key, jitter=NO_TIME, now=shop.clock.now())
+    return await apply_event(
+        shop.pool, shop.providers, key, jitter=NO_TIME, new_id=clock.new_id, now=shop.clock.now()
+    )
 
 
 async def the_event(shop: Shop) -> UUID:

@@ -6,8 +6,8 @@ import pytest
 
 from recoup import clock
 from recoup.flows.release_invoice import list_held_invoices, release_invoice
+from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted
-from recoup.flows.settle_attempt import Report, Source
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from recoup import clock
-from recoup.flows.settle_attempt import Report, Source
+from recoup.flows.reports import Report, Source
 from recoup.flows.settle_by_hand import Decided, list_open_attempts, settle_by_hand
 from recoup.providers.protocol import Paid
 from recoup.rules.attempt_state import State, Verdict

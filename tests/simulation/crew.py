@@ -287,6 +287,14 @@ class Crew:
                 await worker.look_up_attempt(errand.key)
             case Job.APPLY_EVENT:
                 await worker.apply_event(errand.key)
+            case Job.SUBMIT_REFUND:
+                await worker.submit_refund(errand.key)
+            case Job.LOOK_UP_REFUND:
+                await worker.look_up_refund(errand.key)
+            case Job.CHECK_METHOD:
+                await worker.check_method(errand.key)
+            case Job.COLLECT_FROM_CUSTOMER:
+                await worker.collect_from_customer(errand.key)
             case Job.DELIVER_WEBHOOK:
                 raise AssertionError("nobody here has an endpoint")
 

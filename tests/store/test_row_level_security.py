@@ -45,7 +45,8 @@ SCOUTED: Final = {
     "webhook_deliveries": {
         "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",
     },
-    "provider_events": {"organization_id", "id", "received_at", "applied_at"},
+    "provider_events": {"organization_id", "id", "received_at", "applied_at", "apply_at"},
+    "refunds": {"organization_id", "id", "state", "look_up_at", "created_at", "ended_at"},
     "provider_accounts": {"organization_id", "id", "kind", "code", "deleted_at"},
     "contradictions": {"organization_id", "id", "created_at"},
     "idempotency_keys": {"organization_id", "created_at"},
@@ -96,6 +97,9 @@ ROWS: Final = {
         " payment_status_before) VALUES ({o}, {payment}, {invoice}, 1, 'pending')",
     "contradictions": "(organization_id, id, payment_id, was, told, reason, currency, created_at)"
         " VALUES ({o}, {contradiction}, {payment}, 'failed', 'succeeded', 'r', 'EUR', now())",
+    "refunds": "(organization_id, id, payment_id, contradiction_id, amount_cents, currency,"
+        " asked_by, provider_account_id, provider_payment_id, created_at) VALUES ({o}, {refund},"
+        " {payment}, {contradiction}, 1, 'EUR', 'ann', {account}, 'ch', now())",
     "provider_events": "(organization_id, id, provider_account_id, provider_event_id, body,"
         " received_at) VALUES ({o}, {told}, {account}, 'evt', '', now())",
     "events": "(organization_id, id, webhook_type, object_id, body, created_at)"
@@ -408,6 +412,7 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         "invoices.sequential_id", "invoices.entity_sequential_id",
         "payments.provider_customer_id", "payments.provider_method_id",
         "payments.provider_payment_id", "contradictions.provider_payment_id",
+        "refunds.provider_payment_id", "refunds.provider_refund_id",
         "payment_methods.provider_method_id", "provider_customers.provider_customer_id",
         "provider_events.provider_event_id",
     }  # fmt: skip

@@ -1,58 +1,141 @@
-"""Apply a kept event of a provider, through the one door for money.
+"""Apply a kept event of a provider: what it says of money goes through the one door.
 
 Nothing depends on the order in which events come, nor on how often: `rules/attempt_state.py` says
-what each means beside what is known already.
+what each means beside what is known already. An event about something that is not known yet waits.
+
+What would surprise you: what an event says of a payment method is a hint. The provider is asked for
+the method itself, outside any transaction, before anything is done with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
+from uuid import UUID
 
+from recoup.flows.keep_methods import add_method, drop_method, find_method
 from recoup.flows.open_provider import Providers
-from recoup.flows.settle_attempt import NothingSuch, Report, Settled, Source, settle_attempts_on
-from recoup.providers.protocol import Ignored, Notice
+from recoup.flows.reports import NothingSuch, Report, Settled, Source
+from recoup.flows.settle_attempt import settle_attempts_on
+from recoup.flows.settle_refund import RefundReport, settle_refund_on
+from recoup.providers.protocol import (
+    Ignored,
+    LookUpNeeded,
+    MethodAdded,
+    MethodGone,
+    Notice,
+    RefundNotice,
+)
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated
+from recoup.rules.look_up_schedule import next_step
 from recoup.rules.records.collection import attempt_of
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_accounts, provider_events
+from recoup.rules.records.refunds import refund_of
+from recoup.store import attempts, db, provider_accounts, provider_events, refunds
 from recoup.store.db import Conn, Pool
+
+NOT_KNOWN = "no_such_attempt"
 
 
 async def apply_event(
-    pool: Pool, providers: Providers, event: RowKey, *, jitter: timedelta, now: datetime
+    pool: Pool,
+    providers: Providers,
+    event: RowKey,
+    *,
+    jitter: timedelta,
+    new_id: Callable[[], UUID],
+    now: datetime,
 ) -> str | None:
-    """Apply one event and answer what that did, in a word; None: it was applied before."""
+    """Apply one event and answer what that did, in a word; None: it was applied before, or waits.
+
+    :raises ProviderSilentError: the provider does not answer for a method; the event waits.
+    """
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
-        kept = await provider_events.lock_to_apply(conn, event)
-        if kept is None:
+        found = await provider_events.lock_to_apply(conn, event)
+        if found is None:
             return None
+        kept, received_at = found
         account = (await provider_accounts.by_ids(conn, [kept.account]))[kept.account]
-        said = providers.of(account).read_event(kept.body)
-        match said:
-            case Ignored():
-                outcome = said.why
-            case Notice():
-                outcome = _word(await _settle(conn, said, kept.account, jitter=jitter, now=now))
-            case _:
-                assert_never(said)
-        await provider_events.mark_applied(conn, event, outcome, now=now)
-        return outcome
+        provider = providers.of(account)
+        said = provider.read_event(kept.body)
+        if not isinstance(said, MethodAdded | MethodGone):
+            outcome = await _apply(conn, said, kept.account, jitter=jitter, now=now)
+            if outcome is None and (later := next_step(sent_at=received_at, now=now)):
+                await provider_events.put_off(conn, event, until=later)
+                return None
+            await provider_events.mark_applied(conn, event, outcome or NOT_KNOWN, now=now)
+            return outcome or NOT_KNOWN
+    method = await find_method(provider, said)
+    async with db.transaction(pool, tenants=[event.organization_id]) as conn:
+        if await provider_events.lock_to_apply(conn, event) is None:
+            return None
+        if method is None:
+            word = await drop_method(conn, account, said.provider_method_id, now=now)
+        else:
+            word = await add_method(conn, account, method, new_id=new_id, now=now)
+        await provider_events.mark_applied(conn, event, word, now=now)
+        return word
 
 
-async def _settle(
-    conn: Conn, notice: Notice, account: RowKey, *, jitter: timedelta, now: datetime
-) -> Settled:
-    """Settle the attempt that the notice is about, if it is this tenant's and this account's."""
-    attempt_id = attempt_of(notice.idempotency_key)
+async def _apply(
+    conn: Conn,
+    said: Notice | RefundNotice | LookUpNeeded | Ignored,
+    account: RowKey,
+    *,
+    jitter: timedelta,
+    now: datetime,
+) -> str | None:
+    """Do what the event says; None: what it is about may become known."""
+    match said:
+        case Ignored():
+            return said.why
+        case Notice():
+            known_as = said.outcome.provider_payment_id
+            attempt = await _attempt(conn, account, said.idempotency_key, known_as)
+            if attempt is None:
+                return None if said.idempotency_key is None else NOT_KNOWN
+            report = Report(attempt, said.outcome, Source.EVENT, jitter)
+            return _word((await settle_attempts_on(conn, [report], now=now))[0])
+        case LookUpNeeded():
+            attempt = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
+            if attempt is None:
+                return None if said.idempotency_key is None else NOT_KNOWN
+            await attempts.look_up_now(conn, attempt, now=now)
+            return "to_be_looked_up"
+        case RefundNotice():
+            refund = await _refund(conn, account, said)
+            if refund is None:
+                return None if said.idempotency_key is None else "no_such_refund"
+            told = RefundReport(refund, said.outcome, Source.EVENT)
+            return (await settle_refund_on(conn, told, now=now)).word
+        case _:
+            assert_never(said)
+
+
+async def _attempt(
+    conn: Conn, account: RowKey, key: str | None, known_as: str | None
+) -> RowKey | None:
+    """The attempt that is meant, if it is this tenant's and this account's."""
+    if key is None:
+        return await attempts.by_provider_id(conn, account, known_as) if known_as else None
+    attempt_id = attempt_of(key)
     if attempt_id is None:
-        return NothingSuch()
-    key = RowKey(account.organization_id, attempt_id)
-    held = (await attempts.find(conn, [key])).get(key)
-    if held is None or held.provider_account_id != account.id:
-        return NothingSuch()
-    report = Report(key, notice.outcome, Source.EVENT, jitter)
-    return (await settle_attempts_on(conn, [report], now=now))[0]
+        return None
+    asked = RowKey(account.organization_id, attempt_id)
+    held = (await attempts.find(conn, [asked])).get(asked)
+    return asked if held and held.provider_account_id == account.id else None
+
+
+async def _refund(conn: Conn, account: RowKey, said: RefundNotice) -> RowKey | None:
+    if said.idempotency_key is None:
+        return await refunds.by_provider_id(conn, account, said.provider_refund_id)
+    refund_id = refund_of(said.idempotency_key)
+    if refund_id is None:
+        return None
+    asked = RowKey(account.organization_id, refund_id)
+    held = (await refunds.find(conn, [asked])).get(asked)
+    return asked if held and held.provider_account_id == account.id else None
 
 
 def _word(settled: Settled) -> str:
@@ -64,6 +147,6 @@ def _word(settled: Settled) -> str:
         case Contradicted():
             return f"contradicts_{settled.was}"
         case NothingSuch():
-            return "no_such_attempt"
+            return NOT_KNOWN
         case _:
             assert_never(settled)

@@ -29,4 +29,5 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     decline: Decline
     decline_class: DeclineClass
     later: bool  # the provider had taken it first, so that Lago would tell of the change
+    payer_was_asked: bool  # to authenticate this very attempt: asking again would not help
     jitter: timedelta  # delays the next try

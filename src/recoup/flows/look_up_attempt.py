@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from recoup.flows.batches import Batches
 from recoup.flows.open_provider import Providers
-from recoup.flows.settle_attempt import Report, Settled, Source
-from recoup.providers.protocol import Charge, Lost, NotKnown, Outcome, Provider
+from recoup.flows.reports import Report, Settled, Source
+from recoup.flows.settlement_book import DID_NOT_ACT
+from recoup.providers.protocol import Charge, Declined, Lost, NotKnown, Outcome, Provider
 from recoup.rules.attempt_state import ASKED_ABOUT, State
-from recoup.rules.look_up_schedule import may_re_send
+from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt, idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, db, provider_accounts
@@ -42,7 +45,15 @@ async def look_up_attempt(
     held, provider = found
     assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
-    charge = Charge(idempotency_key(held.id), held.request, sent_before=True)
+    charge = Charge(
+        idempotency_key(held.id),
+        held.request,
+        sent_before=True,
+        provider_payment_id=held.provider_payment_id,
+        sent_at=held.sent_at,
+    )
+    if payer_is_late(held.state, held.expires_at, now=now()):
+        return await _end(provider, charge, held, settling=settling, jitter=jitter)
     told: Outcome | NotKnown = await provider.look_up(charge)
     if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now()):
         told = await provider.charge(charge)
@@ -53,6 +64,21 @@ async def look_up_attempt(
     if held.look_ups_unanswered and not isinstance(told, Lost):
         await _wake_others(pool, held, now=now())
     return settled
+
+
+async def _end(
+    provider: Provider,
+    charge: Charge,
+    held: Attempt,
+    *,
+    settling: Batches[Report, Settled],
+    jitter: timedelta,
+) -> Settled:
+    """Ask for an end, since the payer did not act in time; it ends when the provider says so."""
+    told = await provider.cancel(charge)
+    if isinstance(told, Declined):
+        told = msgspec.structs.replace(told, code=DID_NOT_ACT)
+    return await settling.ask(Report(held.key, told, Source.EXPIRY, jitter))
 
 
 async def _read(pool: Pool, providers: Providers, key: RowKey) -> tuple[Attempt, Provider] | None:

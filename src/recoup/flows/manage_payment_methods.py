@@ -7,7 +7,9 @@ it, a later one does not, and when the default is deleted, the oldest that remai
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -17,10 +19,12 @@ from recoup.rules.card_numbers import is_card_number
 from recoup.rules.records.customers import Customer, ProviderCustomer
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
+from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_found
 from recoup.rules.scalars import Text, text
-from recoup.store import customers, payment_methods, provider_accounts
+from recoup.store import customers, jobs, payment_methods, provider_accounts
 from recoup.store.db import Conn
+from recoup.store.jobs import Job
 
 LONGEST_METHOD_ID: Final = 255  # an index holds it
 NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
@@ -50,11 +54,13 @@ async def attach_payment_method(
     for method in kept:
         if (method.provider_customer_id, method.provider_method_id) == (link.id, token):
             return method
-    method = await _new_method(
-        conn, link, token, is_default=not any(one.is_default for one in kept),
-        method_id=method_id, now=now,
-    )  # fmt: skip
+    key = RowKey(link.organization_id, link.provider_account_id)
+    account = (await provider_accounts.by_ids(conn, [key]))[key]
+    is_first = not any(one.is_default for one in kept)
+    method = new_method(link, account, token, is_default=is_first, method_id=method_id, now=now)
     await payment_methods.insert(conn, method)
+    if is_first:
+        await jobs.promise(conn, Job.COLLECT_FROM_CUSTOMER, [customer.key])
     return method
 
 
@@ -82,11 +88,44 @@ async def delete_payment_method(
     customer = await _locked(conn, organization_id, external_id)
     kept = await payment_methods.of_customer(conn, customer.key)
     method = _among(kept, method_id)
+    await forget_method(conn, kept, method, now=now)
+    return await _read(conn, organization_id, method.id)
+
+
+async def forget_method(
+    conn: Conn, kept: Sequence[PaymentMethod], method: PaymentMethod, *, now: datetime
+) -> None:
+    """Forget one of the methods kept of a locked customer (oldest first); choose the default."""
     await payment_methods.delete(conn, method, now=now)
     remaining = [one for one in kept if one is not method]
     if method.is_default and remaining:
         await payment_methods.make_default(conn, remaining[0])
-    return await _read(conn, organization_id, method.id)
+
+
+def new_method(
+    link: ProviderCustomer,
+    account: ProviderAccount,
+    token: str,
+    *,
+    is_default: bool,
+    method_id: UUID,
+    now: datetime,
+    details: Mapping[str, object] = MappingProxyType({}),
+) -> PaymentMethod:
+    """A method that is to be kept for the customer of this link."""
+    return PaymentMethod(
+        organization_id=link.organization_id,
+        id=method_id,
+        customer_id=link.customer_id,
+        provider_customer_id=link.id,
+        provider_method_id=token,
+        is_default=is_default,
+        details=dict(details),
+        created_at=now,
+        provider_kind=account.kind,
+        provider_code=account.code,
+        provider_name=account.name,
+    )
 
 
 async def _locked(conn: Conn, organization_id: UUID, external_id: str) -> Customer:
@@ -120,32 +159,6 @@ def _among(kept: list[PaymentMethod], method_id: UUID | None) -> PaymentMethod:
         if method.id == method_id:
             return method
     raise Refused(not_found("payment_method"))
-
-
-async def _new_method(
-    conn: Conn,
-    link: ProviderCustomer,
-    token: str,
-    *,
-    is_default: bool,
-    method_id: UUID,
-    now: datetime,
-) -> PaymentMethod:
-    key = RowKey(link.organization_id, link.provider_account_id)
-    account = (await provider_accounts.by_ids(conn, [key]))[key]
-    return PaymentMethod(
-        organization_id=link.organization_id,
-        id=method_id,
-        customer_id=link.customer_id,
-        provider_customer_id=link.id,
-        provider_method_id=token,
-        is_default=is_default,
-        details={},
-        created_at=now,
-        provider_kind=account.kind,
-        provider_code=account.code,
-        provider_name=account.name,
-    )
 
 
 async def _read(conn: Conn, organization_id: UUID, method_id: UUID) -> PaymentMethod:

@@ -173,6 +173,7 @@ class _Desk:
                         wanted_method_id=ask.wish.method_id,
                         link=link,
                         method=chosen,
+                        payment_status_before=debt.payment_status,
                     )
                 )
                 return self._decided(ask, ask.attempt_id, ask.asked_by)
@@ -230,6 +231,7 @@ def _no_attempt(ask: Ask, debt: Debt, link: Link, because: NoAttempt) -> News:
         debt,
         link,
         cause=ask.attempt_id,
+        ask_id=ask.attempt_id,
         error_details={"code": because.value},
         provider_customer_id=known,
     )
@@ -240,10 +242,11 @@ def payment_failure(
     link: Link,
     *,
     cause: UUID,
+    ask_id: UUID | None,
     error_details: Mapping[str, object],
     **said: object,
 ) -> News:
-    """`invoice.payment_failure`, which ends the ask `cause`. `said` is what the provider said."""
+    """`invoice.payment_failure`, which ends the ask `ask_id`. `said` is what the provider said."""
     failure = PaymentFailureObject(
         lago_invoice_id=debt.id,
         lago_customer_id=debt.customer_id,
@@ -260,7 +263,7 @@ def payment_failure(
         payload=failure,
         object_id=debt.id,
         cause=cause,
-        ask_id=cause,
+        ask_id=ask_id,
     )
 
 

@@ -17,7 +17,8 @@ import asyncpg
 import msgspec
 
 from recoup.flows.find_organization import organization_must_exist
-from recoup.flows.settle_attempt import Report, Source, settle_attempts_on
+from recoup.flows.reports import Report, Source
+from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
 from recoup.rules.look_up_schedule import person_may_decide

@@ -20,16 +20,18 @@ import msgspec
 
 from recoup.flows.batches import Batches
 from recoup.flows.open_provider import Providers
+from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import payment_failure
-from recoup.flows.settle_attempt import Report, Settled, Source
 from recoup.flows.tell import tell
-from recoup.providers.protocol import Charge, Order, Provider
+from recoup.providers.protocol import Charge, NotChargeable, Order, Provider
 from recoup.rules.attempt_state import State
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.look_up_schedule import STEPS, may_still_send
-from recoup.rules.method_choice import NoAttempt, Wish, choose_method
+from recoup.rules.manner import Manner
+from recoup.rules.method_choice import NoAttempt, Wish, choose_method, why_no_page
 from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
@@ -49,6 +51,17 @@ class ToLookUp(msgspec.Struct, frozen=True):
 
 class NothingToDo(msgspec.Struct, frozen=True):
     """Withdrawn just now, or settled already; another's of this very batch; or there is none."""
+
+
+class AtThePage(msgspec.Struct, frozen=True):
+    """The payer chooses the method, on the provider's page."""
+
+
+class Open(msgspec.Struct, frozen=True):
+    """An account, and the adapter that speaks for it."""
+
+    account: ProviderAccount
+    provider: Provider
 
 
 Begun: TypeAlias = ToSend | ToLookUp | NothingToDo
@@ -103,19 +116,18 @@ async def begin_sending(
             for attempt in ready
         }
         open_accounts = await _open(conn, providers, links)
-        sent = {
-            key: _sent(
-                held[key],
-                covered[key],
-                choice,
-                links[held[key].customer_key],
-                open_accounts,
-                now=now,
-            )
-            for key, choice in chosen.items()
-            if isinstance(choice, Method)
-        }
-        withdrawn = {key: choice for key, choice in chosen.items() if isinstance(choice, NoAttempt)}
+        sent: dict[RowKey, tuple[Sent, ToSend]] = {}
+        withdrawn: dict[RowKey, str] = {}
+        for key, choice in chosen.items():
+            link = links[held[key].customer_key]
+            if isinstance(choice, NoAttempt):
+                withdrawn[key] = choice.value
+                continue
+            frozen = _sent(held[key], covered[key], choice, link, open_accounts, now=now)
+            if isinstance(frozen, NotChargeable):
+                withdrawn[key] = frozen.code
+            else:
+                sent[key] = frozen
         await attempts.send(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )
@@ -136,64 +148,77 @@ def _wanted(ready: Sequence[Attempt], covered: Mapping[RowKey, Sequence[Covered]
     return {method for method in asked if method}
 
 
-def _look_again(attempt: Attempt, covered: Sequence[Covered], link: Link) -> Method | NoAttempt:
+def _look_again(
+    attempt: Attempt, covered: Sequence[Covered], link: Link
+) -> Method | AtThePage | NoAttempt:
     """Choose the method once more, or say why there is nothing left to charge."""
     for one in covered:
         debt = one.debt
         refusal = why_not_charge(debt.status, debt.payment_status, attempt_is_open=False)
         if refusal or debt.due_cents <= 0 or debt.held_because:
             return NoAttempt.NOT_COLLECTABLE
+    if attempt.manner is Manner.PAGE:
+        return why_no_page(covered[0].debt, link) or AtThePage()
     return choose_method(Wish(method_id=attempt.wanted_method_id), covered[0].debt, link)
 
 
 async def _open(
     conn: Conn, providers: Providers, links: Mapping[RowKey, Link]
-) -> dict[RowKey, Provider]:
+) -> dict[RowKey, Open]:
     keys = {
         RowKey(link.customer.organization_id, link.account_id)
         for link in links.values()
         if link.account_id
     }
     accounts = await provider_accounts.by_ids(conn, keys)
-    return {key: providers.of(account) for key, account in accounts.items()}
+    return {key: Open(account, providers.of(account)) for key, account in accounts.items()}
 
 
 def _sent(
     attempt: Attempt,
     covered: Sequence[Covered],
-    method: Method,
+    choice: Method | AtThePage,
     link: Link,
-    open_accounts: Mapping[RowKey, Provider],
+    open_accounts: Mapping[RowKey, Open],
     *,
     now: datetime,
-) -> tuple[Sent, ToSend]:
+) -> tuple[Sent, ToSend] | NotChargeable:
     """Freeze what is sent, so that a look-up or a re-send never depends on what came after."""
     assert link.account_id is not None, "a method is chosen only where there is an account"
     assert link.provider_customer_id is not None, "and a customer at the provider"
-    provider = open_accounts[RowKey(attempt.organization_id, link.account_id)]
+    opened = open_accounts[RowKey(attempt.organization_id, link.account_id)]
+    method = choice if isinstance(choice, Method) else None
     debt = covered[0].debt
     due_cents = sum(one.debt.due_cents for one in covered)
-    request = provider.render(
+    request = opened.provider.render(
         Order(
             attempt_id=attempt.id,
             amount_cents=due_cents,
             currency=debt.currency,
             provider_customer_id=link.provider_customer_id,
-            provider_method_id=method.provider_method_id,
+            provider_method_id=method.provider_method_id if method else None,
             reference=f"{debt.billing_entity_name} - Invoice {debt.number}",
             metadata=_metadata(attempt, debt),
+            manner=attempt.manner,
+            return_url=opened.account.return_url,
+            customer_email=link.email,
+            customer_country=link.country,
+            expires_at=attempt.expires_at,
         )
     )
+    if isinstance(request, NotChargeable):
+        return request
     row = Sent(
         key=attempt.key,
         amount_cents=due_cents,
         provider_account_id=link.account_id,
         provider_customer_id=link.provider_customer_id,
-        payment_method_id=method.id,
-        provider_method_id=method.provider_method_id,
+        payment_method_id=method.id if method else None,
+        provider_method_id=method.provider_method_id if method else None,
         request=request,
     )
-    return row, ToSend(Charge(idempotency_key(attempt.id), request), provider, sent_at=now)
+    charge = Charge(idempotency_key(attempt.id), request, sent_at=now)
+    return row, ToSend(charge, opened.provider, sent_at=now)
 
 
 def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:
@@ -213,23 +238,23 @@ def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:
 
 async def _withdraw(
     conn: Conn,
-    withdrawn: Mapping[RowKey, NoAttempt],
+    withdrawn: Mapping[RowKey, str],
     held: Mapping[RowKey, Attempt],
     covered: Mapping[RowKey, Sequence[Covered]],
     links: Mapping[RowKey, Link],
     *,
     now: datetime,
 ) -> None:
-    await attempts.withdraw(
-        conn, {key: because.value for key, because in withdrawn.items()}, now=now
-    )
+    await attempts.withdraw(conn, withdrawn, now=now)
     news = [
         payment_failure(
             covered[key][0].debt,
             links[held[key].customer_key],
             cause=key.id,
-            error_details={"code": because.value},
+            ask_id=held[key].answers,
+            error_details={"code": because},
         )
         for key, because in withdrawn.items()
+        if held[key].answers
     ]
     await tell(conn, news, now=now)

@@ -17,7 +17,15 @@ from recoup.flows.retry_payment import Answer, Ask, retry_payments
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
-from recoup.store import attempts, collection, db, jobs, provider_events, webhook_deliveries
+from recoup.store import (
+    attempts,
+    collection,
+    db,
+    jobs,
+    provider_events,
+    refunds,
+    webhook_deliveries,
+)
 from recoup.store.db import Pool
 from recoup.store.jobs import Job
 
@@ -33,8 +41,12 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
     async with db.nameless(scout) as conn:
         due = {
             Job.LOOK_UP_ATTEMPT: await attempts.to_look_up(conn, now=now, most=MOST_AT_ONCE),
+            Job.LOOK_UP_REFUND: await refunds.to_look_up(conn, now=now, most=MOST_AT_ONCE),
+            Job.SUBMIT_REFUND: await refunds.ready_since(conn, before=old, most=MOST_AT_ONCE),
             Job.SUBMIT_ATTEMPT: await attempts.ready_since(conn, before=old, most=MOST_AT_ONCE),
-            Job.APPLY_EVENT: await provider_events.waiting(conn, before=old, most=MOST_AT_ONCE),
+            Job.APPLY_EVENT: await provider_events.waiting(
+                conn, before=old, most=MOST_AT_ONCE, now=now
+            ),
             Job.DELIVER_WEBHOOK: await webhook_deliveries.due(conn, now=now, most=MOST_AT_ONCE),
         }
         to_try = await collection.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)

@@ -42,7 +42,7 @@ async def _of_payments(
     conn: Conn, successes: Sequence[Success], customer_needed: Sequence[Attempt]
 ) -> list[News]:
     shown = [
-        *((one.attempt, "payment.succeeded", one.attempt.id) for one in successes),
+        *((one.attempt, "payment.succeeded", one.attempt.answers) for one in successes),
         *((one, "payment.requires_action", None) for one in customer_needed),
     ]
     details = await payments.details(conn, {attempt.key for attempt, _, _ in shown})
@@ -73,6 +73,7 @@ def _of_failure(failure: Failure, link: Link) -> News:
         "decline_code": declined.decline_code,
         "network_decline_code": declined.network_decline_code,
         "advice_code": declined.advice_code,
+        "network_advice_code": declined.network_advice_code,
         "decline_class": failure.decline_class,
         "message": declined.message,
         "lago_payment_id": attempt.id,
@@ -82,6 +83,7 @@ def _of_failure(failure: Failure, link: Link) -> News:
         failure.covered[0].debt,
         link,
         cause=attempt.id,
+        ask_id=attempt.answers,
         error_details=details,
         provider_customer_id=attempt.provider_customer_id,
         provider_error=ProviderError(message=declined.message, error_code=declined.code),

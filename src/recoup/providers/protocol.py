@@ -11,22 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
 
+from recoup.rules.manner import Manner as Manner
+
 # Within which every adapter's own time-outs end a call: `rules/look_up_schedule` counts on it.
 LONGEST_CALL: Final = timedelta(seconds=12)
-
-
-class Manner(StrEnum):
-    """Where the payer is while the money is asked for."""
-
-    OFF_SESSION = "off_session"  # away: a stored method is charged
-    ON_SESSION = "on_session"  # away too, and will follow a link where the issuer asks for it
-    PAGE = "page"  # at the provider's hosted payment page, where any method may be chosen
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,13 +264,20 @@ class MethodGone(msgspec.Struct, frozen=True):
     provider_method_id: str
 
 
+class LookUpNeeded(msgspec.Struct, frozen=True):
+    """Something happened to a charge, and the event does not tell all of it: ask the provider."""
+
+    idempotency_key: str | None
+    provider_payment_id: str
+
+
 class Ignored(msgspec.Struct, frozen=True):
     """An event that says nothing of what we keep; it is kept, and nothing done."""
 
     why: str
 
 
-Told: TypeAlias = Notice | RefundNotice | MethodAdded | MethodGone | Ignored
+Told: TypeAlias = Notice | RefundNotice | MethodAdded | MethodGone | LookUpNeeded | Ignored
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ AFTERWARDS: Final = timedelta(hours=24)  # direct debits stay in processing for 
 UNANSWERED: Final = timedelta(seconds=15)
 UNANSWERED_AT_MOST: Final = timedelta(seconds=60)
 ASKED_TO_WAIT_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
+PAYER_HAS: Final = timedelta(hours=24)  # to authenticate a charge, or to pay on a page
+ASK_AGAIN_FOR_AN_END: Final = timedelta(hours=1)  # where the provider did not end it when asked to
 # Within the shortest life of a provider's idempotency key (Stripe prunes after 24 h).
 RE_SEND_WITHIN: Final = timedelta(hours=20)
 # A call that begins in time has ended before the first look-up: see LONGEST_CALL of the providers.
@@ -46,6 +48,16 @@ def after_being_asked_to_wait(seconds: float, *, now: datetime) -> datetime:
     """The next look-up where the provider named a time: a second at least, an hour at most."""
     longest = ASKED_TO_WAIT_AT_MOST.total_seconds()
     return now + timedelta(seconds=min(max(seconds, 1.0), longest))
+
+
+def payer_has_until(*, now: datetime) -> datetime:
+    """How long we wait for a payer who has just been asked to act."""
+    return now + PAYER_HAS
+
+
+def payer_is_late(state: State, expires_at: datetime | None, *, now: datetime) -> bool:
+    """Say whether the payer's time to act is up, so that the provider is asked for an end."""
+    return state is State.CUSTOMER_NEEDED and expires_at is not None and now >= expires_at
 
 
 def person_may_decide(state: State, *, sent_at: datetime | None, now: datetime) -> bool:

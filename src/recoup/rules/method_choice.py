@@ -50,14 +50,21 @@ def read_wish(said: object) -> Wish:
         return Wish(method_id=NOBODYS_METHOD)
 
 
-def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | NoAttempt:
-    """Choose what to charge for `debt`, or say why nothing can be charged."""
+def why_no_page(debt: Debt, link: Link) -> NoAttempt | None:
+    """Say why the payer cannot be sent to a page to pay `debt`; None: nothing forbids it."""
     if debt.self_billed or debt.held_because:
         return NoAttempt.NOT_COLLECTABLE
     if link.payment_provider is None or (link.provider_customer_id and link.account_id is None):
         return NoAttempt.NO_PROVIDER
     if link.provider_customer_id is None:
         return NoAttempt.NO_PROVIDER_CUSTOMER
+    return None
+
+
+def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | NoAttempt:
+    """Choose what to charge for `debt`, or say why nothing can be charged."""
+    if nobody := why_no_page(debt, link):
+        return nobody
     if wish.manual:
         return NoAttempt.METHOD_IS_MANUAL
     if wish.method_id is not None:

@@ -28,6 +28,7 @@ class Surprise(StrEnum):
     MORE_THAN_DUE = "more_than_was_due"
     SECOND_CHARGE = "a_second_charge"
     AFTER_THE_END = "the_attempt_had_ended"
+    REVERSED = "the_money_was_taken_back"  # a charge-back, a lost dispute, a failed capture
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -52,6 +53,11 @@ class Applied(msgspec.Struct, frozen=True):
     effects: tuple[Effect, ...]
     lines: tuple[Line, ...]
     surprises: tuple[Surprise, ...]
+
+    @property
+    def unapplied_cents(self) -> int:
+        """What of the money belongs to no invoice."""
+        return -sum(line.amount_cents for line in self.lines if line.account == "unapplied")
 
 
 def apply_success(
@@ -94,6 +100,16 @@ def apply_success(
 def unapplied(amount_cents: int) -> tuple[Line, ...]:
     """The entries of money that belongs to no invoice: somebody has to look at it."""
     return (Line("at_provider", amount_cents), Line("unapplied", -amount_cents))
+
+
+def reversed_lines(amount_cents: int) -> tuple[Line, ...]:
+    """The entries of money that the payer's bank, or the provider, has taken back."""
+    return (Line("at_provider", -amount_cents), Line("reversed", amount_cents))
+
+
+def paid_back(amount_cents: int) -> tuple[Line, ...]:
+    """The entries of unapplied money that goes back to its payer; negative: that came back."""
+    return (Line("unapplied", amount_cents), Line("at_provider", -amount_cents))
 
 
 def status_after_failure(debt: Debt) -> str:

@@ -83,15 +83,19 @@ _WRITE_NEWS: Final = """
            next_action = coalesce(news.next_action::jsonb, p.next_action),
            error_code = news.error_code, decline_code = news.decline_code,
            network_decline_code = news.network_decline_code, advice_code = news.advice_code,
+           network_advice_code = news.network_advice_code,
            error_message = news.error_message, decline_class = news.decline_class,
            look_up_at = news.look_up_at, look_ups_unanswered = news.look_ups_unanswered,
-           ended_at = CASE WHEN news.state IN ('succeeded', 'failed') THEN $15::timestamptz END
+           payer_url = coalesce(news.payer_url, p.payer_url),
+           expires_at = coalesce(p.expires_at, news.expires_at),
+           ended_at = CASE WHEN news.state IN ('succeeded', 'failed') THEN $18::timestamptz END
       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                   $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                  $13::timestamptz[], $14::int[])
+                  $13::timestamptz[], $14::int[], $15::text[], $16::text[], $17::timestamptz[])
            AS news (organization_id, id, state, provider_payment_id, provider_status, next_action,
                     error_code, decline_code, network_decline_code, advice_code, error_message,
-                    decline_class, look_up_at, look_ups_unanswered)
+                    decline_class, look_up_at, look_ups_unanswered, network_advice_code, payer_url,
+                    expires_at)
      WHERE (p.organization_id, p.id) = (news.organization_id, news.id)
 """
 
@@ -118,7 +122,7 @@ _APPLY: Final = """
 
 _FAILURES: Final = """
     SELECT pi.organization_id, pi.invoice_id, p.ended_at, p.decline_class, p.error_code,
-           p.decline_code, p.network_decline_code, p.advice_code, a.kind
+           p.decline_code, p.network_decline_code, p.advice_code, p.network_advice_code, a.kind
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
            AS asked (organization_id, invoice_id, payment_method_id)
       JOIN payment_invoices pi
@@ -135,6 +139,16 @@ _PLAN_TRIES: Final = """
     UPDATE invoices i SET next_try_at = plan.at
       FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS plan (organization_id, id, at)
      WHERE (i.organization_id, i.id) = (plan.organization_id, plan.id)
+"""
+
+_BY_PROVIDER_ID: Final = """
+    SELECT organization_id, id FROM payments
+     WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
+"""
+
+_LOOK_UP_NOW: Final = """
+    UPDATE payments SET look_up_at = $3
+     WHERE organization_id = $1 AND id = $2 AND look_up_at > $3
 """
 
 _TO_LOOK_UP: Final = """
@@ -176,8 +190,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     amount_cents: int
     provider_account_id: UUID
     provider_customer_id: str
-    payment_method_id: UUID
-    provider_method_id: str
+    payment_method_id: UUID | None  # None: the payer chooses, on the provider's page
+    provider_method_id: str | None
     request: str
 
 
@@ -189,6 +203,8 @@ class NewsRow(msgspec.Struct, frozen=True, kw_only=True):
     provider_payment_id: str | None = None
     provider_status: str | None = None
     next_action: Mapping[str, Any] | None = None
+    payer_url: str | None = None
+    expires_at: datetime | None = None  # the first one stays
     decline: Decline | None = None
     error_message: str | None = None
     decline_class: DeclineClass | None = None
@@ -213,6 +229,19 @@ async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
 async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
     """Read these attempts; those that do not exist are left out."""
     return _by_key(await conn.fetch(_FIND, *_ids(keys)))
+
+
+async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) -> RowKey | None:
+    """The attempt that this account knows by this id of its own."""
+    row = await conn.fetchrow(
+        _BY_PROVIDER_ID, account.organization_id, account.id, provider_payment_id
+    )
+    return _key(row) if row else None
+
+
+async def look_up_now(conn: Conn, key: RowKey, *, now: datetime) -> None:
+    """Let the next look-up of this attempt be due, if one is planned."""
+    await conn.execute(_LOOK_UP_NOW, key.organization_id, key.id, now)
 
 
 async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:
@@ -264,6 +293,9 @@ async def write_news(conn: Conn, news: Sequence[NewsRow], *, now: datetime) -> N
         [one.decline_class for one in news],
         [one.look_up_at for one in news],
         [one.look_ups_unanswered for one in news],
+        [_storable(decline.network_advice_code) if decline else None for decline in declines],
+        [_storable(one.payer_url) for one in news],
+        [one.expires_at for one in news],
         now,
     )
 
@@ -294,6 +326,7 @@ async def failures(
             decline_code=row["decline_code"],
             network_decline_code=row["network_decline_code"],
             advice_code=row["advice_code"],
+            network_advice_code=row["network_advice_code"],
         )
         found[RowKey(row["organization_id"], row["invoice_id"])].append(
             Failure(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.manner import Manner
 from recoup.rules.records.collection import AskedBy, Covered, Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
@@ -73,7 +74,7 @@ _OPEN_OR_DECIDED: Final = """
 _LINKS: Final = """
     SELECT c.organization_id, c.id AS customer_id, c.external_id, c.payment_provider,
            c.payment_provider_code, pa.id AS account_id, pc.provider_customer_id,
-           m.id AS method_id, m.provider_method_id, m.is_default
+           m.id AS method_id, m.provider_method_id, m.is_default, c.email, c.country
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN customers c USING (organization_id, id)
       LEFT JOIN provider_customers pc
@@ -91,17 +92,19 @@ _BEGIN: Final = """
     WITH asked AS (
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
                              $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::text[],
-                             $11::uuid[], $12::text[], $13::text[])
+                             $11::uuid[], $12::text[], $13::text[], $15::text[], $16::uuid[],
+                             $17::timestamptz[])
             AS asked (organization_id, id, invoice_id, customer_id, amount_cents, currency,
                       asked_by, wanted_method_id, provider_account_id, provider_customer_id,
-                      payment_method_id, provider_method_id, payment_status_before)
+                      payment_method_id, provider_method_id, payment_status_before, manner, ask_id,
+                      expires_at)
     ), begun AS (
         INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
                currency, asked_by, wanted_method_id, provider_account_id, provider_customer_id,
-               payment_method_id, provider_method_id, created_at)
+               payment_method_id, provider_method_id, created_at, manner, ask_id, expires_at)
         SELECT organization_id, id, 'provider', customer_id, amount_cents, currency, asked_by,
                wanted_method_id, provider_account_id, provider_customer_id, payment_method_id,
-               provider_method_id, $14
+               provider_method_id, $14, manner, ask_id, expires_at
           FROM asked
     ), covered AS (
         INSERT INTO payment_invoices
@@ -112,6 +115,7 @@ _BEGIN: Final = """
       FROM asked
      WHERE (i.organization_id, i.id) = (asked.organization_id, asked.invoice_id)
        AND (i.payment_status <> 'pending' OR i.next_try_at IS NOT NULL)
+       AND asked.manner <> 'page'  -- it may never be used: the invoice shows nothing of it
 """
 
 _DECIDED: Final = """
@@ -179,6 +183,28 @@ _DUE_FOR_A_TRY: Final = """
 """
 
 
+# Whoever chose a method for an invoice did not choose the new one, unless theirs is gone.
+_OPEN_INVOICES: Final = """
+    SELECT i.organization_id, i.id FROM invoices i
+     WHERE i.organization_id = $1 AND i.customer_id = $2 AND i.status = 'finalized'
+       AND i.payment_status IN ('pending', 'failed') AND i.due_cents > 0
+       AND NOT i.skip_psp AND NOT i.self_billed AND i.held_because IS NULL
+       AND i.payment_dispute_lost_at IS NULL
+       AND i.payment_method_type IS DISTINCT FROM 'manual'
+       AND NOT EXISTS (SELECT FROM payment_methods m
+            WHERE m.organization_id = i.organization_id AND m.id = i.payment_method_id
+              AND m.deleted_at IS NULL AND NOT m.is_default)
+       AND NOT EXISTS (SELECT FROM payment_invoices pi
+            WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id AND pi.open)
+       AND (SELECT count(*)
+              FROM payment_invoices pi
+              JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
+             WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id
+               AND p.sent_at > $3) < $4
+     ORDER BY i.payment_due_date, i.created_at, i.id LIMIT $5
+"""
+
+
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that is to be inserted."""
 
@@ -187,7 +213,11 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     asked_by: AskedBy
     wanted_method_id: UUID | None
     link: Link
-    method: Method
+    method: Method | None  # None: the payer chooses, on the provider's page
+    payment_status_before: str
+    manner: Manner = Manner.OFF_SESSION
+    ask_id: UUID | None = None  # None: the ask of its own id
+    expires_at: datetime | None = None
 
 
 class DecidedBefore(msgspec.Struct, frozen=True):
@@ -256,6 +286,19 @@ async def open_or_decided(
     return busy, decided
 
 
+async def open_invoices(
+    conn: Conn, customer: RowKey, *, sent_since: datetime, sent_at_most: int, most: int
+) -> list[RowKey]:
+    """The customer's invoices that can be collected with its default method, longest due first.
+
+    Leaves those out for which `sent_at_most` charges or more were sent since `sent_since`.
+    """
+    rows = await conn.fetch(
+        _OPEN_INVOICES, customer.organization_id, customer.id, sent_since, sent_at_most, most
+    )
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
 async def links(
     conn: Conn, customers: Collection[RowKey], wanted_methods: Collection[UUID]
 ) -> dict[RowKey, Link]:
@@ -276,6 +319,8 @@ async def links(
             account_id=row["account_id"],
             provider_customer_id=row["provider_customer_id"],
             methods=(found[key].methods if key in found else ()) + method,
+            email=row["email"],
+            country=row["country"],
         )
     return found
 
@@ -296,10 +341,13 @@ async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
         [one.wanted_method_id for one in begun],
         [one.link.account_id for one in begun],
         [one.link.provider_customer_id for one in begun],
-        [one.method.id for one in begun],
-        [one.method.provider_method_id for one in begun],
-        [one.debt.payment_status for one in begun],
+        [one.method.id if one.method else None for one in begun],
+        [one.method.provider_method_id if one.method else None for one in begun],
+        [one.payment_status_before for one in begun],
         now,
+        [one.manner.value for one in begun],
+        [one.ask_id for one in begun],
+        [one.expires_at for one in begun],
     )
 
 

@@ -25,6 +25,7 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
     amount_cents: int
     currency: str
     provider_payment_id: str | None
+    unapplied_cents: int = 0  # money of it that belongs to no invoice
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -36,9 +37,12 @@ class Told(msgspec.Struct, frozen=True):
 
 _INSERT: Final = """
     INSERT INTO contradictions (organization_id, id, payment_id, was, told, reason, amount_cents,
-           currency, provider_payment_id, created_at)
-    SELECT u.*, $10 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
-                                $6::text[], $7::bigint[], $8::text[], $9::text[]) AS u
+           currency, provider_payment_id, created_at, unapplied_cents)
+    SELECT u.id1, u.id2, u.id3, u.was, u.told, u.reason, u.cents, u.currency, u.known_as, $10,
+           u.unapplied
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+                  $7::bigint[], $8::text[], $9::text[], $11::bigint[])
+           AS u (id1, id2, id3, was, told, reason, cents, currency, known_as, unapplied)
         ON CONFLICT (organization_id, id) DO NOTHING  -- told before: webhooks come more than once
  RETURNING id
 """
@@ -72,6 +76,7 @@ async def insert(
         [one.currency for one in contradictions],
         [one.provider_payment_id for one in contradictions],
         now,
+        [one.unapplied_cents for one in contradictions],
     )
     return {row["id"] for row in rows}
 
@@ -91,6 +96,7 @@ async def of_invoices(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, 
             amount_cents=row["amount_cents"],
             currency=row["currency"],
             provider_payment_id=row["provider_payment_id"],
+            unapplied_cents=row["unapplied_cents"],
         )
         invoice = RowKey(row["organization_id"], row["invoice_id"])
         found[invoice].append(Told(contradiction, row["created_at"]))

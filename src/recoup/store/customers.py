@@ -64,6 +64,12 @@ _LOCK_BY_EXTERNAL_ID: Final = f"""
        FOR NO KEY UPDATE
 """
 
+_LOCK: Final = f"""
+    SELECT {columns(Customer)} FROM customers
+     WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL
+       FOR NO KEY UPDATE
+"""
+
 _LOCK_NUMBERING: Final = """
     SELECT document_number_prefix FROM organizations WHERE id = $1 FOR NO KEY UPDATE
 """
@@ -209,6 +215,12 @@ async def lock_by_external_id(
     if not _storable([external_id]):
         return None
     row = await conn.fetchrow(_LOCK_BY_EXTERNAL_ID, organization_id, external_id)
+    return row and _customer(row)
+
+
+async def lock(conn: Conn, key: RowKey) -> Customer | None:
+    """Lock this customer until the transaction ends; None where it is deleted."""
+    row = await conn.fetchrow(_LOCK, key.organization_id, key.id)
     return row and _customer(row)
 
 

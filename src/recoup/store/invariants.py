@@ -245,7 +245,8 @@ INVARIANTS: Final = (
         f"""
         SELECT e.organization_id, e.id FROM provider_events e
          WHERE e.organization_id = ANY ($1::uuid[])
-           AND e.applied_at IS NULL AND e.received_at < $2::timestamptz - {_LOST_AFTER}
+           AND e.applied_at IS NULL
+           AND greatest(e.received_at, e.apply_at) < $2::timestamptz - {_LOST_AFTER}
            AND NOT EXISTS (SELECT FROM pgqueuer job
                 WHERE job.entrypoint = 'apply_event'
                   AND job.dedupe_key = format('apply_event/%s/%s', e.organization_id, e.id))
@@ -268,8 +269,12 @@ INVARIANTS: Final = (
         """
         SELECT p.organization_id, p.id
           FROM payments p
-          LEFT JOIN events e ON (e.organization_id, e.ask_id) = (p.organization_id, p.id)
+          LEFT JOIN events e
+            ON (e.organization_id, e.ask_id) = (p.organization_id, coalesce(p.ask_id, p.id))
          WHERE p.organization_id = ANY ($1::uuid[]) AND p.payment_type = 'provider'
+           AND p.manner <> 'page'  -- a payer opened it: nobody asked
+           AND NOT EXISTS (SELECT FROM payments second  -- whose end is told instead
+                WHERE second.organization_id = p.organization_id AND second.ask_id = p.id)
          GROUP BY p.organization_id, p.id, p.state
         HAVING coalesce(array_agg(e.webhook_type) FILTER (WHERE e.id IS NOT NULL), '{}')
                <> CASE p.state

@@ -26,6 +26,10 @@ class Job(StrEnum):
     SUBMIT_ATTEMPT = "submit_attempt"
     LOOK_UP_ATTEMPT = "look_up_attempt"
     APPLY_EVENT = "apply_event"
+    SUBMIT_REFUND = "submit_refund"
+    LOOK_UP_REFUND = "look_up_refund"
+    CHECK_METHOD = "check_method"
+    COLLECT_FROM_CUSTOMER = "collect_from_customer"
     DELIVER_WEBHOOK = "deliver_webhook"
 
 
@@ -34,6 +38,10 @@ PRIORITY: Final = {
     Job.SUBMIT_ATTEMPT: 3,
     Job.APPLY_EVENT: 2,
     Job.LOOK_UP_ATTEMPT: 1,
+    Job.SUBMIT_REFUND: 1,
+    Job.LOOK_UP_REFUND: 1,
+    Job.CHECK_METHOD: 1,
+    Job.COLLECT_FROM_CUSTOMER: 1,
     Job.DELIVER_WEBHOOK: 0,
 }
 

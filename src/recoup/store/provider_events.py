@@ -42,7 +42,7 @@ _KEEP: Final = """
 """
 
 _TO_APPLY: Final = """
-    SELECT organization_id, id, provider_account_id, provider_event_id, body
+    SELECT organization_id, id, provider_account_id, provider_event_id, body, received_at
       FROM provider_events
      WHERE organization_id = $1 AND id = $2 AND applied_at IS NULL
        FOR UPDATE
@@ -55,7 +55,12 @@ _APPLIED: Final = """
 
 _WAITING: Final = """
     SELECT organization_id, id FROM provider_events
-     WHERE applied_at IS NULL AND received_at <= $1 ORDER BY received_at LIMIT $2
+     WHERE applied_at IS NULL AND received_at <= $1 AND (apply_at IS NULL OR apply_at <= $3)
+     ORDER BY received_at LIMIT $2
+"""
+
+_PUT_OFF: Final = """
+    UPDATE provider_events SET apply_at = $3 WHERE organization_id = $1 AND id = $2
 """
 
 
@@ -73,10 +78,22 @@ async def keep(conn: Conn, events: Sequence[ProviderEvent], *, now: datetime) ->
     return _keys(rows)
 
 
-async def lock_to_apply(conn: Conn, key: RowKey) -> ProviderEvent | None:
-    """Lock an event that waits to be applied; None where there is none, or it is applied."""
+async def lock_to_apply(conn: Conn, key: RowKey) -> tuple[ProviderEvent, datetime] | None:
+    """Lock an event that waits to be applied, and say when it came.
+
+    None where there is none, or it is applied.
+    """
     row = await conn.fetchrow(_TO_APPLY, key.organization_id, key.id)
-    return ProviderEvent(**dict(row)) if row else None
+    if row is None:
+        return None
+    fields: dict[str, Any] = dict(row)
+    received_at = fields.pop("received_at")
+    return ProviderEvent(**fields), received_at
+
+
+async def put_off(conn: Conn, key: RowKey, *, until: datetime) -> None:
+    """Let an event wait: what it is about may become known."""
+    await conn.execute(_PUT_OFF, key.organization_id, key.id, until)
 
 
 async def mark_applied(conn: Conn, key: RowKey, outcome: str, *, now: datetime) -> None:
@@ -84,9 +101,12 @@ async def mark_applied(conn: Conn, key: RowKey, outcome: str, *, now: datetime) 
     await conn.execute(_APPLIED, key.organization_id, key.id, now, outcome)
 
 
-async def waiting(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
-    """Events of all tenants that nobody has applied since `before`: their job may be gone."""
-    return _keys(await scout.fetch(_WAITING, before, most))
+async def waiting(scout: Conn, *, before: datetime, most: int, now: datetime) -> list[RowKey]:
+    """Events of all tenants that nobody has applied since `before`: their job may be gone.
+
+    What was put off is among them when its time has come.
+    """
+    return _keys(await scout.fetch(_WAITING, before, most, now))
 
 
 def _keys(rows: Collection[Any]) -> list[RowKey]:

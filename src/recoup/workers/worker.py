@@ -21,12 +21,16 @@ from pgqueuer.models import Schedule
 
 from recoup.flows.apply_event import apply_event
 from recoup.flows.batches import Batches
+from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
+from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
-from recoup.flows.settle_attempt import Report, Settled, settle_attempts
+from recoup.flows.reports import Report, Settled
+from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import Begun, ToLookUp, begin_sending, submit_attempt
+from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.sweep import sweep
 from recoup.flows.tidy import tidy
 from recoup.rules.records.keys import RowKey
@@ -133,6 +137,10 @@ class Worker:
         self._register(queuer, Job.SUBMIT_ATTEMPT, self.submit_attempt)
         self._register(queuer, Job.LOOK_UP_ATTEMPT, self.look_up_attempt)
         self._register(queuer, Job.APPLY_EVENT, self.apply_event)
+        self._register(queuer, Job.SUBMIT_REFUND, self.submit_refund)
+        self._register(queuer, Job.LOOK_UP_REFUND, self.look_up_refund)
+        self._register(queuer, Job.CHECK_METHOD, self.check_method)
+        self._register(queuer, Job.COLLECT_FROM_CUSTOMER, self.collect_from_customer)
         queuer.schedule("sweep", "* * * * * */2")(self._sweep)
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
         queuer.schedule("tidy", "10 1 * * *")(self._tidy)
@@ -152,7 +160,7 @@ class Worker:
             try:
                 await keep(key)
             except Exception as error:  # said here, and the job comes back: the queue is silent
-                expected = isinstance(error, (*DATABASE_AWAY, *ROW_IS_HELD))
+                expected = isinstance(error, (*DATABASE_AWAY, *ROW_IS_HELD, ProviderSilentError))
                 log.warning(
                     "job_comes_back",
                     job=job.value,
@@ -191,7 +199,30 @@ class Worker:
 
     async def apply_event(self, key: RowKey) -> None:
         """Apply a provider's event."""
-        await apply_event(self._pool, self._providers, key, jitter=self._jitter(), now=self._now())
+        await apply_event(
+            self._pool,
+            self._providers,
+            key,
+            jitter=self._jitter(),
+            new_id=self._new_id,
+            now=self._now(),
+        )
+
+    async def submit_refund(self, key: RowKey) -> None:
+        """Send a refund, or look up one that may have been sent."""
+        await submit_refund(self._pool, self._providers, key, now=self._now)
+
+    async def look_up_refund(self, key: RowKey) -> None:
+        """Ask the provider what became of a refund."""
+        await look_up_refund(self._pool, self._providers, key, now=self._now)
+
+    async def check_method(self, key: RowKey) -> None:
+        """Ask the provider whether it still has a method."""
+        await check_method(self._pool, self._providers, key, now=self._now())
+
+    async def collect_from_customer(self, key: RowKey) -> None:
+        """Collect what a customer owes, with its new method."""
+        await collect_from_customer(self._pool, key, new_id=self._new_id, now=self._now())
 
     async def deliver_webhook(self, key: RowKey) -> None:
         """Try to deliver an event to one endpoint."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from recoup.rules.attempt_state import State
+from recoup.rules.manner import Manner
 from recoup.rules.records.keys import RowKey
 
 
@@ -18,6 +19,7 @@ class AskedBy(StrEnum):
     API = "api"
     BULK = "bulk"
     SCHEDULE = "schedule"  # the retry policy
+    NEW_METHOD = "new_method"  # the customer has left one, and owes something
     CREATION = "creation"  # the first charge of a new invoice: nobody waits for its answer
 
 
@@ -71,6 +73,8 @@ class Link(msgspec.Struct, frozen=True):
     account_id: UUID | None
     provider_customer_id: str | None
     methods: tuple[Method, ...]  # the default one, and those asked for
+    email: str | None = None
+    country: str | None = None
 
     def method(self, wanted: UUID) -> Method | None:
         """The kept method with this id, if it is this customer's."""
@@ -111,6 +115,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     look_ups_unanswered: int
     created_at: datetime
     sent_at: datetime | None
+    manner: Manner
+    ask_id: UUID | None
+    expires_at: datetime | None  # when a page, or a wait for the payer, is closed
+    payer_url: str | None
+
+    @property
+    def answers(self) -> UUID | None:
+        """The ask whose end this attempt's end is; None: nobody asked, a payer opened a page."""
+        return None if self.manner is Manner.PAGE else self.ask_id or self.id
 
     @property
     def key(self) -> RowKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -31,8 +32,24 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
     secrets_sealed: bytes  # JSON, sealed; `store.provider_accounts.open_secrets` reads it
     created_at: datetime
     deleted_at: datetime | None = None
+    success_redirect_url: str | None = None  # where a payer goes after the provider's page
+    supports_3ds: bool = True  # its payers may be asked to authenticate
+    refund_surprises: bool = False  # money that belongs to no invoice is paid back at once
 
     @property
     def key(self) -> RowKey:
         """Which account this is."""
         return RowKey(self.organization_id, self.id)
+
+    @property
+    def return_url(self) -> str:
+        """Where a payer goes after the provider's page: the provider's own site if none is set."""
+        return self.success_redirect_url or _HOMES[self.kind]
+
+
+_HOMES: Final = {
+    ProviderKind.STRIPE: "https://stripe.com/",  # contract section 5.5
+    ProviderKind.ADYEN: "https://www.adyen.com/",
+    ProviderKind.GOCARDLESS: "https://gocardless.com/",
+    ProviderKind.SANDBOX: "https://example.com/",
+}

@@ -1,0 +1,103 @@
+"""Ask for the money again, with the payer: the second attempt after an issuer wants to see them.
+
+Called by `settle_attempt` alone, in the transaction that settles. The first attempt ends without an
+event; the second is sent so that the issuer may ask the payer, and its end is the ask's (contract
+section 5.5). Whoever is not charged again here is told of the failure like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import uuid5
+
+from recoup.flows.attempt_ends import Failure
+from recoup.rules.declines import DeclineClass
+from recoup.rules.invoice_status import why_not_charge
+from recoup.rules.manner import Manner
+from recoup.rules.method_choice import NoAttempt, Wish, choose_method
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.store import collection, jobs
+from recoup.store.collection import Begun, Decision
+from recoup.store.db import Conn
+from recoup.store.jobs import Job
+
+
+async def begin_authenticated(
+    conn: Conn,
+    failures: Sequence[Failure],
+    accounts: Mapping[RowKey, ProviderAccount],
+    held: Collection[RowKey],
+    *,
+    now: datetime,
+) -> set[RowKey]:
+    """Begin a second attempt for each failure that wants its payer; answer whose those were.
+
+    `held` are the invoices that have come to be held in this very transaction.
+    """
+    wanting = [one for one in failures if _wants_its_payer(one, accounts, held)]
+    if not wanting:
+        return set()
+    links = await collection.links(
+        conn,
+        {one.attempt.customer_key for one in wanting},
+        {one.attempt.payment_method_id for one in wanting if one.attempt.payment_method_id},
+    )
+    begun = []
+    for failure in wanting:
+        attempt, debt = failure.attempt, failure.covered[0].debt
+        link = links[attempt.customer_key]
+        method = choose_method(Wish(method_id=attempt.payment_method_id), debt, link)
+        if isinstance(method, NoAttempt) or link.account_id != attempt.provider_account_id:
+            continue
+        key = RowKey(attempt.organization_id, uuid5(attempt.id, Manner.ON_SESSION))
+        begun.append(
+            (
+                failure,
+                Begun(
+                    key=key,
+                    debt=debt,
+                    asked_by=attempt.asked_by,
+                    wanted_method_id=method.id,
+                    link=link,
+                    method=method,
+                    payment_status_before="failed",
+                    manner=Manner.ON_SESSION,
+                    ask_id=attempt.answers,
+                ),
+            )
+        )
+    await collection.begin(conn, [one for _, one in begun], now=now)
+    await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for _, one in begun])
+    await collection.decide(
+        conn,
+        [
+            Decision(
+                invoice=one.debt.key,
+                id=uuid5(failure.attempt.id, f"after/{one.debt.id}"),
+                payment_id=one.key.id,
+                decided="attempt",
+                because=failure.decline_class,
+            )
+            for failure, one in begun
+        ],
+        now=now,
+    )
+    return {failure.attempt.key for failure, _ in begun}
+
+
+def _wants_its_payer(
+    failure: Failure, accounts: Mapping[RowKey, ProviderAccount], held: Collection[RowKey]
+) -> bool:
+    attempt = failure.attempt
+    if failure.decline_class is not DeclineClass.AUTHENTICATION or failure.payer_was_asked:
+        return False
+    if attempt.manner is not Manner.OFF_SESSION or not accounts[attempt.account_key].supports_3ds:
+        return False
+    if len(failure.covered) != 1:
+        return False
+    debt = failure.covered[0].debt
+    if debt.due_cents <= 0 or debt.held_because or debt.key in held:
+        return False
+    return why_not_charge(debt.status, debt.payment_status, attempt_is_open=False) is None

@@ -1,0 +1,124 @@
+"""Keep what customers leave at a provider, and drop what the provider no longer has.
+
+Called for the provider's events, and where a charge was refused because its method is gone. Here
+the provider's word is the truth: a new method becomes the default (contract section 3.4) and its
+customer's open invoices are collected at once; another customer's method is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from recoup.flows.manage_payment_methods import forget_method, new_method
+from recoup.flows.open_provider import Providers
+from recoup.providers.protocol import Lost, MethodAdded, MethodGone, Provider, StoredMethod
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.store import (
+    customers,
+    db,
+    jobs,
+    payment_methods,
+    provider_accounts,
+    provider_customers,
+)
+from recoup.store.db import Conn, Pool
+from recoup.store.jobs import Job
+
+
+class ProviderSilentError(Exception):
+    """The provider does not answer. Nothing is known and nothing was done: ask again later."""
+
+
+async def find_method(provider: Provider, said: MethodAdded | MethodGone) -> StoredMethod | None:
+    """Ask the provider for the method that an event is about; None: there is none that can be used.
+
+    :raises ProviderSilentError: it does not answer.
+    """
+    whose = said.provider_customer_id if isinstance(said, MethodAdded) else None
+    found = await provider.find_method(said.provider_method_id, whose)
+    if isinstance(found, Lost):
+        raise ProviderSilentError(found.why)
+    return found if isinstance(found, StoredMethod) and found.is_usable else None
+
+
+async def add_method(
+    conn: Conn,
+    account: ProviderAccount,
+    method: StoredMethod,
+    *,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> str:
+    """Keep a method as its customer's default, and promise to collect what the customer owes.
+
+    Answers what was done, in a word. One that is kept already is left as it is.
+    """
+    whose = await provider_customers.customer_of(conn, account.key, method.provider_customer_id)
+    customer = await customers.lock(conn, whose) if whose else None
+    if customer is None:
+        return "no_such_customer"
+    link = (await customers.live_links(conn, [customer.key])).get(customer.key)
+    if link is None or link.provider_account_id != account.id:
+        return "no_such_customer"  # it was unlinked while we waited for the lock
+    kept = await payment_methods.of_customer(conn, customer.key)
+    for one in kept:
+        if (one.provider_customer_id, one.provider_method_id) == (
+            link.id,
+            method.provider_method_id,
+        ):
+            return "nothing_new"
+    row = new_method(
+        link,
+        account,
+        method.provider_method_id,
+        is_default=False,
+        details=method.details,
+        method_id=new_id(),
+        now=now,
+    )
+    await payment_methods.insert(conn, row)
+    await payment_methods.make_default(conn, row)
+    await jobs.promise(conn, Job.COLLECT_FROM_CUSTOMER, [customer.key])
+    return "method_added"
+
+
+async def drop_method(
+    conn: Conn, account: ProviderAccount, provider_method_id: str, *, now: datetime
+) -> str:
+    """Drop a method that the provider no longer has; answer what was done, in a word."""
+    whose = await provider_customers.customer_of_method(conn, account.key, provider_method_id)
+    customer = await customers.lock(conn, whose) if whose else None
+    if customer is None:
+        return "no_such_method"
+    kept = await payment_methods.of_customer(conn, customer.key)
+    for one in kept:
+        if one.provider_method_id == provider_method_id:
+            await forget_method(conn, kept, one, now=now)
+            return "method_dropped"
+    return "no_such_method"
+
+
+async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: datetime) -> None:
+    """Ask the provider whether it still has a method that it refused to charge; drop it if not.
+
+    :raises ProviderSilentError: it does not answer.
+    """
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        method = (await payment_methods.by_ids(conn, [key])).get(key)
+        if method is None or method.deleted_at is not None:
+            return
+        link_key = RowKey(key.organization_id, method.provider_customer_id)
+        link = await provider_customers.find(conn, link_key)
+        account_key = RowKey(key.organization_id, link.provider_account_id)
+        account = (await provider_accounts.by_ids(conn, [account_key]))[account_key]
+    found = await providers.of(account).find_method(
+        method.provider_method_id, link.provider_customer_id
+    )
+    if isinstance(found, Lost):
+        raise ProviderSilentError(found.why)
+    if not (isinstance(found, StoredMethod) and found.is_usable):
+        async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+            await drop_method(conn, account, method.provider_method_id, now=now)

@@ -1,0 +1,76 @@
+"""Pay back money that belongs to no invoice: a second charge, more than was due, a voided invoice.
+
+Asked for by `settle_attempt`, where the account's setting says so, or by a person. It pays nothing:
+it keeps the refund, and promises the work. Sending it, and finding out what became of it, go the
+same way as a charge: committed before it is sent, one key, no answer is a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from recoup.rules.records.refunds import RefundRow
+from recoup.rules.refund_state import RefundState
+from recoup.store import jobs, refunds
+from recoup.store.contradictions import Contradiction
+from recoup.store.db import Conn
+from recoup.store.jobs import Job
+
+
+async def refund_surprises(
+    conn: Conn, surprises: Sequence[tuple[Contradiction, UUID]], *, now: datetime
+) -> None:
+    """Pay back what these contradictions brought in, each once. Each goes with its account's id."""
+    for contradiction, account_id in surprises:
+        await begin_refund(
+            conn,
+            contradiction,
+            account_id,
+            refund_id=uuid5(contradiction.id, "refund"),
+            asked_by="setting",
+            now=now,
+        )
+
+
+async def begin_refund(
+    conn: Conn,
+    contradiction: Contradiction,
+    account_id: UUID,
+    *,
+    refund_id: UUID,
+    asked_by: str,
+    now: datetime,
+) -> RefundRow | None:
+    """Keep a refund of what this contradiction brought in, and promise it.
+
+    None: there is nothing to pay back, or it is on its way back already.
+    """
+    if contradiction.unapplied_cents <= 0 or contradiction.provider_payment_id is None:
+        return None
+    refund = RefundRow(
+        organization_id=contradiction.payment.organization_id,
+        id=refund_id,
+        payment_id=contradiction.payment.id,
+        contradiction_id=contradiction.id,
+        state=RefundState.READY,
+        amount_cents=contradiction.unapplied_cents,
+        currency=contradiction.currency,
+        asked_by=asked_by,
+        provider_account_id=account_id,
+        provider_payment_id=contradiction.provider_payment_id,
+        request=None,
+        provider_refund_id=None,
+        provider_status="",
+        error_code=None,
+        error_message=None,
+        look_ups_unanswered=0,
+        created_at=now,
+        sent_at=None,
+        ended_at=None,
+    )
+    if not await refunds.insert(conn, refund):
+        return None
+    await jobs.promise(conn, Job.SUBMIT_REFUND, [refund.key])
+    return refund

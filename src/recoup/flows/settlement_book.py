@@ -1,0 +1,430 @@
+"""Takes what was told of some attempts, asks the rules what it means, and writes what it came to.
+
+Called by `settle_attempt` alone, under the locks that it took: one book for each turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, assert_never
+from uuid import UUID, uuid5
+
+import msgspec
+
+from recoup.flows.attempt_ends import Failure, Success
+from recoup.flows.authenticate_attempt import begin_authenticated
+from recoup.flows.lose_dispute import tell_lost_disputes
+from recoup.flows.plan_next_try import plan_next_tries
+from recoup.flows.refund_payment import refund_surprises
+from recoup.flows.reports import Report, Settled, Source
+from recoup.flows.tell_ends import tell_ends
+from recoup.providers.protocol import (
+    CustomerNeeded,
+    Declined,
+    Lost,
+    NotKnown,
+    Outcome,
+    Paid,
+    Processing,
+    Reversed,
+)
+from recoup.rules import attempt_state, look_up_schedule
+from recoup.rules.attempt_state import Contradicted, Moved, Repeated, State
+from recoup.rules.declines import Decline, DeclineClass, classify
+from recoup.rules.manner import Manner
+from recoup.rules.records.collection import Attempt, Covered
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.rules.settlement import (
+    CONTRADICTED,
+    Line,
+    Surprise,
+    apply_success,
+    reversed_lines,
+    status_after_failure,
+    unapplied,
+)
+from recoup.store import attempts, collection, contradictions, jobs, ledger, provider_accounts
+from recoup.store.attempts import EffectRow, NewsRow
+from recoup.store.contradictions import Contradiction
+from recoup.store.db import Conn
+from recoup.store.jobs import Job
+from recoup.store.ledger import LedgerEntry
+
+# What ends a wait for the payer, in our own word: every provider has another for it.
+DID_NOT_ACT: Final = "customer_did_not_act"
+
+_OUR_QUESTIONS: Final = frozenset({Source.LOOK_UP, Source.EXPIRY})
+
+_STATES: Final[Mapping[type, State]] = {
+    Paid: State.SUCCEEDED,
+    Processing: State.PROCESSING,
+    CustomerNeeded: State.CUSTOMER_NEEDED,
+    Declined: State.FAILED,
+    Lost: State.UNKNOWN,
+    NotKnown: State.UNKNOWN,
+}
+
+
+class _Surprised(msgspec.Struct, frozen=True):
+    contradiction: Contradiction
+    account: RowKey
+    lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
+    covered: Sequence[Covered]
+
+
+class Book:
+    """Takes the reports of one turn, and writes what they came to."""
+
+    def __init__(self, now: datetime, accounts: Mapping[RowKey, ProviderAccount]) -> None:
+        self._now = now
+        self._accounts = accounts  # of the attempts that were declined: whose words the codes are
+        self._news: list[NewsRow] = []
+        self._effects: list[EffectRow] = []
+        self._entries: list[LedgerEntry] = []
+        self._surprises: list[_Surprised] = []
+        self._successes: list[Success] = []
+        self._failures: list[Failure] = []
+        self._customer_needed: list[Attempt] = []
+        self._held: set[RowKey] = set()
+
+    def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
+        """Ask the table what the report means, and remember what it does."""
+        outcome = report.outcome
+        if isinstance(outcome, Reversed):
+            return self._reverse(attempt, covered, outcome)
+        told = _STATES[type(outcome)]
+        meaning = attempt_state.move(attempt.state, told)
+        match meaning:
+            case Contradicted():
+                self._contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
+            case Repeated() if _is_second_charge(attempt, outcome):
+                self._contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
+                return Contradicted(was=attempt.state, told=told)
+            case Repeated():
+                self._repeat(report, attempt)
+            case Moved():
+                self._move(report, attempt, covered)
+            case _:
+                assert_never(meaning)
+        return meaning
+
+    def _reverse(
+        self, attempt: Attempt, covered: Sequence[Covered], outcome: Reversed
+    ) -> Contradicted:
+        """Money that had moved was taken back; that it had moved was taken in before this."""
+        contradiction = Contradiction(
+            payment=attempt.key,
+            id=uuid5(attempt.id, f"reversed/{outcome.provider_payment_id}"),
+            was=attempt.state,
+            told="reversed",
+            reason=Surprise.REVERSED.value,
+            amount_cents=outcome.amount_cents,
+            currency=outcome.currency.upper(),
+            provider_payment_id=outcome.provider_payment_id,
+        )
+        lines = reversed_lines(outcome.amount_cents)
+        self._surprises.append(_Surprised(contradiction, attempt.account_key, lines, covered))
+        return Contradicted(was=attempt.state, told=State.FAILED)
+
+    def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
+        outcome = report.outcome
+        match outcome:
+            case Paid():
+                self._succeed(attempt, covered, outcome)
+            case Declined():
+                self._fail(report, attempt, covered, outcome)
+            case Processing() | CustomerNeeded():
+                self._wait(attempt, _STATES[type(outcome)], outcome)
+                if isinstance(outcome, CustomerNeeded) and attempt.manner is not Manner.PAGE:
+                    self._customer_needed.append(attempt)
+            case Lost() | NotKnown():
+                self._unanswered(report, attempt, State.UNKNOWN)
+            case Reversed():
+                raise AssertionError("what was taken back had ended before")
+            case _:
+                assert_never(outcome)
+
+    def _fail(
+        self, report: Report, attempt: Attempt, covered: Sequence[Covered], declined: Declined
+    ) -> None:
+        decline = Decline(
+            provider=self._accounts[attempt.account_key].kind,
+            code=declined.code,
+            decline_code=declined.decline_code,
+            network_decline_code=declined.network_decline_code,
+            advice_code=declined.advice_code,
+            network_advice_code=declined.network_advice_code,
+        )
+        failure = Failure(
+            attempt=attempt,
+            covered=covered,
+            declined=declined,
+            decline=decline,
+            decline_class=_class_of(report, decline),
+            later=attempt.state in {State.PROCESSING, State.CUSTOMER_NEEDED},
+            payer_was_asked=attempt.state is State.CUSTOMER_NEEDED
+            or report.source is Source.EXPIRY,
+            jitter=report.jitter,
+        )
+        self._failures.append(failure)
+
+    def _repeat(self, report: Report, attempt: Attempt) -> None:
+        outcome = report.outcome
+        if report.source not in _OUR_QUESTIONS:
+            return  # old news changes nothing, and the next look-up is planned already
+        if attempt.state not in attempt_state.ASKED_ABOUT:
+            return  # other news has come first: nobody is to be asked any more
+        match outcome:
+            case Lost():
+                self._unanswered(report, attempt, attempt.state)
+            case NotKnown() | Processing() | CustomerNeeded():
+                self._answered(attempt)
+            case Paid() | Declined() | Reversed():
+                raise AssertionError("an end moves every attempt that has not ended")
+            case _:
+                assert_never(outcome)
+
+    def _succeed(self, attempt: Attempt, covered: Sequence[Covered], paid: Paid) -> None:
+        applied = apply_success(
+            covered,
+            asked=(attempt.amount_cents, attempt.currency),
+            told=(paid.amount_cents, paid.currency),
+        )
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=State.SUCCEEDED,
+                provider_payment_id=paid.provider_payment_id,
+                provider_status=paid.status,
+            )
+        )
+        self._effects += [
+            EffectRow(attempt.key, effect.debt.id, effect.applied_cents, effect.payment_status)
+            for effect in applied.effects
+        ]
+        # Some providers write currencies in small letters; the books do not.
+        self._enter(attempt.key, attempt.id, applied.lines, paid.currency.upper())
+        unapplied_cents = applied.unapplied_cents
+        for surprise in applied.surprises:
+            self._contradict(
+                attempt, covered, State.SUCCEEDED, surprise, paid, booked_cents=unapplied_cents
+            )
+            unapplied_cents = 0  # the money is one, however many surprises it has
+        changed = tuple(
+            effect.debt.key
+            for effect in applied.effects
+            if effect.payment_status != effect.debt.payment_status
+        )
+        self._successes.append(Success(attempt, changed))
+
+    def _wait(self, attempt: Attempt, state: State, outcome: Processing | CustomerNeeded) -> None:
+        payer = outcome if isinstance(outcome, CustomerNeeded) else None
+        expires_at = look_up_schedule.payer_has_until(now=self._now) if payer else None
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=state,
+                provider_payment_id=outcome.provider_payment_id,
+                provider_status=outcome.status,
+                next_action=payer.next_action if payer else None,
+                payer_url=payer.url if payer else None,
+                expires_at=expires_at,
+                look_up_at=self._next_look_up(attempt, attempt.expires_at or expires_at),
+            )
+        )
+
+    def _unanswered(self, report: Report, attempt: Attempt, state: State) -> None:
+        """No answer uses up no step: ask again soon, or when the provider said it may be asked."""
+        assert isinstance(report.outcome, Lost | NotKnown)
+        unanswered = attempt.look_ups_unanswered
+        wait = report.outcome.retry_after_seconds if isinstance(report.outcome, Lost) else None
+        if report.source in _OUR_QUESTIONS:
+            unanswered += 1
+            at = look_up_schedule.after_no_answer(unanswered, now=self._now)
+            if wait is not None:  # a provider that is asked too much is not asked every second
+                at = max(at, look_up_schedule.after_being_asked_to_wait(wait, now=self._now))
+        elif wait is not None:
+            at = look_up_schedule.after_being_asked_to_wait(wait, now=self._now)
+        else:  # soon also when it took long to say so: whoever sent it may have slept for hours
+            at = min(self._next_step(attempt) or self._now, self._now + look_up_schedule.STEPS[0])
+        self._news.append(
+            NewsRow(
+                key=attempt.key,
+                state=state,
+                look_up_at=at,
+                look_ups_unanswered=unanswered,
+            )
+        )
+
+    def _answered(self, attempt: Attempt) -> None:
+        """Nothing new: the next step, or a person where the steps of an unknown are used up."""
+        if attempt.state is State.UNKNOWN and self._next_step(attempt) is None:
+            self._news.append(NewsRow(key=attempt.key, state=State.NEEDS_REVIEW))
+            return
+        at = self._next_look_up(attempt, attempt.expires_at)
+        self._news.append(NewsRow(key=attempt.key, state=attempt.state, look_up_at=at))
+
+    def _next_look_up(self, attempt: Attempt, expires_at: datetime | None) -> datetime:
+        """The next step, or the end of the payer's time where that is sooner."""
+        at = self._next_step(attempt) or self._now + look_up_schedule.AFTERWARDS
+        if expires_at is None:
+            return at
+        if expires_at > self._now:
+            return min(at, expires_at)
+        return min(at, self._now + look_up_schedule.ASK_AGAIN_FOR_AN_END)
+
+    def _next_step(self, attempt: Attempt) -> datetime | None:
+        assert attempt.sent_at is not None, "what waits for an answer was sent"
+        return look_up_schedule.next_step(sent_at=attempt.sent_at, now=self._now)
+
+    def _contradict(
+        self,
+        attempt: Attempt,
+        covered: Sequence[Covered],
+        told: State,
+        reason: Surprise,
+        outcome: Outcome | NotKnown,
+        *,
+        booked_cents: int | None = None,
+    ) -> None:
+        """Keep a contradiction. `booked_cents` of it are unapplied in the success's own books."""
+        paid = outcome if isinstance(outcome, Paid) else None
+        provider_payment_id = paid.provider_payment_id if paid else None
+        contradiction = Contradiction(
+            payment=attempt.key,
+            id=uuid5(attempt.id, f"{told}/{reason}/{provider_payment_id}"),
+            was=attempt.state,
+            told=told,
+            reason=reason.value,
+            amount_cents=paid.amount_cents if paid else 0,
+            currency=paid.currency.upper() if paid else attempt.currency,
+            provider_payment_id=provider_payment_id,
+            unapplied_cents=booked_cents
+            if booked_cents is not None
+            else (paid.amount_cents if paid else 0),
+        )
+        lines = unapplied(paid.amount_cents) if paid and booked_cents is None else ()
+        self._surprises.append(_Surprised(contradiction, attempt.account_key, lines, covered))
+
+    def _enter(
+        self, payment: RowKey, transaction_id: UUID, lines: Sequence[Line], currency: str
+    ) -> None:
+        self._entries += [
+            LedgerEntry(
+                organization_id=payment.organization_id,
+                transaction_id=transaction_id,
+                position=position,
+                account=line.account,
+                amount_cents=line.amount_cents,
+                currency=currency,
+                invoice_id=line.invoice.id if line.invoice else None,
+                payment_id=payment.id,
+            )
+            for position, line in enumerate(lines)
+        ]
+
+    async def write(self, conn: Conn) -> None:
+        """Write attempts, invoices, ledger, plans and events, in this order."""
+        self._news += [_failed_row(failure) for failure in self._failures]
+        await attempts.write_news(conn, self._news, now=self._now)
+        await self._write_surprises(conn)
+        followed = await begin_authenticated(
+            conn, self._failures, self._accounts, self._held, now=self._now
+        )
+        # A page that nobody paid on, and a first try that the payer's own follows, change nothing.
+        ended = [
+            failure
+            for failure in self._failures
+            if failure.attempt.answers and failure.attempt.key not in followed
+        ]
+        self._effects += [
+            EffectRow(failure.attempt.key, one.debt.id, 0, status_after_failure(one.debt))
+            for failure in ended
+            for one in failure.covered
+        ]
+        await attempts.apply(conn, self._effects, now=self._now)
+        await ledger.write(conn, self._entries, now=self._now)
+        await jobs.promise(conn, Job.CHECK_METHOD, self._gone_methods())
+        await plan_next_tries(conn, ended, self._held, now=self._now)
+        await tell_ends(conn, self._successes, ended, self._customer_needed, now=self._now)
+
+    def _gone_methods(self) -> set[RowKey]:
+        return {
+            RowKey(failure.attempt.organization_id, failure.attempt.payment_method_id)
+            for failure in self._failures
+            if failure.declined.method_is_gone and failure.attempt.payment_method_id
+        }
+
+    async def _write_surprises(self, conn: Conn) -> None:
+        """Keep what contradicts itself, and hold its invoices: money has moved, or may have."""
+        new = await contradictions.insert(
+            conn, [one.contradiction for one in self._surprises], now=self._now
+        )
+        taken_back: dict[RowKey, UUID] = {}
+        to_pay_back: list[tuple[Contradiction, RowKey]] = []
+        for surprised in self._surprises:
+            contradiction = surprised.contradiction
+            if contradiction.id not in new:
+                continue  # told again, it holds nothing that a person has let go
+            invoices = [one.debt.key for one in surprised.covered]
+            self._held.update(invoices)
+            if contradiction.reason == Surprise.REVERSED:
+                taken_back |= dict.fromkeys(invoices, contradiction.id)
+            self._enter(
+                contradiction.payment,
+                contradiction.id,
+                surprised.lines,
+                contradiction.currency,
+            )
+            if contradiction.unapplied_cents > 0:
+                to_pay_back.append((contradiction, surprised.account))
+        await collection.hold(conn, self._held, because=CONTRADICTED)
+        await self._pay_back(conn, to_pay_back)
+        await tell_lost_disputes(conn, taken_back, now=self._now)
+
+    async def _pay_back(
+        self, conn: Conn, surprises: Sequence[tuple[Contradiction, RowKey]]
+    ) -> None:
+        """Pay back money that belongs to nothing, where the account is set so."""
+        accounts = await provider_accounts.by_ids(conn, {account for _, account in surprises})
+        await refund_surprises(
+            conn,
+            [
+                (contradiction, account.id)
+                for contradiction, account in surprises
+                if accounts[account].refund_surprises
+            ],
+            now=self._now,
+        )
+
+
+def _class_of(report: Report, decline: Decline) -> DeclineClass:
+    match report.source:
+        case Source.PERSON:  # whose word comes without a code
+            return DeclineClass.CUSTOMER
+        case Source.EXPIRY:  # tried again without the payer it would end here again
+            return DeclineClass.AUTHENTICATION
+        case Source.ANSWER | Source.EVENT | Source.LOOK_UP:
+            return classify(decline)
+        case _:
+            assert_never(report.source)
+
+
+def _is_second_charge(attempt: Attempt, outcome: Outcome | NotKnown) -> bool:
+    """A success after a success, under another id: the same word, and other money."""
+    return isinstance(outcome, Paid) and outcome.provider_payment_id != attempt.provider_payment_id
+
+
+def _failed_row(failure: Failure) -> NewsRow:
+    is_page = failure.attempt.manner is Manner.PAGE  # whose end says nothing of any method
+    return NewsRow(
+        key=failure.attempt.key,
+        state=State.FAILED,
+        provider_payment_id=failure.declined.provider_payment_id,
+        provider_status=failure.declined.status,
+        decline=failure.decline,
+        error_message=failure.declined.message,
+        decline_class=None if is_page else failure.decline_class,
+    )

@@ -1,0 +1,100 @@
+"""Send a refund to its provider, look up one that did not tell, and settle what comes back.
+
+Like an attempt: `sent` is committed before the call, and what is found `sent` is looked up, never
+sent anew under another key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from recoup.flows.open_provider import Providers
+from recoup.flows.reports import Source
+from recoup.flows.settle_refund import RefundReport, settle_refund
+from recoup.providers.protocol import (
+    Lost,
+    NotKnown,
+    Provider,
+    Refund,
+    RefundOrder,
+    RefundOutcome,
+)
+from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.refunds import RefundRow, refund_key
+from recoup.rules.refund_state import ASKED_ABOUT, RefundState
+from recoup.store import attempts, db, provider_accounts, refunds
+from recoup.store.db import Conn, Pool
+
+
+async def submit_refund(
+    pool: Pool, providers: Providers, key: RowKey, *, now: Callable[[], datetime]
+) -> None:
+    """Send a refund that is ready; look up one that may have been sent before."""
+    sent_at = now()
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        held = (await refunds.lock(conn, [key])).get(key)
+        if held is None:
+            return
+        provider = await _provider(conn, providers, held)
+        if held.state is RefundState.READY:
+            request = provider.render_refund(await _order(conn, held))
+            await refunds.send(conn, key, request, look_up_at=sent_at + STEPS[0], now=sent_at)
+            refund = Refund(refund_key(held.id), request, sent_at=sent_at)
+    if held.state is not RefundState.READY or not may_still_send(sent_at=sent_at, now=now()):
+        await look_up_refund(pool, providers, key, now=now)
+        return
+    outcome = await provider.refund(refund)
+    await settle_refund(pool, RefundReport(key, outcome, Source.ANSWER), now=now())
+
+
+async def look_up_refund(
+    pool: Pool, providers: Providers, key: RowKey, *, now: Callable[[], datetime]
+) -> None:
+    """Ask what became of a refund; where the provider has none such, send the same again."""
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        held = (await refunds.find(conn, [key])).get(key)
+        if held is None or held.state not in ASKED_ABOUT:
+            return
+        provider = await _provider(conn, providers, held)
+    assert held.request is not None, "what was sent has its request"
+    assert held.sent_at is not None, "what was sent has its time"
+    refund = Refund(
+        refund_key(held.id),
+        held.request,
+        sent_before=True,
+        provider_refund_id=held.provider_refund_id,
+        sent_at=held.sent_at,
+    )
+    told: RefundOutcome | NotKnown = await provider.look_up_refund(refund)
+    may_be_sent = held.state is not RefundState.PROCESSING
+    if isinstance(told, NotKnown) and may_be_sent and may_re_send(sent_at=held.sent_at, now=now()):
+        told = await provider.refund(refund)
+    if held.state is RefundState.SENT and isinstance(told, NotKnown | Lost):
+        # It is `sent` no more: that nobody knows is a state of its own.
+        await settle_refund(pool, RefundReport(key, Lost("sender_gone"), Source.ANSWER), now=now())
+    await settle_refund(pool, RefundReport(key, told, Source.LOOK_UP), now=now())
+
+
+async def _provider(conn: Conn, providers: Providers, held: RefundRow) -> Provider:
+    accounts = await provider_accounts.by_ids(conn, [held.account_key])
+    return providers.of(accounts[held.account_key])
+
+
+async def _order(conn: Conn, held: RefundRow) -> RefundOrder:
+    payment_key = RowKey(held.organization_id, held.payment_id)
+    payment = (await attempts.find(conn, [payment_key]))[payment_key]
+    return RefundOrder(
+        refund_id=held.id,
+        provider_payment_id=held.provider_payment_id,
+        amount_cents=held.amount_cents,
+        currency=held.currency,
+        charged_cents=max(payment.amount_cents, held.amount_cents),
+        reference=refund_key(held.id),
+        metadata={
+            "lago_refund_id": str(held.id),
+            "lago_payment_id": str(held.payment_id),
+            "lago_organization_id": str(held.organization_id),
+        },
+    )

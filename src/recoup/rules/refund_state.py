@@ -1,0 +1,44 @@
+"""Which states a refund may go through, and what news of it means.
+
+The trigger `refuse_unlisted_refund_move` holds the same table, and a test compares the two.
+
+What would surprise you: a refund that succeeded may still fail, days later: the payer's bank sends
+the money back. So *failed* is the last word in whatever order the two are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class RefundState(StrEnum):
+    """Where a refund stands."""
+
+    READY = "ready"  # asked for, not yet sent
+    SENT = "sent"  # committed before the provider is called
+    UNKNOWN = "unknown"  # no answer: it may be under way
+    PROCESSING = "processing"  # the provider is at it
+    NEEDS_REVIEW = "needs_review"  # past the provider's key life: a person decides
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+_ANSWERS: Final = frozenset({RefundState.PROCESSING, RefundState.SUCCEEDED, RefundState.FAILED})
+ENDINGS: Final = frozenset({RefundState.SUCCEEDED, RefundState.FAILED})
+ASKED_ABOUT: Final = frozenset({RefundState.SENT, RefundState.UNKNOWN, RefundState.PROCESSING})
+NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = {
+    RefundState.READY: frozenset({RefundState.SENT}),
+    RefundState.SENT: _ANSWERS | {RefundState.UNKNOWN},
+    RefundState.UNKNOWN: _ANSWERS | {RefundState.NEEDS_REVIEW},
+    RefundState.PROCESSING: ENDINGS,
+    RefundState.NEEDS_REVIEW: ENDINGS,
+    RefundState.SUCCEEDED: frozenset({RefundState.FAILED}),
+    RefundState.FAILED: frozenset(),
+}
+
+
+def moves(current: RefundState, told: RefundState) -> bool:
+    """Say whether hearing `told` is news; anything else is the same again, or old."""
+    return told in NEXT[current]

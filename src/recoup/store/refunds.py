@@ -1,0 +1,160 @@
+"""Rows of `refunds`: asked for, sent, settled, looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.lago.pages import Page
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.refunds import RefundRow
+from recoup.rules.refund_state import RefundState
+from recoup.store.db import Conn
+from recoup.store.rows import columns, insertion, values
+
+_INSERT: Final = f"""{insertion("refunds", RefundRow)}
+    ON CONFLICT DO NOTHING  -- its money is on its way back already
+    RETURNING id
+"""
+
+_FIND: Final = f"""
+    SELECT {columns(RefundRow, "r")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN refunds r USING (organization_id, id)
+"""
+
+_LOCK: Final = f"""{_FIND}
+     ORDER BY r.organization_id, r.id
+       FOR NO KEY UPDATE OF r
+"""
+
+_SEND: Final = """
+    UPDATE refunds SET state = 'sent', request = $3, sent_at = $4, look_up_at = $5
+     WHERE organization_id = $1 AND id = $2
+"""
+
+_WRITE: Final = """
+    UPDATE refunds
+       SET state = $3, provider_refund_id = coalesce($4, provider_refund_id),
+           provider_status = coalesce($5, provider_status), error_code = $6, error_message = $7,
+           look_up_at = $8, look_ups_unanswered = $9,
+           ended_at = CASE WHEN $3 IN ('succeeded', 'failed') THEN $10::timestamptz END
+     WHERE organization_id = $1 AND id = $2
+"""
+
+_BY_PROVIDER_ID: Final = """
+    SELECT organization_id, id FROM refunds
+     WHERE organization_id = $1 AND provider_account_id = $2 AND provider_refund_id = $3
+     ORDER BY created_at, id LIMIT 1
+"""
+
+_TO_LOOK_UP: Final = """
+    SELECT organization_id, id FROM refunds
+     WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2
+"""
+
+_READY_SINCE: Final = """
+    SELECT organization_id, id FROM refunds
+     WHERE state = 'ready' AND created_at <= $1 ORDER BY created_at LIMIT $2
+"""
+
+_PAGE: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds
+     WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+"""
+
+_COUNT: Final = "SELECT count(*) FROM refunds WHERE organization_id = $1"
+
+
+class RefundNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written of a refund after news of it. None keeps what the provider told before."""
+
+    key: RowKey
+    state: RefundState
+    provider_refund_id: str | None = None
+    provider_status: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    look_up_at: datetime | None = None
+    look_ups_unanswered: int = 0
+
+
+async def insert(conn: Conn, refund: RefundRow) -> bool:
+    """Add a refund; False where its money is on its way back already, or this very one exists."""
+    return await conn.fetchval(_INSERT, *values(refund)) is not None
+
+
+async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, RefundRow]:
+    """Read these refunds; those that do not exist are left out."""
+    return _by_key(await conn.fetch(_FIND, *_ids(keys)))
+
+
+async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, RefundRow]:
+    """Lock these refunds until the transaction ends."""
+    return _by_key(await conn.fetch(_LOCK, *_ids(keys)))
+
+
+async def send(
+    conn: Conn, key: RowKey, request: str, *, look_up_at: datetime, now: datetime
+) -> None:
+    """Move a refund to `sent` with what a re-send needs."""
+    await conn.execute(_SEND, key.organization_id, key.id, request, now, look_up_at)
+
+
+async def write(conn: Conn, news: RefundNews, *, now: datetime) -> None:
+    """Write what was told of a refund."""
+    await conn.execute(
+        _WRITE, news.key.organization_id, news.key.id, news.state.value,
+        _storable(news.provider_refund_id), _storable(news.provider_status),
+        _storable(news.error_code), _storable(news.error_message), news.look_up_at,
+        news.look_ups_unanswered, now,
+    )  # fmt: skip
+
+
+async def by_provider_id(conn: Conn, account: RowKey, provider_refund_id: str) -> RowKey | None:
+    """The refund that this account knows by this id of its own."""
+    row = await conn.fetchrow(
+        _BY_PROVIDER_ID, account.organization_id, account.id, provider_refund_id
+    )
+    return _key(row) if row else None
+
+
+async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
+    """Refunds of all tenants whose look-up is due, longest waiting first."""
+    return [_key(row) for row in await scout.fetch(_TO_LOOK_UP, now, most)]
+
+
+async def ready_since(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Refunds of all tenants that nobody has sent since `before`: their job may be gone."""
+    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most)]
+
+
+async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[RefundRow], int]:
+    """One page of the organization's refunds, newest first, and how many there are in all."""
+    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
+    return [_refund(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+
+
+def _storable(text: str | None) -> str | None:
+    """What PostgreSQL can hold of a provider's text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if text else text
+
+
+def _refund(row: Any) -> RefundRow:
+    return RefundRow(**dict(row) | {"state": RefundState(row["state"])})
+
+
+def _by_key(rows: Sequence[Any]) -> dict[RowKey, RefundRow]:
+    return {refund.key: refund for refund in map(_refund, rows)}
+
+
+def _key(row: Any) -> RowKey:
+    return RowKey(row["organization_id"], row["id"])
+
+
+def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
+    return [key.organization_id for key in keys], [key.id for key in keys]
