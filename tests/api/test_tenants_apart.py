@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -20,6 +21,11 @@ import pytest
 import pytest_asyncio
 from litestar import Litestar
 
+from recoup import clock
+from recoup.flows.refund_payment import begin_refund
+from recoup.rules.records.keys import RowKey
+from recoup.store import contradictions, db, provider_accounts
+from recoup.store.contradictions import Contradiction
 from recoup.store.db import Pool
 from tests.api.billing import has_customer, has_method, has_tax, issue, pay
 from tests.api.conftest import Tenant
@@ -27,7 +33,9 @@ from tests.api.conftest import Tenant
 NOBODYS: Final = "00000000-0000-7000-8000-00000000abcd"
 # A field whose name ends like this names a row. `payment_method` holds the id of one.
 NAMES_A_ROW: Final = re.compile(r"(^|[._])(ids?|codes?|payment_method|search_term)$")
-OF_OTHERS: Final = {"external_salesforce_id", "provider_customer_id", "provider_method_id"}
+OF_OTHERS: Final = {
+    "external_salesforce_id", "provider_customer_id", "provider_method_id", "provider_payment_id",
+}  # fmt: skip
 
 # A body that gets past all that is looked at before the row that the path names.
 FIT: Final[Mapping[str, Any]] = {
@@ -37,6 +45,9 @@ FIT: Final[Mapping[str, Any]] = {
     },
     "PUT /fees/{lago_id}": {"fee": {"payment_status": "succeeded"}},
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
+    "POST /payments/{lago_id}/settle": {
+        "payment": {"outcome": "paid", "by": "ann", "reason": "x", "provider_payment_id": "ch"}
+    },
     "PUT /taxes/{code}": {"tax": {"name": "Mine"}},
     "PUT /webhook_endpoints/{lago_id}": {"webhook_endpoint": {"name": "Mine"}},
 }
@@ -223,6 +234,23 @@ def shown(answer: httpx.Response, word: str) -> tuple[int, dict[str, str], str]:
     return answer.status_code, headers, text
 
 
+async def surprise_and_refund(tenant: Tenant, pool: Pool, payment_id: str) -> tuple[str, str]:
+    """Money that belongs to nothing, and goes back."""
+    surprise = Contradiction(
+        payment=RowKey(tenant.organization_id, UUID(payment_id)), id=clock.new_id(),
+        was="succeeded", told="succeeded", reason="a_second_charge", amount_cents=1_000,
+        currency="EUR", provider_payment_id="ch_2", unapplied_cents=1_000,
+    )  # fmt: skip
+    async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
+        await contradictions.insert(conn, [surprise], now=clock.now())
+        [account, *_] = await provider_accounts.live(conn, tenant.organization_id)
+        refund = await begin_refund(
+            conn, surprise, account.id, refund_id=clock.new_id(), asked_by="api", now=clock.now()
+        )
+    assert refund is not None
+    return str(surprise.id), str(refund.id)
+
+
 async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party:
     customer, tax, add_on = f"{name}-customer", f"{name}-tax", f"{name}-add-on"
     await has_tax(tenant, tax, 10)
@@ -237,10 +265,12 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     paid = await pay(tenant, invoice, 100)
     listening = {"webhook_endpoint": {"webhook_url": f"https://{name}.example"}}
     endpoint = await tenant.post("/webhook_endpoints", listening)
+    surprise, refund = await surprise_and_refund(tenant, pool, paid.json()["payment"]["lago_id"])
     entities = (await tenant.get("/billing_entities")).json()["billing_entities"]
     words = {
         "add_ons": add_on,
         "billing_entities": entities[0]["code"],
+        "contradictions": surprise,
         "customers": customer,
         "customer_metadata": kept[0]["lago_id"],
         "fees": invoice["fees"][0]["lago_id"],
@@ -249,6 +279,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "payment_methods": method,
         "payments": paid.json()["payment"]["lago_id"],
         "provider_accounts": f"play-{customer}",
+        "refunds": refund,
         "taxes": tax,
         "webhook_endpoints": endpoint.json()["webhook_endpoint"]["lago_id"],
     }

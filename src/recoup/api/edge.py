@@ -16,17 +16,26 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from recoup.api.front import sent
-from recoup.flows.answer_once import answer_once
+from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches
+from recoup.flows.close_payment_page import close_payment_page
 from recoup.flows.open_provider import Providers
-from recoup.flows.retry_payment import Answer, Ask, retry_payments, retry_payments_on
+from recoup.flows.retry_payment import (
+    Accepted,
+    Answer,
+    Ask,
+    PageIsOpen,
+    retry_payments,
+    retry_payments_on,
+)
+from recoup.rules.invoice_status import HANDLED
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
 from recoup.store import db
 from recoup.store.api_keys import Caller, find_callers
 from recoup.store.db import Conn, Pool
-from recoup.store.idempotency_keys import Receipt
+from recoup.store.idempotency_keys import KeptAnswer, Receipt
 
 ApiRequest = Request[None, Caller, State]
 LONGEST_KEY: Final = 255
@@ -62,6 +71,22 @@ class Edge:
         self.keyed_bulk_calls = asyncio.Semaphore(KEYED_BULK_CALLS_AT_ONCE)
         self.stopping: bool = False
 
+    async def retry(self, ask: Ask) -> Accepted | Refusal:
+        """Ask for one retry, in the next batch, with whoever else is waiting.
+
+        A hosted page that is in its way is closed first; where that cannot be told, it is refused.
+        """
+        answer = await self.retries.ask(ask)
+        if isinstance(answer, PageIsOpen):
+            if not await self.close_page(answer.page):
+                return HANDLED
+            answer = await self.retries.ask(ask)
+        return HANDLED if isinstance(answer, PageIsOpen) else answer
+
+    async def close_page(self, page: RowKey) -> bool:
+        """Close a hosted payment page at its provider, and say whether it is."""
+        return await close_payment_page(self.pool, self.providers, page, now=self.now)
+
     async def collect(self, conn: Conn, invoice: RowKey) -> None:
         """Begin the first charge of a new invoice, in the transaction that creates it."""
         ask = Ask(invoice, self.new_id(), AskedBy.CREATION)
@@ -85,6 +110,25 @@ class Edge:
             receipt=await receipt_of(request),
             now=self.now(),
         )
+        return json_response(body, {"Idempotent-Replayed": "true"} if replayed else {})
+
+    async def answer_outside(
+        self, request: ApiRequest, do: Callable[[], Awaitable[msgspec.Struct]]
+    ) -> Response[bytes]:
+        """Answer what `do` returns, which calls a provider, and so runs in no transaction of ours.
+
+        With an `Idempotency-Key` it runs once; cut off half way, it runs again under the same key.
+        """
+        if (receipt := await receipt_of(request)) is None:
+            return json_response(msgspec.json.encode(await do()))
+
+        async def rendered(_begun: KeptAnswer) -> tuple[bytes, bool]:
+            return msgspec.json.encode(await do()), True
+
+        async with self.keyed_bulk_calls:
+            body, replayed = await answer_once_in_pieces(
+                self.pool, receipt, rendered, now=self.now()
+            )
         return json_response(body, {"Idempotent-Replayed": "true"} if replayed else {})
 
     async def read(

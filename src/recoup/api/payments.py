@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
+from msgspec import UNSET
 
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
@@ -19,10 +20,13 @@ from recoup.api.paging import wanted_page
 from recoup.flows.find_customer import find_customer
 from recoup.flows.find_payments import find_payment
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
+from recoup.flows.settle_by_hand import Decided, settle_by_hand_on
+from recoup.rules.attempt_state import Verdict
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.payments import PaymentObject, payment_object
+from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, invalid
-from recoup.rules.scalars import text
+from recoup.rules.scalars import Text, text
 from recoup.store import payments
 from recoup.store.db import Conn
 from recoup.store.payments import PaymentFilter
@@ -42,6 +46,21 @@ class PaymentAnswer(msgspec.Struct):
     """`{"payment": {…}}` as we answer it."""
 
     payment: PaymentObject
+
+
+class SettleInput(msgspec.Struct):
+    """A person's word about a payment that waits for it."""
+
+    outcome: Text = UNSET  # paid, failed
+    by: Text = UNSET  # who says so
+    reason: Text = UNSET
+    provider_payment_id: Text = UNSET
+
+
+class SettleBody(msgspec.Struct):
+    """`{"payment": {…}}` as a caller sends it to settle one."""
+
+    payment: SettleInput | None = None
 
 
 class PaymentsAnswer(msgspec.Struct):
@@ -95,6 +114,36 @@ async def find_all_of_customer(
     return await _list(request, edge, unquote(external_id), of_live_customer=True)
 
 
+@post("/payments/{lago_id:str}/settle", status_code=200, opt=answers(PaymentAnswer, refuses=[405]))
+async def settle(
+    request: ApiRequest,
+    edge: TheEdge,
+    lago_id: FromPath[str],
+    data: JSONBody[SettleBody | None] = None,
+) -> Response[bytes]:
+    """Say how a payment ended that no provider tells of any more; kept in the audit log.
+
+    Who says that it was paid says under which id the provider has it, unless that is known.
+    """
+    said: SettleInput = required(request, data, "payment")
+    decided = Decided(
+        verdict=_verdict(said.outcome),
+        by=text(said.by) or "",
+        reason=text(said.reason) or "",
+        provider_payment_id=text(said.provider_payment_id),
+    )
+    organization_id, payment_id = request.auth.organization_id, row_id(lago_id)
+
+    async def do(conn: Conn) -> PaymentAnswer:
+        await find_payment(conn, organization_id, payment_id)
+        assert payment_id is not None, "what is no id was not found"
+        key = RowKey(organization_id, payment_id)
+        await settle_by_hand_on(conn, key, decided, audit_id=edge.new_id(), now=edge.now())
+        return PaymentAnswer(payment_object(await find_payment(conn, organization_id, payment_id)))
+
+    return await edge.answer(request, do)
+
+
 @get("/payments/{lago_id:str}", opt=answers(PaymentAnswer))
 async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
     """Read one payment."""
@@ -127,6 +176,14 @@ async def _list(
     return await edge.read(request, look)
 
 
+def _verdict(said: Text) -> Verdict:
+    """:raises Refused: 422, it is neither `paid` nor `failed`."""
+    try:
+        return Verdict(text(said) or "")
+    except ValueError:
+        raise Refused(invalid({"outcome": ["value_is_invalid"]})) from None
+
+
 def _invoice_id(request: ApiRequest) -> UUID | None:
     """The filter's id: here it must be dashed (contract section 1.5).
 
@@ -141,5 +198,5 @@ def _invoice_id(request: ApiRequest) -> UUID | None:
 
 
 routes = Router(
-    "/", route_handlers=[create, find_all, find_all_of_customer, find], tags=["payments"]
+    "/", route_handlers=[create, find_all, find_all_of_customer, find, settle], tags=["payments"]
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, Final, assert_never
 from uuid import UUID
@@ -24,14 +25,17 @@ from recoup.api.edge import ApiRequest, Edge, TheEdge, json_response, receipt_of
 from recoup.api.identifiers import row_id
 from recoup.flows.answer_once import answer_once_in_pieces
 from recoup.flows.batches import Failed, serve_each
+from recoup.flows.close_payment_page import retry_past_pages
 from recoup.flows.retry_payment import (
     ATTEMPT_HEADER,
     INVOICE_NOT_FOUND,
     Accepted,
     Answer,
     Ask,
+    PageIsOpen,
     retry_payments,
 )
+from recoup.rules.invoice_status import HANDLED
 from recoup.rules.method_choice import read_wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
@@ -95,7 +99,7 @@ async def retry_payment(
         wish=read_wish(data.payment_method if data else None),
         receipt=await receipt_of(request),
     )
-    answer = await edge.retries.ask(ask)  # goes in the next batch, with whoever else is waiting
+    answer = await edge.retry(ask)
     if isinstance(answer, Refusal):
         raise Refused(answer)
     headers = {ATTEMPT_HEADER: str(answer.attempt_id)} if answer.attempt_id else {}
@@ -147,8 +151,12 @@ async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Answer | 
 
     async def retry(piece: Sequence[Ask]) -> list[Answer | Failed]:
         async with places:
-            return await serve_each(
-                lambda some: retry_payments(edge.pool, some, now=edge.now()), piece
+            return await retry_past_pages(
+                piece,
+                retry=partial(
+                    serve_each, lambda some: retry_payments(edge.pool, some, now=edge.now())
+                ),
+                close=edge.close_page,
             )
 
     pieces = [todo[start : start + BULK_BATCH] for start in range(0, len(todo), BULK_BATCH)]
@@ -177,6 +185,8 @@ def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:
             return RetryResult(lago_id, accepted=True, payment_id=answer.attempt_id)
         case Refusal():
             return RetryResult(lago_id, accepted=False, code=answer.code)
+        case PageIsOpen():
+            return RetryResult(lago_id, accepted=False, code=HANDLED.code)
         case Failed():
             return RetryResult(lago_id, accepted=False, code=_code(answer.error))
         case _:

@@ -21,7 +21,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_found
 from recoup.rules.scalars import Text, text
-from recoup.store import invoices, ledger, payments
+from recoup.store import attempts, invoices, ledger, payments
 from recoup.store.db import Conn
 
 LONGEST_REFERENCE: Final = 40
@@ -79,6 +79,7 @@ async def record_manual_payment(
     )  # fmt: skip
     await ledger.write(conn, received, now=now)
     await invoices.add_paid(conn, invoice.key, amount_cents, now=now)
+    await attempts.close_pages(conn, invoice.key, now=now)  # it was for what was due before
     if amount_cents == invoice.due_cents:
         await _settle(conn, invoice, payment_id, now=now)
     key = RowKey(organization_id, payment_id)

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
-from recoup.store import jobs, refunds
+from recoup.rules.refusal import Refused, not_allowed, not_found
+from recoup.store import attempts, contradictions, jobs, refunds
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
@@ -32,6 +34,37 @@ async def refund_surprises(
             asked_by="setting",
             now=now,
         )
+
+
+async def refund_contradiction(
+    conn: Conn,
+    organization_id: UUID,
+    contradiction_id: UUID | None,
+    *,
+    refund_id: UUID,
+    now: datetime,
+) -> RefundRow:
+    """Pay back what a contradiction brought in, since a person says so.
+
+    :raises Refused: `contradiction_not_found`; 405 `nothing_to_refund` where it brought in no money
+        that belongs to nothing, or that is on its way back already.
+    """
+    key = RowKey(organization_id, contradiction_id) if contradiction_id else None
+    told = (await contradictions.find(conn, [key])).get(key) if key else None
+    if told is None:
+        raise Refused(not_found("contradiction"))
+    payment = (await attempts.find(conn, [told.contradiction.payment]))[told.contradiction.payment]
+    refund = await begin_refund(
+        conn,
+        told.contradiction,
+        payment.account_key.id,
+        refund_id=refund_id,
+        asked_by="api",
+        now=now,
+    )
+    if refund is None:
+        raise Refused(not_allowed("nothing_to_refund"))
+    return refund
 
 
 async def begin_refund(

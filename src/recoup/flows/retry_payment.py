@@ -19,14 +19,14 @@ import msgspec
 from recoup.flows.answer_once import IN_USE, REUSED
 from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
-from recoup.rules.invoice_status import why_not_charge
+from recoup.rules.invoice_status import HANDLED, why_not_charge
 from recoup.rules.lago.failures import OBJECT_TYPE, PaymentFailureObject
 from recoup.rules.method_choice import NoAttempt, Wish, choose_method
 from recoup.rules.records.collection import AskedBy, Debt, Link
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, not_found
 from recoup.store import collection, db, idempotency_keys, jobs
-from recoup.store.collection import Begun, Decision
+from recoup.store.collection import Begun, Decision, OpenAttempt
 from recoup.store.db import Conn, Pool
 from recoup.store.idempotency_keys import KeptAnswer, Receipt
 from recoup.store.jobs import Job
@@ -57,7 +57,14 @@ class Accepted(msgspec.Struct, frozen=True):
     replayed: bool = False  # answered from before, under the same `Idempotency-Key`
 
 
-Answer: TypeAlias = Accepted | Refusal
+class PageIsOpen(msgspec.Struct, frozen=True):
+    """A payer may be paying the invoice on a hosted page: refused until that is closed."""
+
+    page: RowKey  # its attempt
+    expires_at: datetime | None
+
+
+Answer: TypeAlias = Accepted | Refusal | PageIsOpen
 
 NOTHING_DUE: Final = "nothing_due"
 INVOICE_NOT_FOUND: Final = not_found("invoice")
@@ -134,7 +141,7 @@ class _Desk:
         self,
         ask: Ask,
         debt: Debt | None,
-        busy: set[RowKey],
+        busy: dict[RowKey, OpenAttempt],
         links: Mapping[RowKey, Link],
     ) -> Answer:
         """Decide one ask, and remember what is to be written for it."""
@@ -146,11 +153,13 @@ class _Desk:
             return msgspec.structs.replace(answer, replayed=True) if same else REUSED
         paid = "succeeded" if ask.invoice in self._at_zero else debt.payment_status
         refusal = why_not_charge(debt.status, paid, attempt_is_open=ask.invoice in busy)
+        if refusal is HANDLED and (held := busy[ask.invoice]).is_page:
+            return PageIsOpen(RowKey(debt.organization_id, held.payment_id), held.expires_at)
         if refusal:
             return refusal
         answer = self._accept(ask, debt, links[debt.customer_key])
-        if answer.attempt_id:
-            busy.add(ask.invoice)  # a later ask of this batch is refused
+        if answer.attempt_id:  # a later ask of this batch is refused
+            busy[ask.invoice] = OpenAttempt(answer.attempt_id)
         if ask.receipt:
             self._to_keep[ask.receipt.scope] = (ask.receipt, answer)
         return answer

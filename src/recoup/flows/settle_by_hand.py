@@ -1,7 +1,8 @@
 """Let a person settle an attempt of which no provider tells any more, and list those that wait.
 
-Called by `recoup payment settle` and `list`. The person has looked at the provider's own pages;
-what they say goes through the one door for money, like any other news, and into the audit log.
+Called by `recoup payment settle` and `list`, and over the API. The person has looked at the
+provider's own pages; what they say goes through the one door for money, like any other news, and
+into the audit log.
 
 What would surprise you: who says that money moved must say where, unless the provider once did. By
 that id the provider's own word, should it still come, is known as the same charge.
@@ -28,7 +29,7 @@ from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
 from recoup.store import attempts, audit_log, collection, db, payments
 from recoup.store.audit_log import AuditEntry
-from recoup.store.db import Pool
+from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
@@ -54,24 +55,31 @@ async def settle_by_hand(
     :raises Refused: `payment_not_found`; 405 `payment_not_in_review` for any other; 422 for
         a blank `by` or `reason`, a missing `provider_payment_id` or one that is another payment's.
     """
+    async with db.transaction(pool, tenants=[payment.organization_id]) as conn:
+        return await settle_by_hand_on(conn, payment, decided, audit_id=audit_id, now=now)
+
+
+async def settle_by_hand_on(
+    conn: Conn, payment: RowKey, decided: Decided, *, audit_id: UUID, now: datetime
+) -> State:
+    """The same within the caller's transaction."""
     _refuse_blank(decided)
+    await collection.lock_covered(conn, [payment])  # invoices first, as everywhere
+    held = (await attempts.lock(conn, [payment])).get(payment)
+    if held is None:
+        raise Refused(not_found("payment"))
+    if not person_may_decide(held.state, sent_at=held.sent_at, now=now):
+        raise Refused(not_allowed("payment_not_in_review"))
+    report = Report(payment, _outcome(decided, held), Source.PERSON)
     try:
-        async with db.transaction(pool, tenants=[payment.organization_id]) as conn:
-            await collection.lock_covered(conn, [payment])  # invoices first, as everywhere
-            held = (await attempts.lock(conn, [payment])).get(payment)
-            if held is None:
-                raise Refused(not_found("payment"))
-            if not person_may_decide(held.state, sent_at=held.sent_at, now=now):
-                raise Refused(not_allowed("payment_not_in_review"))
-            report = Report(payment, _outcome(decided, held), Source.PERSON)
-            settled = (await settle_attempts_on(conn, [report], now=now))[0]
-            assert isinstance(settled, Moved), "a person's word ends what waits for a person"
-            await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
+        settled = (await settle_attempts_on(conn, [report], now=now))[0]
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "one_payment_per_provider_id":
             raise
         taken = {"provider_payment_id": ["value_already_exist"]}
         raise Refused(invalid(taken)) from None
+    assert isinstance(settled, Moved), "a person's word ends what waits for a person"
+    await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
     return settled.to
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from recoup.flows.batches import MOST_PER_BATCH, Failed, serve_each
-from recoup.flows.retry_payment import Answer, Ask, retry_payments
+from recoup.flows.retry_payment import Answer, Ask, PageIsOpen, retry_payments
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
@@ -33,6 +33,7 @@ MOST_AT_ONCE: Final = 1_000
 # A promised job is taken up within a second or two; one that is older may be gone.
 JOB_MAY_BE_GONE_AFTER: Final = timedelta(seconds=10)
 AFTER_A_FAILURE: Final = timedelta(minutes=5)
+AFTER_A_PAYER: Final = timedelta(hours=1)
 
 
 async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: datetime) -> int:
@@ -75,9 +76,15 @@ async def _retry(
         )
     answered = list(zip(asks, answers, strict=True))
     refused = [ask.invoice for ask, answer in answered if isinstance(answer, Refusal)]
+    # A payer may be paying on a page that we sent them to: the schedule does not take it away.
+    paying = [ask.invoice for ask, answer in answered if isinstance(answer, PageIsOpen)]
     failed = [ask.invoice for ask, answer in answered if isinstance(answer, Failed)]
     # Failed: somebody holds it, or a bug of ours. Later, so that these do not keep the others.
-    for invoices, until in ((failed, now + AFTER_A_FAILURE), (refused, None)):
+    for invoices, until in (
+        (failed, now + AFTER_A_FAILURE),
+        (paying, now + AFTER_A_PAYER),
+        (refused, None),
+    ):
         if invoices:
             tenants = {invoice.organization_id for invoice in invoices}
             async with db.transaction(pool, tenants=tenants) as conn:

@@ -22,7 +22,7 @@ from recoup.rules.one_off_asks import read_text
 from recoup.rules.records.invoices import Invoice, InvoiceDetails, InvoiceMetadatum
 from recoup.rules.refusal import Refused, invalid, not_allowed
 from recoup.rules.scalars import Text
-from recoup.store import invoices
+from recoup.store import attempts, invoices
 from recoup.store.db import Conn
 
 PAYMENT_STATUSES: Final = frozenset({"pending", "succeeded", "failed"})
@@ -76,6 +76,8 @@ async def update_invoice(
         await invoices.replace_metadata(conn, invoice.key, after)
     if status is not None and differs:
         await invoices.show_payment_status(conn, invoice.key, status, now=now)
+        if status == "succeeded":
+            await attempts.close_pages(conn, invoice.key, now=now)
         change = StatusChange(invoice.key, cause=change_id)
         await tell(conn, await payment_status_updated(conn, [change]), now=now)
     return await find_invoice(conn, organization_id, invoice.id)

@@ -14,7 +14,7 @@ from recoup.flows.tell import News, tell
 from recoup.rules.lago.invoices import Include, invoice_object
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, not_allowed
-from recoup.store import invoices, ledger
+from recoup.store import attempts, invoices, ledger
 from recoup.store.db import Conn
 
 
@@ -37,6 +37,7 @@ async def void_invoice(
     if invoice.status != "finalized":
         raise Refused(not_allowed("not_voidable"))
     await invoices.void(conn, invoice.key, now=now)
+    await attempts.close_pages(conn, invoice.key, now=now)
     reversal = ledger.transfer(
         invoice.key, uuid5(invoice.id, "void"), invoice.due_cents, invoice.currency,
         debit="revenue", credit="receivable",

@@ -10,6 +10,9 @@ from recoup.rules.refusal import Refusal, not_allowed, not_found
 VISIBLE: Final = frozenset({"draft", "finalized", "voided", "failed", "pending"})
 
 
+HANDLED: Final = not_allowed("payment_processor_is_currently_handling_payment")
+
+
 def why_not_charge(status: str, payment_status: str, *, attempt_is_open: bool) -> Refusal | None:
     """Say why a retry of this invoice is refused; None: it is accepted.
 
@@ -21,5 +24,5 @@ def why_not_charge(status: str, payment_status: str, *, attempt_is_open: bool) -
     if status in {"draft", "voided"} or payment_status == "succeeded":
         return not_allowed("invalid_status")
     if attempt_is_open:
-        return not_allowed("payment_processor_is_currently_handling_payment")
+        return HANDLED
     return None

@@ -151,6 +151,14 @@ _LOOK_UP_NOW: Final = """
      WHERE organization_id = $1 AND id = $2 AND look_up_at > $3
 """
 
+_CLOSE_PAGES: Final = """
+    UPDATE payments p SET expires_at = $3, look_up_at = $3
+      FROM payment_invoices pi
+     WHERE pi.organization_id = $1 AND pi.invoice_id = $2 AND pi.open
+       AND (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
+       AND p.manner = 'page' AND p.state = 'customer_needed'
+"""
+
 _TO_LOOK_UP: Final = """
     SELECT organization_id, id FROM payments
      WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2
@@ -237,6 +245,11 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) 
         _BY_PROVIDER_ID, account.organization_id, account.id, provider_payment_id
     )
     return _key(row) if row else None
+
+
+async def close_pages(conn: Conn, invoice: RowKey, *, now: datetime) -> None:
+    """Let the payer's time on the open page of this locked invoice be up: the sweep closes it."""
+    await conn.execute(_CLOSE_PAGES, invoice.organization_id, invoice.id, now)
 
 
 async def look_up_now(conn: Conn, key: RowKey, *, now: datetime) -> None:

@@ -55,20 +55,26 @@ _LOCK_COVERED: Final = f"""
 # keep doing so when they are many.
 _OPEN_OR_DECIDED: Final = """
     SELECT asked.organization_id, asked.invoice_id, held.payment_id, NULL AS decision_id,
-           NULL AS because
+           NULL AS because, p.manner, p.expires_at
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, invoice_id)
      CROSS JOIN LATERAL (
            SELECT pi.payment_id FROM payment_invoices pi
             WHERE pi.organization_id = asked.organization_id AND pi.invoice_id = asked.invoice_id
               AND pi.open LIMIT 1) held
+      JOIN payments p ON (p.organization_id, p.id) = (asked.organization_id, held.payment_id)
      UNION ALL
-    SELECT asked.organization_id, asked.invoice_id, d.payment_id, d.id, d.because
+    SELECT asked.organization_id, asked.invoice_id, d.payment_id, d.id, d.because, NULL, NULL
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
            AS asked (organization_id, invoice_id, decision_id)
      CROSS JOIN LATERAL (
            SELECT id, payment_id, because FROM decisions
             WHERE decisions.organization_id = asked.organization_id
               AND decisions.id = asked.decision_id LIMIT 1) d
+"""
+
+_OPEN_ATTEMPT: Final = """
+    SELECT organization_id, payment_id FROM payment_invoices
+     WHERE organization_id = $1 AND invoice_id = $2 AND open
 """
 
 _LINKS: Final = """
@@ -220,6 +226,14 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class OpenAttempt(msgspec.Struct, frozen=True):
+    """The open attempt of an invoice."""
+
+    payment_id: UUID
+    is_page: bool = False  # a hosted page, where the payer may be paying
+    expires_at: datetime | None = None
+
+
 class DecidedBefore(msgspec.Struct, frozen=True):
     """What this very ask came to when it was run before."""
 
@@ -270,20 +284,28 @@ async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey,
 
 async def open_or_decided(
     conn: Conn, invoices: Sequence[RowKey], decision_ids: Sequence[UUID]
-) -> tuple[set[RowKey], dict[UUID, DecidedBefore]]:
-    """Which of these invoices have an open attempt, and which of these decisions were made.
+) -> tuple[dict[RowKey, OpenAttempt], dict[UUID, DecidedBefore]]:
+    """The open attempt of each of these invoices, and which of these decisions were made.
 
     Both sequences are one per ask. A statement of its own after the lock, not a sub-select of it:
     that one would see the time before the wait.
     """
-    busy: set[RowKey] = set()
+    busy: dict[RowKey, OpenAttempt] = {}
     decided: dict[UUID, DecidedBefore] = {}
     for row in await conn.fetch(_OPEN_OR_DECIDED, *_ids(invoices), list(decision_ids)):
         if row["decision_id"] is None:
-            busy.add(RowKey(row["organization_id"], row["invoice_id"]))
+            busy[RowKey(row["organization_id"], row["invoice_id"])] = OpenAttempt(
+                row["payment_id"], row["manner"] == Manner.PAGE, row["expires_at"]
+            )
         else:
             decided[row["decision_id"]] = DecidedBefore(row["payment_id"], row["because"])
     return busy, decided
+
+
+async def open_attempt(conn: Conn, invoice: RowKey) -> RowKey | None:
+    """The open attempt of this invoice, whatever it is."""
+    row = await conn.fetchrow(_OPEN_ATTEMPT, invoice.organization_id, invoice.id)
+    return RowKey(row["organization_id"], row["payment_id"]) if row else None
 
 
 async def open_invoices(

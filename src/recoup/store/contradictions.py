@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 
@@ -58,6 +59,20 @@ _OF_INVOICES: Final = """
 """
 
 
+_FIND: Final = """
+    SELECT c.*
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN contradictions c USING (organization_id, id)
+"""
+
+_PAGE: Final = """
+    SELECT * FROM contradictions
+     WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+"""
+
+_COUNT: Final = "SELECT count(*) FROM contradictions WHERE organization_id = $1"
+
+
 async def insert(
     conn: Conn, contradictions: Sequence[Contradiction], *, now: datetime
 ) -> set[UUID]:
@@ -87,17 +102,33 @@ async def of_invoices(conn: Conn, invoices: Collection[RowKey]) -> dict[RowKey, 
     for row in await conn.fetch(
         _OF_INVOICES, [key.organization_id for key in invoices], [key.id for key in invoices]
     ):
-        contradiction = Contradiction(
-            payment=RowKey(row["organization_id"], row["payment_id"]),
-            id=row["id"],
-            was=row["was"],
-            told=row["told"],
-            reason=row["reason"],
-            amount_cents=row["amount_cents"],
-            currency=row["currency"],
-            provider_payment_id=row["provider_payment_id"],
-            unapplied_cents=row["unapplied_cents"],
-        )
         invoice = RowKey(row["organization_id"], row["invoice_id"])
-        found[invoice].append(Told(contradiction, row["created_at"]))
+        found[invoice].append(_told(row))
     return found
+
+
+async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Told]:
+    """These contradictions; those that do not exist are left out."""
+    rows = await conn.fetch(_FIND, [key.organization_id for key in keys], [key.id for key in keys])
+    return {RowKey(row["organization_id"], row["id"]): _told(row) for row in rows}
+
+
+async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Told], int]:
+    """One page of the organization's contradictions, newest first, and how many there are."""
+    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
+    return [_told(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+
+
+def _told(row: Any) -> Told:
+    contradiction = Contradiction(
+        payment=RowKey(row["organization_id"], row["payment_id"]),
+        id=row["id"],
+        was=row["was"],
+        told=row["told"],
+        reason=row["reason"],
+        amount_cents=row["amount_cents"],
+        currency=row["currency"],
+        provider_payment_id=row["provider_payment_id"],
+        unapplied_cents=row["unapplied_cents"],
+    )
+    return Told(contradiction, row["created_at"])

@@ -137,8 +137,10 @@ INVARIANTS: Final = (
            AND (i.status <> 'finalized' OR i.payment_status = 'succeeded'
                 OR i.held_because IS NOT NULL
                 OR EXISTS (SELECT FROM payment_invoices pi
+                      JOIN payments p
+                        ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
                      WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id)
-                       AND pi.open))
+                       AND pi.open AND p.manner <> 'page'))
         """,
     ),
     Invariant(

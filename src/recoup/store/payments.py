@@ -53,6 +53,9 @@ _INSERT_BY_HAND: Final = """
 """
 
 
+PAID_ON_PAGE: Final = (State.PROCESSING.value, State.SUCCEEDED.value)
+
+
 class PaymentFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which payments a list wants; None: all."""
 
@@ -117,6 +120,8 @@ def _where(organization_id: UUID, wanted: PaymentFilter) -> Conditions:
     where = Conditions()
     where.add("p.organization_id = {0}", organization_id)
     where.add("p.state <> {0}", State.WITHDRAWN.value)
+    # A hosted page is a payment once somebody pays there.
+    where.add("(p.manner <> 'page' OR p.state = ANY ({0}::text[]))", list(PAID_ON_PAGE))
     where.add(
         "EXISTS (SELECT FROM payment_invoices pi JOIN invoices i"
         " ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)"

@@ -20,6 +20,7 @@ class AskedBy(StrEnum):
     BULK = "bulk"
     SCHEDULE = "schedule"  # the retry policy
     NEW_METHOD = "new_method"  # the customer has left one, and owes something
+    PAYER = "payer"  # at the provider's hosted page
     CREATION = "creation"  # the first charge of a new invoice: nobody waits for its answer
 
 
@@ -119,6 +120,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ask_id: UUID | None
     expires_at: datetime | None  # when a page, or a wait for the payer, is closed
     payer_url: str | None
+    error_code: str | None
 
     @property
     def answers(self) -> UUID | None:

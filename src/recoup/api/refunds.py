@@ -1,0 +1,122 @@
+"""`/contradictions` and `/refunds`: money that fits nothing, and its way back; beyond Lago's."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.params import FromPath
+
+from recoup.api.describe import PAGES, answers
+from recoup.api.edge import ApiRequest, TheEdge
+from recoup.api.identifiers import row_id
+from recoup.api.paging import wanted_page
+from recoup.flows.refund_payment import refund_contradiction
+from recoup.rules.lago.instants import seconds
+from recoup.rules.lago.pages import Meta, meta
+from recoup.rules.lago.refunds import ContradictionObject, RefundObject, refund_object
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refused, not_found
+from recoup.store import contradictions, refunds
+from recoup.store.contradictions import Told
+from recoup.store.db import Conn
+
+
+class RefundAnswer(msgspec.Struct):
+    """`{"refund": {…}}` as we answer it."""
+
+    refund: RefundObject
+
+
+class RefundsAnswer(msgspec.Struct):
+    """One page of refunds."""
+
+    refunds: list[RefundObject]
+    meta: Meta
+
+
+class ContradictionsAnswer(msgspec.Struct):
+    """One page of contradictions."""
+
+    contradictions: list[ContradictionObject]
+    meta: Meta
+
+
+@get("/contradictions", opt=answers(ContradictionsAnswer, query=PAGES))
+async def find_contradictions(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
+    """List what did not fit what was known of payments, newest first."""
+    page = wanted_page(request)
+
+    async def look(conn: Conn) -> ContradictionsAnswer:
+        found, total = await contradictions.page(conn, request.auth.organization_id, page)
+        return ContradictionsAnswer([_contradiction(told) for told in found], meta(page, total))
+
+    return await edge.read(request, look)
+
+
+@post(
+    "/contradictions/{lago_id:str}/refund",
+    status_code=200,
+    opt=answers(RefundAnswer, refuses=[405]),
+)
+async def pay_back(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Pay back the money of a contradiction that belongs to no invoice."""
+
+    async def do(conn: Conn) -> RefundAnswer:
+        refund = await refund_contradiction(
+            conn,
+            request.auth.organization_id,
+            row_id(lago_id),
+            refund_id=edge.new_id(),
+            now=edge.now(),
+        )
+        return RefundAnswer(refund_object(refund))
+
+    return await edge.answer(request, do)
+
+
+@get("/refunds", opt=answers(RefundsAnswer, query=PAGES))
+async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
+    """List refunds, newest first."""
+    page = wanted_page(request)
+
+    async def look(conn: Conn) -> RefundsAnswer:
+        found, total = await refunds.page(conn, request.auth.organization_id, page)
+        return RefundsAnswer([refund_object(refund) for refund in found], meta(page, total))
+
+    return await edge.read(request, look)
+
+
+@get("/refunds/{lago_id:str}", opt=answers(RefundAnswer))
+async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Read one refund."""
+    refund_id = row_id(lago_id)
+
+    async def look(conn: Conn) -> RefundAnswer:
+        key = RowKey(request.auth.organization_id, refund_id) if refund_id else None
+        found = (await refunds.find(conn, [key])).get(key) if key else None
+        if found is None:
+            raise Refused(not_found("refund"))
+        return RefundAnswer(refund_object(found))
+
+    return await edge.read(request, look)
+
+
+def _contradiction(told: Told) -> ContradictionObject:
+    one = told.contradiction
+    return ContradictionObject(
+        lago_id=one.id,
+        lago_payment_id=one.payment.id,
+        reason=one.reason,
+        was=one.was,
+        told=one.told,
+        amount_cents=one.amount_cents,
+        amount_currency=one.currency,
+        unapplied_amount_cents=one.unapplied_cents,
+        provider_payment_id=one.provider_payment_id,
+        created_at=seconds(told.at),
+    )
+
+
+routes = Router(
+    "/", route_handlers=[find_contradictions, pay_back, find_all, find], tags=["refunds"]
+)

@@ -1,0 +1,109 @@
+"""Close a hosted payment page at its provider, so that its invoice can be charged otherwise.
+
+A page and an attempt never both collect: the invoice is free when the provider has said that the
+page is dead, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from recoup.flows.batches import Failed
+from recoup.flows.open_provider import Providers
+from recoup.flows.reports import Report, Source
+from recoup.flows.retry_payment import Answer, Ask, PageIsOpen
+from recoup.flows.settle_attempt import settle_attempts
+from recoup.providers.protocol import Charge, NotKnown, Outcome
+from recoup.rules.attempt_state import FINAL, State
+from recoup.rules.invoice_status import HANDLED
+from recoup.rules.method_choice import NoAttempt
+from recoup.rules.records.collection import Attempt, idempotency_key
+from recoup.rules.records.keys import RowKey
+from recoup.store import attempts, collection, db, provider_accounts
+from recoup.store.db import Pool
+
+CLOSED_AT_ONCE: Final = 16  # of one bulk call: each is a call to a provider
+
+
+async def close_payment_page(
+    pool: Pool, providers: Providers, page: RowKey, *, now: Callable[[], datetime]
+) -> bool:
+    """Close a page, and say whether its attempt has ended; what it came to is settled.
+
+    False: the provider does not say so. It may still be paid.
+    """
+    async with db.transaction(pool, tenants=[page.organization_id]) as conn:
+        await collection.lock_covered(conn, [page])  # invoices first, as everywhere
+        held = (await attempts.lock(conn, [page]))[page]
+        if held.state is State.READY:  # nobody has opened it yet, and now nobody will
+            await attempts.withdraw(conn, {page: NoAttempt.NOT_COLLECTABLE.value}, now=now())
+            return True
+        if held.state in FINAL:
+            return True
+        accounts = await provider_accounts.by_ids(conn, [held.account_key])
+        provider = providers.of(accounts[held.account_key])
+    told: Outcome | NotKnown
+    if held.provider_payment_id is None:  # its opening was never answered: is there one?
+        told = await provider.look_up(_charge(held))
+        await settle_attempts(pool, [Report(page, told, Source.EVENT)], now=now())
+        held = await _read(pool, page)
+        if held.state in FINAL or held.provider_payment_id is None:
+            return held.state in FINAL
+    told = await provider.cancel(_charge(held))
+    await settle_attempts(pool, [Report(page, told, Source.EXPIRY)], now=now())
+    return (await _read(pool, page)).state in FINAL
+
+
+async def retry_past_pages(
+    asks: Sequence[Ask],
+    *,
+    retry: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | Failed]]],
+    close: Callable[[RowKey], Awaitable[bool]],
+) -> list[Answer | Failed]:
+    """Ask for these retries; where a payment page is in the way, close it, and ask once more.
+
+    A page that cannot be closed, or was opened anew meanwhile, answers as a charge that is being
+    handled. `retry` answers in the order given.
+    """
+    answers = list(await retry(asks))
+    pages = {
+        position: answer.page
+        for position, answer in enumerate(answers)
+        if isinstance(answer, PageIsOpen)
+    }
+    if not pages:
+        return answers
+    places = asyncio.Semaphore(CLOSED_AT_ONCE)
+
+    async def closed(page: RowKey) -> bool:
+        async with places:
+            return await close(page)
+
+    is_closed = dict(
+        zip(pages, await asyncio.gather(*(closed(page) for page in pages.values())), strict=True)
+    )
+    again = [position for position in pages if is_closed[position]]
+    told = await retry([asks[position] for position in again]) if again else []
+    answers = [HANDLED if isinstance(answer, PageIsOpen) else answer for answer in answers]
+    for position, answer in zip(again, told, strict=True):
+        answers[position] = HANDLED if isinstance(answer, PageIsOpen) else answer
+    return answers
+
+
+async def _read(pool: Pool, key: RowKey) -> Attempt:
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        return (await attempts.find(conn, [key]))[key]
+
+
+def _charge(held: Attempt) -> Charge:
+    assert held.request is not None, "what was sent has its request"
+    return Charge(
+        idempotency_key(held.id),
+        held.request,
+        sent_before=True,
+        provider_payment_id=held.provider_payment_id,
+        sent_at=held.sent_at,
+    )

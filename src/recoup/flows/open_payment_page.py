@@ -1,0 +1,200 @@
+"""Send a payer to the provider's hosted page for one invoice (contract section 3.7.11).
+
+The page is an attempt like any other: one row, one key, and while it is open nobody else is charged
+for its invoice. The first who asks opens it; whoever asks within a day, for the same amount, is
+given the same address.
+
+What would surprise you: this calls the provider while the caller waits, between two transactions.
+If we die there, the row says `sent`, and the look-up finds the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.flows.close_payment_page import close_payment_page
+from recoup.flows.find_invoices import lock_invoice
+from recoup.flows.open_provider import Providers
+from recoup.flows.reports import Report, Source
+from recoup.flows.retry_payment import payment_failure
+from recoup.flows.settle_attempt import settle_attempts
+from recoup.flows.submit_attempt import ToSend, begin_sending
+from recoup.flows.tell import tell
+from recoup.providers.protocol import Declined
+from recoup.rules.invoice_status import HANDLED
+from recoup.rules.lago.failures import ProviderError
+from recoup.rules.look_up_schedule import payer_has_until
+from recoup.rules.manner import Manner
+from recoup.rules.records.collection import AskedBy, Attempt, Debt, Link
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderKind
+from recoup.rules.refusal import Refusal, Refused, invalid
+from recoup.store import attempts, collection, db
+from recoup.store.collection import Begun
+from recoup.store.db import Conn, Pool
+
+WITHOUT_PAGES: Final = frozenset({ProviderKind.GOCARDLESS})  # as Lago has it
+
+
+class PaymentPage(msgspec.Struct, frozen=True):
+    """Where the payer of an invoice goes."""
+
+    debt: Debt
+    link: Link
+    url: str
+
+
+async def open_payment_page(
+    pool: Pool,
+    providers: Providers,
+    organization_id: UUID,
+    invoice_id: UUID | None,
+    *,
+    new_id: Callable[[], UUID],
+    now: Callable[[], datetime],
+) -> PaymentPage:
+    """Answer the open page of an invoice, or open one.
+
+    :raises Refused: `invoice_not_found`; 422 with the contract's codes, in its order; 405 while
+        another attempt is open, or a page that cannot be closed; `payment_provider_error` where
+        the provider does not answer, `third_party_error` where it refuses.
+    """
+    page, begun = await _find_or_begin(pool, organization_id, invoice_id, new_id=new_id, now=now())
+    if page.url:
+        return page
+    if begun is None:  # it is for another amount, or its time is up
+        stale = await _open_page_of(pool, page.debt.key)
+        if stale is not None and not await close_payment_page(pool, providers, stale, now=now):
+            raise Refused(HANDLED)
+        page, begun = await _find_or_begin(
+            pool, organization_id, invoice_id, new_id=new_id, now=now()
+        )
+        if begun is None:
+            raise Refused(HANDLED)
+    return await _send(pool, providers, page, begun, now=now)
+
+
+async def _find_or_begin(
+    pool: Pool,
+    organization_id: UUID,
+    invoice_id: UUID | None,
+    *,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> tuple[PaymentPage, RowKey | None]:
+    """The page that is open (with its address), or the attempt that opens one.
+
+    Neither: there is a page, and it must be closed first.
+    """
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        invoice = await lock_invoice(conn, organization_id, invoice_id)
+        debt = (await collection.find(conn, [invoice.key]))[invoice.key]
+        link = (await collection.links(conn, {debt.customer_key}, []))[debt.customer_key]
+        if refusal := _why_not(debt, link):
+            raise Refused(refusal)
+        held = await _open_attempt(conn, debt.key)
+        if held is None:
+            key = RowKey(organization_id, new_id())
+            await collection.begin(
+                conn,
+                [
+                    Begun(
+                        key=key,
+                        debt=debt,
+                        asked_by=AskedBy.PAYER,
+                        wanted_method_id=None,
+                        link=link,
+                        method=None,
+                        payment_status_before=debt.payment_status,
+                        manner=Manner.PAGE,
+                        expires_at=payer_has_until(now=now),
+                    )
+                ],
+                now=now,
+            )
+            return PaymentPage(debt, link, ""), key
+        if held.manner is not Manner.PAGE:
+            raise Refused(HANDLED)
+        is_good = held.amount_cents == debt.due_cents and held.expires_at and now < held.expires_at
+        return PaymentPage(debt, link, (held.payer_url or "") if is_good else ""), None
+
+
+async def _send(
+    pool: Pool,
+    providers: Providers,
+    page: PaymentPage,
+    key: RowKey,
+    *,
+    now: Callable[[], datetime],
+) -> PaymentPage:
+    [begun] = await begin_sending(pool, providers, [key], now=now())
+    if not isinstance(begun, ToSend):
+        attempt = await _read(pool, key)
+        raise Refused(_no(attempt.error_code or "payment_provider_error"))
+    outcome = await begun.provider.charge(begun.charge)
+    await settle_attempts(pool, [Report(key, outcome, Source.ANSWER)], now=now())
+    if isinstance(outcome, Declined):
+        await _tell_refused(pool, page, key, outcome, now=now())
+        raise Refused(invalid({"base": ["third_party_error"]}))
+    attempt = await _read(pool, key)
+    if not attempt.payer_url:
+        raise Refused(_no("payment_provider_error"))
+    return msgspec.structs.replace(page, url=attempt.payer_url)
+
+
+async def _tell_refused(
+    pool: Pool, page: PaymentPage, key: RowKey, declined: Declined, *, now: datetime
+) -> None:
+    """A page that the provider refused is told of, though nobody asked for a charge."""
+    news = payment_failure(
+        page.debt,
+        page.link,
+        cause=key.id,
+        ask_id=None,
+        error_details={"code": declined.code, "message": declined.message},
+        provider_customer_id=page.link.provider_customer_id,
+        provider_error=ProviderError(message=declined.message, error_code=declined.code),
+    )
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        await tell(conn, [news], now=now)
+
+
+async def _open_page_of(pool: Pool, invoice: RowKey) -> RowKey | None:
+    async with db.transaction(pool, tenants=[invoice.organization_id]) as conn:
+        held = await _open_attempt(conn, invoice)
+    return held.key if held else None
+
+
+async def _open_attempt(conn: Conn, invoice: RowKey) -> Attempt | None:
+    key = await collection.open_attempt(conn, invoice)
+    return (await attempts.find(conn, [key]))[key] if key else None
+
+
+async def _read(pool: Pool, key: RowKey) -> Attempt:
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        return (await attempts.find(conn, [key]))[key]
+
+
+def _why_not(debt: Debt, link: Link) -> Refusal | None:
+    """Contract section 3.7.11, in its order."""
+    if link.payment_provider is None:
+        return _no("no_linked_payment_provider")
+    if link.payment_provider in WITHOUT_PAGES:
+        return _no("invalid_payment_provider")
+    is_payable = debt.status == "finalized" and debt.payment_status != "succeeded"
+    if not is_payable or debt.due_cents <= 0 or debt.self_billed or debt.held_because:
+        return _no("invalid_invoice_status_or_payment_status")
+    if link.provider_customer_id is None:
+        return _no("missing_payment_provider_customer")
+    if link.account_id is None:
+        return _no("missing_payment_provider")
+    return None
+
+
+def _no(code: str) -> Refusal:
+    return invalid({"base": [code]})

@@ -1,0 +1,68 @@
+"""Send a customer to a page of the provider's where they leave a payment method.
+
+What they leave there comes back as the provider's event, and becomes their default.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.flows.find_customer import find_customer_details
+from recoup.flows.open_provider import Providers
+from recoup.providers.protocol import Declined, Page, SetUpOrder
+from recoup.rules.records.customers import Customer
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refused, invalid
+from recoup.store import db, provider_accounts
+from recoup.store.db import Pool
+
+NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
+REFUSED: Final = invalid({"base": ["third_party_error"]})
+SILENT: Final = invalid({"base": ["payment_provider_error"]})
+DEFAULT_CURRENCY: Final = "USD"  # where neither the customer nor its provider says another
+
+
+class SetUpPage(msgspec.Struct, frozen=True):
+    """Whose page it is, and where."""
+
+    customer: Customer
+    url: str
+
+
+async def open_set_up_page(
+    pool: Pool, providers: Providers, organization_id: UUID, external_id: str, *, page_id: UUID
+) -> SetUpPage:
+    """Open a page for this customer.
+
+    :raises Refused: `customer_not_found`; 422 `no_linked_payment_provider`; `third_party_error`
+        where the provider refuses, `payment_provider_error` where it does not answer.
+    """
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        details = await find_customer_details(conn, organization_id, external_id)
+        customer, link = details.customer, details.link
+        if link is None or link.provider_customer_id is None:
+            raise Refused(NO_LINK)
+        key = RowKey(organization_id, link.provider_account_id)
+        account = (await provider_accounts.by_ids(conn, [key]))[key]
+        if account.deleted_at is not None:
+            raise Refused(NO_LINK)
+        provider = providers.of(account)
+    answer = await provider.set_up_page(
+        SetUpOrder(
+            idempotency_key=f"set-up-{page_id}",
+            provider_customer_id=link.provider_customer_id,
+            currency=customer.currency or DEFAULT_CURRENCY,
+            return_url=account.return_url,
+            method_types=link.provider_payment_methods,
+            metadata={
+                "lago_customer_id": str(customer.id),
+                "lago_organization_id": str(organization_id),
+            },
+        )
+    )
+    if isinstance(answer, Page):
+        return SetUpPage(customer, answer.url)
+    raise Refused(REFUSED if isinstance(answer, Declined) else SILENT)
