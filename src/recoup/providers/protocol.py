@@ -220,6 +220,7 @@ class ListedCharge(msgspec.Struct, frozen=True):
     outcome: Outcome
     amount_cents: int
     currency: str
+    metadata: Mapping[str, str] = {}  # as it was sent, where the provider lists it
 
 
 class ChargeList(msgspec.Struct, frozen=True):
