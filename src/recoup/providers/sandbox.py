@@ -15,12 +15,15 @@ from yarl import URL
 
 from recoup.providers.protocol import (
     LONGEST_CALL,
+    CannotList,
     Charge,
+    ChargeList,
     CustomerNeeded,
     Declined,
     Delivery,
     Forged,
     Ignored,
+    ListedCharge,
     Lost,
     Notice,
     NotKnown,
@@ -69,6 +72,7 @@ class _Charge(msgspec.Struct):
     idempotency_key: str
     decline: _Decline | None = None
     next_action: dict[str, Any] | None = None
+    metadata: dict[str, str] = {}
 
 
 class _ChargeAnswer(msgspec.Struct):
@@ -77,6 +81,7 @@ class _ChargeAnswer(msgspec.Struct):
 
 class _ChargesAnswer(msgspec.Struct):
     charges: list[_Charge]
+    has_more: bool = False
 
 
 class _Error(msgspec.Struct):
@@ -155,6 +160,28 @@ class SandboxProvider:
             return Lost("unreadable_answer")
         ours = [one for one in found.charges if one.idempotency_key == charge.idempotency_key]
         return _outcome(ours[0]) if ours else NotKnown()
+
+    async def list_charges(
+        self, *, since: datetime, before: datetime, after: str | None
+    ) -> ChargeList | CannotList | Lost:
+        """Ask for the charges made from `since` on and before `before`, page by page."""
+        window = {"since": since.isoformat(), "before": before.isoformat()}
+        url = self._charges.with_query(window | ({"after": after} if after else {}))
+        answer = await self._call("GET", url)
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status != 200:
+            return _lost(answer)
+        found = _decode(answer.body, _ChargesAnswer)
+        if found is None or (found.has_more and not found.charges):
+            return Lost("unreadable_answer")
+        charges = [
+            ListedCharge(
+                one.idempotency_key, one.id, _outcome(one), one.amount, one.currency, one.metadata
+            )
+            for one in found.charges
+        ]
+        return ChargeList(charges, found.charges[-1].id if found.has_more else None)
 
     async def register_webhook(self, url: str) -> bool:
         """Tell the sandbox where this account's events go; False where it did not take it."""

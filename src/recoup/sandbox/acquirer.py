@@ -98,6 +98,13 @@ class Acquirer:
         self.settle_due()
         return self._books.find_by_key(account, key)
 
+    def made_between(
+        self, account: str, since: datetime, before: datetime, *, after: str, most: int
+    ) -> list[Entry]:
+        """List what an account has charged in this time, as it stands, by id."""
+        self.settle_due()
+        return self._books.made_between(account, since, before, after=after, most=most)
+
     def settle_due(self) -> None:
         """End the processing charges whose time has come, each as of that time.
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from random import Random
 from typing import Annotated, Final, TypeVar
 
@@ -25,6 +26,7 @@ from recoup.sandbox.trouble import INTERNAL_ERROR, Think, Trouble, plain
 
 KEY_PREFIX: Final = "sk_sandbox_"
 LONGEST_IDEMPOTENCY_KEY: Final = 255
+MOST_LISTED: Final = 100
 LISTED: Final = (
     *("id", "amount", "currency", "status", "idempotency_key", "payment_method"),
     *("customer", "metadata", "created_at"),
@@ -112,14 +114,32 @@ class Api:
             self._deciding.remove((account, key))
 
     async def find_by_key(self, request: web.Request, think: Think) -> Answer:
-        """`GET /v1/charges?idempotency_key=K`: the one charge under it, or none."""
+        """`GET /v1/charges?idempotency_key=K`: the one charge under it, or none.
+
+        Or `?since=S&before=B&after=ID`: those made in this time, a page of 100 at most by id.
+        """
         account = _account(request)
         key = request.query.get("idempotency_key")
         if key is None:
-            return invalid_request("parameter_missing", "Say which idempotency_key.")
+            return await self._list(account, request, think)
         await think()
         entry = self._acquirer.find_by_key(account, key) if _is_key(key) else None
         return json_answer({"charges": [entry.charge] if entry else []})
+
+    async def _list(self, account: str, request: web.Request, think: Think) -> Answer:
+        try:
+            since, before = (
+                msgspec.convert(request.query.get(name), datetime) for name in ("since", "before")
+            )
+        except msgspec.ValidationError:
+            message = "Say which idempotency_key, or since and before."
+            return invalid_request("parameter_missing", message)
+        await think()
+        found = self._acquirer.made_between(
+            account, since, before, after=request.query.get("after", ""), most=MOST_LISTED + 1
+        )
+        page = [entry.charge for entry in found[:MOST_LISTED]]
+        return json_answer({"charges": page, "has_more": len(found) > MOST_LISTED})
 
     async def show_charge(self, request: web.Request, think: Think) -> Answer:
         """`GET /v1/charges/{id}`: a charge as it stands now."""

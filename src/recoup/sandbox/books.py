@@ -234,6 +234,14 @@ class Books:
         where = "WHERE account = ? AND idempotency_key = ?"
         return next(iter(self._entries(CHARGE + where, account, idempotency_key)), None)
 
+    def made_between(
+        self, account: str, since: datetime, before: datetime, *, after: str, most: int
+    ) -> list[Entry]:
+        """List what an account has charged in this time, by id; `after` is the last one seen."""
+        where = "WHERE account = ? AND created_at >= ? AND created_at < ? AND id > ? ORDER BY id"
+        sql = f"{CHARGE}{where} LIMIT {most:d}"
+        return self._entries(sql, account, _micros(since), _micros(before), after)
+
     def processing_until(self, now: datetime) -> list[Entry]:
         """List the charges that should have settled by now, in the order in which they do."""
         where = "WHERE status = 'processing' AND settles_at <= ? ORDER BY settles_at, seq"
