@@ -21,7 +21,7 @@ from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt, idempotency_key
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_accounts
+from recoup.store import attempts, db, provider_accounts, quarantines
 from recoup.store.db import Pool
 
 
@@ -42,7 +42,7 @@ async def look_up_attempt(
     found = await _read(pool, providers, attempt)
     if found is None:
         return None
-    held, provider = found
+    held, provider, is_held_back = found
     assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
     charge = Charge(
@@ -55,7 +55,8 @@ async def look_up_attempt(
     if payer_is_late(held.state, held.expires_at, now=now()):
         return await _end(provider, charge, held, settling=settling, jitter=jitter)
     told: Outcome | NotKnown = await provider.look_up(charge)
-    if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now()):
+    may_send = not is_held_back and may_re_send(sent_at=held.sent_at, now=now())
+    if isinstance(told, NotKnown) and may_send:
         told = await provider.charge(charge)
     if held.state is State.SENT and isinstance(told, NotKnown | Lost):
         # It is `sent` no more: that nobody knows is a state of its own.
@@ -81,14 +82,18 @@ async def _end(
     return await settling.ask(Report(held.key, told, Source.EXPIRY, jitter))
 
 
-async def _read(pool: Pool, providers: Providers, key: RowKey) -> tuple[Attempt, Provider] | None:
+async def _read(
+    pool: Pool, providers: Providers, key: RowKey
+) -> tuple[Attempt, Provider, bool] | None:
+    """The attempt, whom to ask, and whether nothing is sent there for now."""
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         held = (await attempts.find(conn, [key])).get(key)
         if held is None or held.state not in ASKED_ABOUT or held.provider_account_id is None:
             return None
         account = RowKey(key.organization_id, held.provider_account_id)
         accounts = await provider_accounts.by_ids(conn, [account])
-        return held, providers.of(accounts[account])
+        held_back = await quarantines.live(conn, [key.organization_id])
+        return held, providers.of(accounts[account]), account in held_back
 
 
 async def _wake_others(pool: Pool, held: Attempt, *, now: datetime) -> None:

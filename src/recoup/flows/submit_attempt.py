@@ -32,7 +32,7 @@ from recoup.rules.method_choice import NoAttempt, Wish, choose_method, why_no_pa
 from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
-from recoup.store import attempts, collection, db, provider_accounts
+from recoup.store import attempts, collection, db, provider_accounts, quarantines
 from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
 
@@ -108,12 +108,15 @@ async def begin_sending(
         covered = await collection.lock_covered(conn, keys)
         held = await attempts.lock(conn, keys)
         ready = [attempt for attempt in held.values() if attempt.state is State.READY]
+        held_back = await quarantines.live(conn, {one.organization_id for one in ready})
         links = await collection.links(
             conn, {attempt.customer_key for attempt in ready}, _wanted(ready, covered)
         )
         chosen = {
             attempt.key: _look_again(attempt, covered[attempt.key], links[attempt.customer_key])
             for attempt in ready
+            # After a restore nobody knows what was charged: it stays ready until that is known.
+            if links[attempt.customer_key].account_key not in held_back
         }
         open_accounts = await _open(conn, providers, links)
         sent: dict[RowKey, tuple[Sent, ToSend]] = {}
@@ -131,7 +134,7 @@ async def begin_sending(
         await attempts.send(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )
-        await _withdraw(conn, withdrawn, held, covered, links, now=now)
+        await withdraw(conn, withdrawn, held, covered, links, now=now)
     to_send = {key: order for key, (_, order) in sent.items()}
     return [to_send.pop(key) if key in to_send else _not_ours(held.get(key)) for key in keys]
 
@@ -236,7 +239,7 @@ def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:
     }
 
 
-async def _withdraw(
+async def withdraw(
     conn: Conn,
     withdrawn: Mapping[RowKey, str],
     held: Mapping[RowKey, Attempt],
@@ -245,6 +248,7 @@ async def _withdraw(
     *,
     now: datetime,
 ) -> None:
+    """Withdraw these attempts for the reasons given, and tell of those that somebody asked for."""
     await attempts.withdraw(conn, withdrawn, now=now)
     news = [
         payment_failure(

@@ -24,7 +24,7 @@ from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow, refund_key
 from recoup.rules.refund_state import ASKED_ABOUT, RefundState
-from recoup.store import attempts, db, provider_accounts, refunds
+from recoup.store import attempts, db, provider_accounts, quarantines, refunds
 from recoup.store.db import Conn, Pool
 
 
@@ -37,6 +37,9 @@ async def submit_refund(
         held = (await refunds.lock(conn, [key])).get(key)
         if held is None:
             return
+        is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
+        if held.state is RefundState.READY and is_held_back:
+            return  # the sweep comes back to it
         provider = await _provider(conn, providers, held)
         if held.state is RefundState.READY:
             request = provider.render_refund(await _order(conn, held))
@@ -58,6 +61,7 @@ async def look_up_refund(
         if held is None or held.state not in ASKED_ABOUT:
             return
         provider = await _provider(conn, providers, held)
+        is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
     assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
     refund = Refund(
@@ -68,7 +72,7 @@ async def look_up_refund(
         sent_at=held.sent_at,
     )
     told: RefundOutcome | NotKnown = await provider.look_up_refund(refund)
-    may_be_sent = held.state is not RefundState.PROCESSING
+    may_be_sent = held.state is not RefundState.PROCESSING and not is_held_back
     if isinstance(told, NotKnown) and may_be_sent and may_re_send(sent_at=held.sent_at, now=now()):
         told = await provider.refund(refund)
     if held.state is RefundState.SENT and isinstance(told, NotKnown | Lost):

@@ -167,6 +167,8 @@ _TO_LOOK_UP: Final = """
 _READY_SINCE: Final = """
     SELECT organization_id, id FROM payments
      WHERE state = 'ready' AND ended_at IS NULL AND created_at <= $1
+       AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
+            WHERE q.organization_id = payments.organization_id AND q.released_at IS NULL)
      ORDER BY created_at LIMIT $2
 """
 

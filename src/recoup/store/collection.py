@@ -124,6 +124,24 @@ _BEGIN: Final = """
        AND asked.manner <> 'page'  -- it may never be used: the invoice shows nothing of it
 """
 
+# Made anew from a provider's record: it was sent, and what exactly was sent nobody knows any more.
+_RECREATE: Final = """
+    WITH made AS (
+        INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
+               currency, asked_by, provider_account_id, provider_payment_id, provider_customer_id,
+               state, request, sent_at, look_up_at, created_at)
+        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11)
+    )
+    INSERT INTO payment_invoices
+           (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
+    VALUES ($1, $2, $3, $5, $13)
+"""
+
+_OPEN_ATTEMPT: Final = """
+    SELECT payment_id FROM payment_invoices
+     WHERE organization_id = $1 AND invoice_id = $2 AND open
+"""
+
 _DECIDED: Final = """
     INSERT INTO decisions
            (organization_id, id, invoice_id, payment_id, decided, because, at, retry_at, ask_id)
@@ -371,6 +389,47 @@ async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
         [one.ask_id for one in begun],
         [one.expires_at for one in begun],
     )
+
+
+async def recreate(
+    conn: Conn,
+    attempt: RowKey,
+    debt: Debt,
+    *,
+    account_id: UUID,
+    provider_payment_id: str,
+    provider_customer_id: str,
+    amount_cents: int,
+    currency: str,
+    sent_at: datetime,
+    now: datetime,
+) -> None:
+    """Insert an attempt that a restore has lost, as `sent`; the locked invoice has no other open.
+
+    `sent_at` is so long ago that its key counts as dead: it is asked about, and never re-sent.
+    """
+    await conn.execute(
+        _RECREATE,
+        attempt.organization_id,
+        attempt.id,
+        debt.id,
+        debt.customer_id,
+        amount_cents,
+        currency,
+        AskedBy.PROVIDER.value,
+        account_id,
+        provider_payment_id,
+        provider_customer_id,
+        sent_at,
+        now,
+        debt.payment_status,
+    )
+
+
+async def open_attempt(conn: Conn, invoice: RowKey) -> RowKey | None:
+    """The attempt that is open for this locked invoice, if there is one."""
+    found = await conn.fetchval(_OPEN_ATTEMPT, invoice.organization_id, invoice.id)
+    return RowKey(invoice.organization_id, found) if found else None
 
 
 async def decide(conn: Conn, decisions: Sequence[Decision], *, now: datetime) -> None:

@@ -236,6 +236,8 @@ INVARIANTS: Final = (
         SELECT p.organization_id, p.id FROM payments p
          WHERE p.organization_id = ANY ($1::uuid[])
            AND p.state = 'ready' AND p.created_at < $2::timestamptz - {_LOST_AFTER}
+           AND NOT EXISTS (SELECT FROM quarantines q  -- it waits for the end of that
+                WHERE q.organization_id = p.organization_id AND q.released_at IS NULL)
            AND NOT EXISTS (SELECT FROM pgqueuer job
                 WHERE job.entrypoint = 'submit_attempt'
                   AND job.dedupe_key = format('submit_attempt/%s/%s', p.organization_id, p.id))
@@ -333,6 +335,22 @@ REPORTED: Final = (
         """
         SELECT organization_id, id FROM payments
          WHERE organization_id = ANY ($1::uuid[]) AND state = 'needs_review'
+        """,
+    ),
+    Invariant(
+        "reconciliation_findings",
+        "What a provider knows and we do not, or we alone: `recoup reconciliation list`.",
+        """
+        SELECT organization_id, id FROM reconciliation_findings
+         WHERE organization_id = ANY ($1::uuid[]) AND resolved_at IS NULL
+        """,
+    ),
+    Invariant(
+        "quarantines",
+        "Provider accounts through which nothing is sent, after a restore: `recoup quarantine`.",
+        """
+        SELECT organization_id, provider_account_id AS id FROM quarantines
+         WHERE organization_id = ANY ($1::uuid[]) AND released_at IS NULL
         """,
     ),
     Invariant(

@@ -30,6 +30,11 @@ _ALL_OF_KIND: Final = """
     SELECT organization_id, id FROM provider_accounts WHERE kind = $1 AND deleted_at IS NULL
 """
 
+_EVERYBODYS: Final = """
+    SELECT organization_id, id FROM provider_accounts
+     WHERE deleted_at IS NULL ORDER BY organization_id, id
+"""
+
 _INSERT: Final = insertion("provider_accounts", ProviderAccount)
 
 
@@ -63,6 +68,12 @@ async def live(conn: Conn, organization_id: UUID, kind: str | None = None) -> li
 async def all_of_kind(scout: Conn, kind: str) -> list[RowKey]:
     """The live accounts of one kind, of all tenants: for the scout, which sees no secrets."""
     rows = await scout.fetch(_ALL_OF_KIND, kind)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def everybodys(scout: Conn) -> list[RowKey]:
+    """The accounts of all tenants that are not deleted."""
+    rows = await scout.fetch(_EVERYBODYS)
     return [RowKey(row["organization_id"], row["id"]) for row in rows]
 
 

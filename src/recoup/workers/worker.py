@@ -27,6 +27,7 @@ from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
+from recoup.flows.reconcile_account import reconcile_account
 from recoup.flows.reports import Report, Settled
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import Begun, ToLookUp, begin_sending, submit_attempt
@@ -35,6 +36,7 @@ from recoup.flows.sweep import sweep
 from recoup.flows.tidy import tidy
 from recoup.rules.records.keys import RowKey
 from recoup.senders.webhooks import WebhookSender
+from recoup.store import db, jobs, provider_accounts, quarantines
 from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Pool
 from recoup.store.jobs import Job
 
@@ -141,9 +143,12 @@ class Worker:
         self._register(queuer, Job.LOOK_UP_REFUND, self.look_up_refund)
         self._register(queuer, Job.CHECK_METHOD, self.check_method)
         self._register(queuer, Job.COLLECT_FROM_CUSTOMER, self.collect_from_customer)
+        self._register(queuer, Job.RECONCILE_ACCOUNT, self.reconcile_account)
         queuer.schedule("sweep", "* * * * * */2")(self._sweep)
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
         queuer.schedule("tidy", "10 1 * * *")(self._tidy)
+        queuer.schedule("reconcile_all", "40 2 * * *")(self._reconcile_all)
+        queuer.schedule("reconcile_held", "*/15 * * * * *")(self._reconcile_held)
         return queuer
 
     def _webhooks(self) -> PgQueuer:
@@ -224,6 +229,12 @@ class Worker:
         """Collect what a customer owes, with its new method."""
         await collect_from_customer(self._pool, key, new_id=self._new_id, now=self._now())
 
+    async def reconcile_account(self, key: RowKey) -> None:
+        """Compare a provider account's list of charges with ours."""
+        await reconcile_account(
+            self._pool, self._providers, key, new_id=self._new_id, now=self._now
+        )
+
     async def deliver_webhook(self, key: RowKey) -> None:
         """Try to deliver an event to one endpoint."""
         await deliver_webhook(
@@ -244,6 +255,20 @@ class Worker:
 
     async def _tidy(self, _schedule: Schedule) -> None:
         await tidy(self._pool, self._scout, now=self._now())
+
+    async def _reconcile_all(self, _schedule: Schedule) -> None:
+        async with db.nameless(self._scout) as conn:
+            every = await provider_accounts.everybodys(conn)
+        async with db.nameless(self._pool) as conn:
+            await jobs.promise(conn, Job.RECONCILE_ACCOUNT, every)
+
+    async def _reconcile_held(self, _schedule: Schedule) -> None:
+        async with db.nameless(self._scout) as conn:
+            held = await quarantines.accounts(conn)
+        if held:
+            log.warning("in_quarantine", accounts=len(held), do="see docs/restore.md")
+            async with db.nameless(self._pool) as conn:
+                await jobs.promise(conn, Job.RECONCILE_ACCOUNT, held)
 
     def _jitter(self) -> timedelta:
         return self._chance.random() * LONGEST_JITTER

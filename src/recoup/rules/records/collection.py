@@ -21,6 +21,7 @@ class AskedBy(StrEnum):
     SCHEDULE = "schedule"  # the retry policy
     NEW_METHOD = "new_method"  # the customer has left one, and owes something
     PAYER = "payer"  # at the provider's hosted page
+    PROVIDER = "provider"  # made anew from a provider's record, after a restore had lost it
     CREATION = "creation"  # the first charge of a new invoice: nobody waits for its answer
 
 
@@ -76,6 +77,11 @@ class Link(msgspec.Struct, frozen=True):
     methods: tuple[Method, ...]  # the default one, and those asked for
     email: str | None = None
     country: str | None = None
+
+    @property
+    def account_key(self) -> RowKey | None:
+        """Through which account the customer is charged, if through any."""
+        return RowKey(self.customer.organization_id, self.account_id) if self.account_id else None
 
     def method(self, wanted: UUID) -> Method | None:
         """The kept method with this id, if it is this customer's."""
