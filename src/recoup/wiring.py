@@ -6,6 +6,7 @@ What is opened here is closed here, in the reverse order, also when something fa
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,7 @@ from recoup.api import errors
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
 from recoup.flows.deliver_webhook import WebhookSigner
+from recoup.flows.notice_restore import notice_restore
 from recoup.flows.open_provider import Providers
 from recoup.flows.prepare_installation import JWT_KEY, prepare
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
@@ -35,7 +37,7 @@ from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings, WrongSettingsError
 from recoup.store import db
-from recoup.store.db import DATABASE_AWAY, Pool
+from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.installation import Installation
 from recoup.store.migrate import migrate
@@ -46,6 +48,7 @@ from recoup.workers.worker import Worker
 log = structlog.get_logger()
 
 LOOK_FOR_ACCOUNTS_EVERY_SECONDS: Final = 5.0
+BEAT_EVERY_SECONDS: Final = 5.0
 FINISH_WITHIN_SECONDS: Final = 20
 WAIT_FOR_DATABASE_SECONDS: Final = 30
 API_CONNECTIONS: Final = 8
@@ -219,12 +222,14 @@ async def serve(
     listener = _listen(host, port) if with_api else None
     try:
         async with opened(settings, connections=API_CONNECTIONS) as base:
+            await _beat(settings, base)  # before anything is sent
             address = _address(settings, host, listener)
             async with aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             ) as http:
                 providers = Providers(http, base.box, sandbox_base=str(settings.sandbox_api_base))
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(_keep_beating(settings, base, stop))
                     if listener:
                         tasks.create_task(
                             _run_api(settings, base, providers, listener, address, stop, say)
@@ -245,6 +250,35 @@ async def serve(
     finally:
         if listener:
             listener.close()
+
+
+async def _beat(settings: Settings, base: Opened) -> None:
+    """Say in the database and beside it that it is served from; hold all back if it is restored."""
+    folder = ""
+    if not settings.database_url:
+        stat = settings.data_dir.stat()
+        folder = f"{stat.st_dev}/{stat.st_ino}"
+    # One folder may serve several databases in turn: each has a marker of its own.
+    name = hashlib.sha256(base.installation.jwt_public_key.encode()).hexdigest()[:16]
+    await notice_restore(
+        base.pool,
+        base.scout,
+        folder=folder,
+        marker=settings.data_dir / f"last-beat-{name}",
+        now=clock.now(),
+    )
+
+
+async def _keep_beating(settings: Settings, base: Opened, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(BEAT_EVERY_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            try:
+                await _beat(settings, base)
+            except (*DATABASE_AWAY, *ROW_IS_HELD) as error:
+                log.warning("beat_missed", error=type(error).__name__)
 
 
 def _listen(host: str, port: int) -> socket.socket:

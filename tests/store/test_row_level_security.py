@@ -25,7 +25,7 @@ OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)
 
 # The queue's tables and the installation's belong to no tenant.
 NOBODYS: Final = {
-    "installation", "migrations", "pgqueuer", "pgqueuer_log", "pgqueuer_schedules",
+    "database_signs", "installation", "migrations", "pgqueuer", "pgqueuer_log", "pgqueuer_schedules",
     "pgqueuer_statistics",
 }  # fmt: skip
 ONLY_GROW: Final = {"ledger_entries", "audit_log"}
@@ -49,6 +49,8 @@ SCOUTED: Final = {
     "refunds": {"organization_id", "id", "state", "look_up_at", "created_at", "ended_at"},
     "provider_accounts": {"organization_id", "id", "kind", "code", "deleted_at"},
     "contradictions": {"organization_id", "id", "created_at"},
+    "quarantines": {"organization_id", "provider_account_id", "began_at", "released_at"},
+    "reconciliation_findings": {"organization_id", "id", "resolved_at"},
     "idempotency_keys": {"organization_id", "created_at"},
 }  # fmt: skip
 
@@ -100,6 +102,14 @@ ROWS: Final = {
     "refunds": "(organization_id, id, payment_id, contradiction_id, amount_cents, currency,"
         " asked_by, provider_account_id, provider_payment_id, created_at) VALUES ({o}, {refund},"
         " {payment}, {contradiction}, 1, 'EUR', 'ann', {account}, 'ch', now())",
+    "quarantines": "(organization_id, id, provider_account_id, because, compare_since, began_at)"
+        " VALUES ({o}, {quarantine}, {account}, 'r', now(), now())",
+    "reconciliations": "(organization_id, id, provider_account_id, since, before, began_at)"
+        " VALUES ({o}, {comparison}, {account}, now(), now(), now())",
+    "reconciliation_charges": "VALUES ({o}, {comparison}, {payment})",
+    "reconciliation_findings": "(organization_id, id, provider_account_id, what, idempotency_key,"
+        " amount_cents, currency, found_at) VALUES ({o}, {finding}, {account}, 'unknown_here',"
+        " 'k', 1, 'EUR', now())",
     "provider_events": "(organization_id, id, provider_account_id, provider_event_id, body,"
         " received_at) VALUES ({o}, {told}, {account}, 'evt', '', now())",
     "events": "(organization_id, id, webhook_type, object_id, body, created_at)"

@@ -168,6 +168,16 @@ def families(read: Figures) -> Iterator[Metric]:
         value=read.contradictions,
     )
     yield GaugeMetricFamily(
+        "recoup_accounts_in_quarantine",
+        "Provider accounts through which nothing is sent, since the database was restored.",
+        value=read.quarantined,
+    )
+    yield GaugeMetricFamily(
+        "recoup_reconciliation_findings",
+        "What only a provider or only we know, and nobody has resolved.",
+        value=read.findings,
+    )
+    yield GaugeMetricFamily(
         "recoup_invoices_held",
         "Invoices that nobody is charged for until a person has looked.",
         value=read.invoices_held,

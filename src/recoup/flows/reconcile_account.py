@@ -42,7 +42,7 @@ from recoup.rules.reconciliation import (
     invoice_of,
     judge,
 )
-from recoup.rules.records.collection import Attempt, attempt_of
+from recoup.rules.records.collection import Attempt, Debt, attempt_of
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts, quarantines, reconciliations
 from recoup.store.attempts import Sent
@@ -157,7 +157,7 @@ async def _mend(
     mended: list[str] = []
     recreated: list[str] = []
     # All invoices first, and in the common order: a page must not deadlock with a batch.
-    await collection.lock_covered(conn, [key for key in known])
+    await collection.lock_covered(conn, list(known))
     lost = {
         RowKey(account.organization_id, invoice)
         for charge, what in judged
@@ -203,7 +203,7 @@ async def _recreate(
     account: RowKey,
     attempt: RowKey,
     charge: ListedCharge,
-    debt: collection.Debt | None,
+    debt: Debt | None,
     *,
     now: datetime,
 ) -> str | None:

@@ -31,6 +31,8 @@ class Figures(msgspec.Struct, frozen=True):
     webhooks: Waiting  # deliveries that wait for their next try; seconds past the time set for it
     provider_events: Waiting  # received and kept, not applied yet
     contradictions: int  # news that did not fit what we knew: all there ever were
+    quarantined: int  # provider accounts through which nothing is sent
+    findings: int  # what only one side knows, and nobody has resolved
     invoices_held: int  # nobody is charged for them until a person lets them go
 
 
@@ -48,6 +50,10 @@ _READ: Final = """
       FROM provider_events WHERE applied_at IS NULL
      UNION ALL
     SELECT 'contradictions', '', count(*), NULL FROM contradictions
+     UNION ALL
+    SELECT 'quarantined', '', count(*), NULL FROM quarantines WHERE released_at IS NULL
+     UNION ALL
+    SELECT 'findings', '', count(*), NULL FROM reconciliation_findings WHERE resolved_at IS NULL
      UNION ALL
     SELECT 'invoices_held', '', count(*), NULL FROM invoices WHERE held_because IS NOT NULL
 """
@@ -68,6 +74,8 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         webhooks=parts["webhooks"][""],
         provider_events=parts["provider_events"][""],
         contradictions=parts["contradictions"][""].count,
+        quarantined=parts["quarantined"][""].count,
+        findings=parts["findings"][""].count,
         invoices_held=parts["invoices_held"][""].count,
     )
 

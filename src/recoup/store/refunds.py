@@ -59,7 +59,10 @@ _TO_LOOK_UP: Final = """
 
 _READY_SINCE: Final = """
     SELECT organization_id, id FROM refunds
-     WHERE state = 'ready' AND created_at <= $1 ORDER BY created_at LIMIT $2
+     WHERE state = 'ready' AND created_at <= $1
+       AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
+            WHERE q.organization_id = refunds.organization_id AND q.released_at IS NULL)
+     ORDER BY created_at LIMIT $2
 """
 
 _PAGE: Final = f"""

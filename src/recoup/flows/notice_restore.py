@@ -1,0 +1,76 @@
+"""Notice that the database was restored, and hold all accounts back before anything is sent.
+
+Called at the start of every process that serves, and with each beat afterwards.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from recoup.rules.restore_signs import why_restored
+from recoup.store import database_signs, db, invariants, quarantines
+from recoup.store.db import Pool
+
+log = structlog.get_logger()
+
+# What was sent shortly before the state that was restored may have had its end after it.
+MARGIN: Final = timedelta(hours=1)
+
+
+async def notice_restore(
+    pool: Pool, scout: Pool, *, folder: str, marker: Path, now: datetime
+) -> str | None:
+    """Compare the database with what was last seen of it, and beat; answer why it was restored.
+
+    `marker` is a file outside the database that holds the last beat. Killed half way, it begins
+    again: the signs are kept last.
+    """
+    last_beat = _read(marker)
+    async with db.nameless(pool) as conn:
+        kept = await database_signs.find(conn)
+        found = await database_signs.identity(conn, folder=folder)
+    because = why_restored(kept, found, last_beat)
+    if because is not None:
+        since = kept.beat_at if kept else min(last_beat or now, now)
+        await hold_all_back(pool, scout, because=because, since=since - MARGIN, now=now)
+    async with db.nameless(pool) as conn:
+        beat = await database_signs.keep(conn, found, now=now)
+    _write(marker, beat)  # after the commit: what the file knows, the database knows
+    return because
+
+
+async def hold_all_back(
+    pool: Pool, scout: Pool, *, because: str, since: datetime, now: datetime
+) -> None:
+    """Put every account of every tenant in quarantine."""
+    async with db.nameless(scout) as conn:
+        tenants = await invariants.organizations(conn)
+    for first in range(0, len(tenants), 200):
+        some = tenants[first : first + 200]
+        async with db.transaction(pool, tenants=some) as conn:
+            await quarantines.begin(conn, some, because=because, compare_since=since, now=now)
+    log.warning("quarantine_begun", because=because, since=since.isoformat())
+
+
+def _read(marker: Path) -> datetime | None:
+    try:
+        return datetime.fromisoformat(marker.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("marker_unreadable", error=type(error).__name__)
+        return None
+
+
+def _write(marker: Path, beat: datetime) -> None:
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        new = marker.with_suffix(".new")
+        new.write_text(beat.isoformat(), "utf-8")
+        new.replace(marker)
+    except OSError as error:  # without it the database's own signs are left
+        log.warning("marker_not_written", error=type(error).__name__)
