@@ -33,6 +33,7 @@ SETTLE: Final = "tests/flows/test_settle_attempt.py"
 EVENTS: Final = "tests/flows/test_provider_events.py"
 PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
+RECONCILE: Final = "tests/flows/test_reconcile_account.py::"
 SWEEP: Final = "tests/flows/test_sweep.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
@@ -504,5 +505,29 @@ BUGS: Final = (
         "Whose COMMIT was not heard is refused as busy with its own attempt.",
         (Edit(RETRY, "before = decided.get(ask.decision_id)", "before = None"),),
         (COLLECTION + "test_an_ask_run_again_answers_as_before_whatever_has_changed", WORLDS),
+    ),
+    Bug(
+        "a restored database charges at once",
+        "What was charged after the backup is unknown here, and is charged again.",
+        (
+            Edit(
+                SUBMIT,
+                "if links[attempt.customer_key].account_key not in held_back",
+                "if True",
+            ),
+        ),
+        (RECONCILE + "test_nothing_is_sent_before_the_list_was_compared_and_then_it_is",),
+    ),
+    Bug(
+        "a charge that nobody explained lets an account go",
+        "Its invoice is billed anew and charged, and the payer has paid twice.",
+        (
+            Edit(
+                "flows/reconcile_account.py",
+                "if not any(found.what is not What.UNKNOWN_THERE for found in left):",
+                "if left is not None:",
+            ),
+        ),
+        (RECONCILE + "test_what_cannot_be_explained_keeps_the_account_until_a_person_lets_it_go",),
     ),
 )
