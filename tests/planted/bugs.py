@@ -102,8 +102,8 @@ BUGS: Final = (
         (
             Edit(
                 LOOK_UP,
-                "if isinstance(told, NotKnown) and may_re_send(sent_at=held.sent_at, now=now()):",
-                "if isinstance(told, NotKnown):",
+                "may_send = not is_held_back and may_re_send(sent_at=held.sent_at, now=now())",
+                "may_send = not is_held_back",
             ),
         ),
         (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person", WORLDS),

@@ -25,8 +25,8 @@ OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)
 
 # The queue's tables and the installation's belong to no tenant.
 NOBODYS: Final = {
-    "database_signs", "installation", "migrations", "pgqueuer", "pgqueuer_log", "pgqueuer_schedules",
-    "pgqueuer_statistics",
+    "database_signs", "installation", "migrations", "pgqueuer", "pgqueuer_log",
+    "pgqueuer_schedules", "pgqueuer_statistics",
 }  # fmt: skip
 ONLY_GROW: Final = {"ledger_entries", "audit_log"}
 
