@@ -19,7 +19,7 @@ from recoup import clock
 from recoup.flows.check_books import check_books
 from recoup.flows.notice_restore import hold_all_back, notice_restore
 from recoup.flows.open_provider import Providers
-from recoup.flows.reconcile_account import UNDER_WAY_AT_MOST, reconcile_account
+from recoup.flows.reconcile_account import ASK_AGAIN_AFTER, reconcile_account
 from recoup.flows.sweep import sweep
 from recoup.providers.protocol import Charge, Order, Paid
 from recoup.rules.records.collection import idempotency_key
@@ -35,7 +35,7 @@ def account(shop: Shop) -> RowKey:
 
 
 async def compare(shop: Shop) -> None:
-    shop.clock.advance(seconds=UNDER_WAY_AT_MOST.total_seconds() + 1)
+    shop.clock.advance(seconds=ASK_AGAIN_AFTER.total_seconds() + 1)
     await reconcile_account(
         shop.pool, shop.providers, account(shop), new_id=clock.new_id, now=shop.clock.now
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+import aiohttp
+
 from tests.conftest import eventually
 from tests.processes.conftest import Installation, free_port
 
@@ -44,6 +46,8 @@ async def test_after_a_copied_folder_is_put_back_no_invoice_is_charged_twice(
     answers = await asyncio.gather(*(shop.retry(one) for one in invoices))
     assert {status for status, _, _ in answers} <= {200, 405}
     assert installation.charge_count() == charged
+    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/health") as answer:
+        assert "1 provider accounts are not charged" in (await answer.json())["details"]
 
     async def all_paid() -> bool:
         return await shop.count("succeeded") == len(invoices)

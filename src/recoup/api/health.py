@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from recoup import __version__
 from recoup.api.edge import TheEdge
+from recoup.store import db, quarantines
 from recoup.store.db import DATABASE_AWAY, Pool
 
 PATIENCE_SECONDS: Final = 2.0
@@ -33,8 +34,10 @@ class Health(msgspec.Struct, frozen=True):
 @get("/health", include_in_schema=False)
 async def health(edge: TheEdge) -> Response[bytes]:
     """Say whether the database answers."""
-    if await _database_answers(edge.scout):
-        return _said(Health(__version__, "", "Success"), 200)
+    held = await _accounts_in_quarantine(edge.scout)
+    if held is not None:
+        said = f"After a restore: {held} provider accounts are not charged." if held else UNSET
+        return _said(Health(__version__, "", "Success", said), 200)
     details = f"The database does not answer within {PATIENCE_SECONDS:.0f} seconds."
     return _said(Health(__version__, "", "Unhealthy", details), 500)
 
@@ -47,18 +50,25 @@ async def ready(edge: TheEdge) -> Response[bytes]:
     return _said({"status": "ok"}, 200)
 
 
-async def _database_answers(scout: Pool) -> bool:
-    """Ask over the scout's connections: an API that is busy with its own is not ill."""
-    asking = asyncio.create_task(scout.fetchval("SELECT 1"))
+async def _accounts_in_quarantine(scout: Pool) -> int | None:
+    """How many there are; None where the database does not answer.
+
+    Ask over the scout's connections: an API that is busy with its own is not ill.
+    """
+    asking = asyncio.create_task(_count(scout))
     answered, _ = await asyncio.wait({asking}, timeout=PATIENCE_SECONDS)
     if not answered:
         asking.cancel()  # not awaited: giving up in order asks the server, too
-        return False
+        return None
     try:
-        await asking
+        return await asking
     except (*DATABASE_AWAY, OSError, asyncpg.PostgresError):
-        return False
-    return True
+        return None
+
+
+async def _count(scout: Pool) -> int:
+    async with db.nameless(scout) as conn:
+        return len(await quarantines.accounts(conn))
 
 
 def _said(what: msgspec.Struct | dict[str, str], status: int) -> Response[bytes]:

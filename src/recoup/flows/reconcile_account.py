@@ -47,10 +47,12 @@ from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts, quarantines, reconciliations
 from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
+from recoup.store.quarantines import Quarantine
 from recoup.store.reconciliations import Finding, Reconciliation
 
 # A charge that was under way when the restore was noticed is on the provider's list by then.
 UNDER_WAY_AT_MOST: Final = timedelta(seconds=15)
+ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 # What is made anew counts as sent before any key's life: it is asked about, and never re-sent.
 LONG_AGO: Final = timedelta(days=60)
 
@@ -96,9 +98,19 @@ async def _begin(
         held = (await quarantines.live(conn, [account.organization_id])).get(account)
         if held is not None and now < held.began_at + UNDER_WAY_AT_MOST:
             return None
+        last = await reconciliations.last(conn, account)
+        if held is not None and last is not None and _may_wait(last, held, now=now):
+            return None
         since = min(now - DAILY_WINDOW, held.compare_since) if held else now - DAILY_WINDOW
         one = await reconciliations.begin(conn, account, id=id, since=since, before=now, now=now)
         return one, providers.of(found)
+
+
+def _may_wait(last: Reconciliation, held: Quarantine, *, now: datetime) -> bool:
+    """Whether asking again so soon would tell nothing new; a list may be long."""
+    if last.ended_at is None or last.began_at < held.began_at:
+        return False
+    return last.state == "cannot_list" or now < last.ended_at + ASK_AGAIN_AFTER
 
 
 async def _take_page(

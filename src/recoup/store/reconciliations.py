@@ -124,6 +124,18 @@ _LAST: Final = f"""
 """
 
 
+async def last(conn: Conn, account: RowKey) -> Reconciliation | None:
+    """The account's last comparison, ended or not."""
+    return next(
+        (
+            one
+            for one in await latest(conn, account.organization_id)
+            if one.provider_account_id == account.id
+        ),
+        None,
+    )
+
+
 async def begin(
     conn: Conn, account: RowKey, *, id: UUID, since: datetime, before: datetime, now: datetime
 ) -> Reconciliation:

@@ -148,7 +148,7 @@ class Worker:
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
         queuer.schedule("tidy", "10 1 * * *")(self._tidy)
         queuer.schedule("reconcile_all", "40 2 * * *")(self._reconcile_all)
-        queuer.schedule("reconcile_held", "*/15 * * * * *")(self._reconcile_held)
+        queuer.schedule("reconcile_held", "* * * * * */15")(self._reconcile_held)
         return queuer
 
     def _webhooks(self) -> PgQueuer:
