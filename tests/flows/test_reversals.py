@@ -1,0 +1,68 @@
+"""Money that was taken back, in any order of telling: one end, one event, and a held invoice."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from recoup.flows.reports import Report, Source
+from recoup.flows.settle_attempt import settle_attempts
+from recoup.providers.protocol import Outcome, Paid, Processing, Reversed
+from recoup.rules.records.keys import RowKey
+from tests.shop import Shop
+
+
+def news(attempt: RowKey) -> dict[str, Outcome | Reversed]:
+    charge = f"ch_{attempt.id.hex}"
+    return {
+        "processing": Processing(charge, "processing"),
+        "paid": Paid(charge, "succeeded", 1_000, "EUR"),
+        "reversed": Reversed(charge, "charged_back", 1_000, "eur", "fraudulent"),
+    }
+
+
+async def sent(shop: Shop) -> tuple[RowKey, RowKey]:
+    invoice = await shop.sell("pm_sandbox_ok")
+    attempt = await shop.begun(invoice)
+    await shop.sending.ask(attempt)
+    return invoice, attempt
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("order", list(permutations(["processing", "paid", "reversed"])), ids=str)
+async def test_the_order_in_which_it_is_told_changes_nothing(
+    shop: Shop, order: tuple[str, ...], times: int
+) -> None:
+    invoice, attempt = await sent(shop)
+    for word in order:
+        for _ in range(times):
+            report = Report(attempt, news(attempt)[word], Source.EVENT)
+            await settle_attempts(shop.pool, [report], now=shop.clock.now())
+    assert await shop.state(attempt) == "succeeded"
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    row = await shop.row("invoices", invoice)
+    assert row["held_because"] == "contradicted"
+    assert row["payment_dispute_lost_at"] is not None
+    assert sorted(await shop.words()) == [
+        "invoice.payment_dispute_lost",
+        "invoice.payment_status_updated",
+        "payment.succeeded",
+    ]
+    reasons = await shop.owner.fetch("SELECT reason, amount_cents, currency FROM contradictions")
+    assert [tuple(one) for one in reasons] == [("the_money_was_taken_back", 1_000, "EUR")]
+    books = await shop.owner.fetch(
+        "SELECT account, sum(amount_cents)::int AS cents FROM ledger_entries GROUP BY account"
+        " ORDER BY account"
+    )
+    assert dict(map(tuple, books)) == {"at_provider": 0, "receivable": -1_000, "reversed": 1_000}
+
+
+async def test_nobody_is_charged_again_for_what_was_taken_back(shop: Shop) -> None:
+    invoice, attempt = await sent(shop)
+    back = Report(attempt, news(attempt)["reversed"], Source.EVENT)
+    await settle_attempts(shop.pool, [back], now=shop.clock.now())
+    shop.clock.advance(minutes=1)
+    await shop.change("invoices", invoice, payment_status="failed", paid_cents=0)
+    answer = await shop.ask(invoice)
+    assert getattr(answer, "because", None) == "invoice_no_longer_collectable"
