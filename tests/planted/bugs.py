@@ -45,7 +45,7 @@ APART: Final = "tests/api/test_tenants_apart.py"
 MIGRATION: Final = "store/migrations/0001_collection.sql"
 RETRY: Final = "flows/retry_payment.py"
 SUBMIT: Final = "flows/submit_attempt.py"
-SETTLING: Final = "flows/settle_attempt.py"
+SETTLING: Final = "flows/settlement_book.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
 COLLECTING: Final = "store/collection.py"
 SANDBOX: Final = "providers/sandbox.py"
@@ -90,8 +90,8 @@ BUGS: Final = (
         (
             Edit(
                 LOOK_UP,
-                "charge = Charge(idempotency_key(held.id),",
-                'charge = Charge(f"{idempotency_key(held.id)}-again",',
+                "charge = Charge(\n        idempotency_key(held.id),",
+                'charge = Charge(\n        f"{idempotency_key(held.id)}-again",',
             ),
         ),
         (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells", WORLDS),
@@ -211,7 +211,7 @@ BUGS: Final = (
     Bug(
         "unknown becomes failed by the passing of time",
         "Money that moved is asked for again.",
-        (Edit(SETTLING, "state = State.NEEDS_REVIEW", "state = State.FAILED"),),
+        (Edit(SETTLING, "state=State.NEEDS_REVIEW", "state=State.FAILED"),),
         (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person", WORLDS),
     ),
     Bug(
@@ -371,6 +371,42 @@ BUGS: Final = (
         (EVENTS, WORLDS),
     ),
     Bug(
+        "a reversal does not imply that the charge was paid",
+        "What is told of a charge ends differently by the order in which it is told.",
+        (
+            Edit(
+                "flows/settle_attempt.py",
+                "if isinstance(back, Reversed):",
+                "if False:",
+            ),
+        ),
+        ("tests/flows/test_reversals.py",),
+    ),
+    Bug(
+        "a refund that succeeded stays so, whatever comes back",
+        "The books say that the payer has the money, and the provider says that it has it.",
+        (
+            Edit(
+                "rules/refund_state.py",
+                "RefundState.SUCCEEDED: frozenset({RefundState.FAILED}),",
+                "RefundState.SUCCEEDED: frozenset(),",
+            ),
+        ),
+        ("tests/flows/test_settle_refund.py",),
+    ),
+    Bug(
+        "a new method's collecting forgets what a person holds",
+        "The payer is charged for an invoice whose money has moved already.",
+        (
+            Edit(
+                "store/collection.py",
+                "AND NOT i.skip_psp AND NOT i.self_billed AND i.held_because IS NULL",
+                "AND NOT i.skip_psp AND NOT i.self_billed",
+            ),
+        ),
+        ("tests/flows/test_collect_from_customer.py",),
+    ),
+    Bug(
         "a retry after a decline for good",
         "The networks fine each try on a stolen card.",
         (
@@ -405,8 +441,9 @@ BUGS: Final = (
         (
             Edit(
                 "flows/apply_event.py",
-                "if held is None or held.provider_account_id != account.id:",
-                "if held is None:",
+                "return asked if held and held.provider_account_id == account.id else None\n\n\n"
+                "async def _refund(",
+                "return asked if held else None\n\n\nasync def _refund(",
             ),
         ),
         (EVENTS, WORLDS),
