@@ -1,0 +1,131 @@
+"""What waits for a person, over the API: an attempt of which nobody tells, and money of nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from recoup import clock
+from recoup.flows.reports import Report, Source
+from recoup.flows.settle_attempt import settle_attempts
+from recoup.providers.protocol import Paid
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Pool
+from tests.api.billing import has_method, issue, refusal, sells
+from tests.api.conftest import Tenant
+
+PAID = {"outcome": "paid", "by": "ann", "reason": "ticket 7", "provider_payment_id": "ch_7"}
+
+
+async def sent(tenant: Tenant, pool: Pool, owner: asyncpg.Connection, **fields: Any) -> RowKey:
+    """An attempt that was sent; `fields` are further columns of its row."""
+    await sells(tenant)
+    await has_method(tenant, pool)
+    invoice = await issue(tenant)
+    answer = await tenant.post(f"/invoices/{invoice['lago_id']}/retry_payment")
+    attempt = answer.headers["Recoup-Payment-Id"]
+    row = {"state": "sent", "sent_at": clock.now(), "look_up_at": clock.now(), "request": "{}"}
+    for columns in (row, fields):
+        if columns:
+            sets = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
+            await owner.execute(
+                f"UPDATE payments SET {sets} WHERE id = $1", attempt, *columns.values()
+            )
+    return RowKey(tenant.organization_id, UUID(attempt))
+
+
+async def second_charge(tenant: Tenant, pool: Pool, owner: asyncpg.Connection) -> str:
+    """Money that was charged twice; answers the contradiction's id."""
+    attempt = await sent(tenant, pool, owner)
+    for charge in ("ch_1", "ch_2"):
+        paid = Paid(charge, "succeeded", 1_000, "EUR")
+        await settle_attempts(pool, [Report(attempt, paid, Source.EVENT)], now=clock.now())
+    [surprise] = (await tenant.get("/contradictions")).json()["contradictions"]
+    assert surprise["lago_payment_id"] == str(attempt.id)
+    assert (surprise["reason"], surprise["unapplied_amount_cents"]) == ("a_second_charge", 1_000)
+    return str(surprise["lago_id"])
+
+
+async def test_a_person_settles_over_the_api_and_once(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    attempt = await sent(tenant, pool, owner)
+    await owner.execute("UPDATE payments SET state = 'unknown' WHERE id = $1", attempt.id)
+    await owner.execute(
+        "UPDATE payments SET state = 'needs_review', look_up_at = NULL WHERE id = $1", attempt.id
+    )
+    path = f"/payments/{attempt.id}/settle"
+    once = {"Idempotency-Key": "settle"}
+    answers = [await tenant.post(path, {"payment": PAID}, **once) for _ in range(2)]
+    assert [answer.json()["payment"]["payment_status"] for answer in answers] == ["succeeded"] * 2
+    assert answers[0].json()["payment"]["provider_payment_id"] == "ch_7"
+    kept = await owner.fetchrow("SELECT actor, action, object_id FROM audit_log")
+    assert tuple(kept) == ("ann", "payment.settled_by_hand", attempt.id)
+    again = await tenant.post(path, {"payment": PAID})
+    assert refusal(again) == (405, "payment_not_in_review")
+
+
+@pytest.mark.parametrize(
+    ("said", "details"),
+    [
+        ({**PAID, "outcome": "lost"}, {"outcome": ["value_is_invalid"]}),
+        ({"by": "ann", "reason": "x"}, {"outcome": ["value_is_invalid"]}),
+        ({**PAID, "by": " "}, {"by": ["value_is_mandatory"]}),
+        ({"outcome": "failed"}, {"by": ["value_is_mandatory"], "reason": ["value_is_mandatory"]}),
+    ],
+)
+async def test_a_word_that_says_too_little_is_refused(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection, said: Any, details: Any
+) -> None:
+    attempt = await sent(tenant, pool, owner)
+    answer = await tenant.post(f"/payments/{attempt.id}/settle", {"payment": said})
+    assert answer.status_code == 422
+    assert answer.json()["error_details"] == details
+    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_what_the_provider_may_still_tell_is_not_a_persons_to_say(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    attempt = await sent(tenant, pool, owner)
+    answer = await tenant.post(f"/payments/{attempt.id}/settle", {"payment": PAID})
+    assert refusal(answer) == (405, "payment_not_in_review")
+
+
+async def test_money_of_nobody_is_paid_back_once(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    surprise = await second_charge(tenant, pool, owner)
+    answer = await tenant.post(f"/contradictions/{surprise}/refund")
+    refund = answer.json()["refund"]
+    assert (refund["status"], refund["amount_cents"], refund["provider_payment_id"]) == (
+        "ready", 1_000, "ch_2",
+    )  # fmt: skip
+    again = await tenant.post(f"/contradictions/{surprise}/refund")
+    assert refusal(again) == (405, "nothing_to_refund")
+    listed = (await tenant.get("/refunds")).json()
+    assert [one["lago_id"] for one in listed["refunds"]] == [refund["lago_id"]]
+    assert (await tenant.get(f"/refunds/{refund['lago_id']}")).json()["refund"] == refund
+    jobs = await owner.fetch("SELECT entrypoint FROM pgqueuer WHERE entrypoint = 'submit_refund'")
+    assert len(jobs) == 1
+
+
+async def test_a_refund_that_failed_may_be_asked_for_anew(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    surprise = await second_charge(tenant, pool, owner)
+    first = (await tenant.post(f"/contradictions/{surprise}/refund")).json()["refund"]
+    later = clock.now() + timedelta(minutes=1)
+    await owner.execute(
+        "UPDATE refunds SET state = 'sent', sent_at = $2, request = '{}' WHERE id = $1",
+        first["lago_id"], later,
+    )  # fmt: skip
+    await owner.execute(
+        "UPDATE refunds SET state = 'failed', ended_at = $2 WHERE id = $1", first["lago_id"], later
+    )
+    second = (await tenant.post(f"/contradictions/{surprise}/refund")).json()["refund"]
+    assert second["lago_id"] != first["lago_id"]
