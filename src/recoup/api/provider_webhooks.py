@@ -6,16 +6,21 @@ the reason, so that nobody learns which tenants and accounts there are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from litestar import Request, Response, post
+from litestar import MediaType, Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromPath
 
 from recoup.api.edge import TheEdge
 from recoup.api.identifiers import row_id
 from recoup.flows.receive_event import NOT_TAKEN, receive_event
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.refusal import Refused
+
+
+# What a provider wants to read, or it delivers again; the others look at the status alone.
+TAKEN: Final = {ProviderKind.ADYEN.value: b"[accepted]"}  # contract section 6.2
 
 
 @post("/webhooks/{provider:str}/{organization_id:str}", status_code=200, tags=["provider webhooks"])
@@ -40,4 +45,6 @@ async def receive(
         new_id=edge.new_id,
         now=edge.now(),
     )
-    return Response(b"", media_type="application/json")
+    if provider in TAKEN:
+        return Response(TAKEN[provider], media_type=MediaType.TEXT)
+    return Response(b"", media_type=MediaType.JSON)
