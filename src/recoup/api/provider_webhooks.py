@@ -18,7 +18,6 @@ from recoup.flows.receive_event import NOT_TAKEN, receive_event
 from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.refusal import Refused
 
-
 # What a provider wants to read, or it delivers again; the others look at the status alone.
 TAKEN: Final = {ProviderKind.ADYEN.value: b"[accepted]"}  # contract section 6.2
 

@@ -137,11 +137,6 @@ _RECREATE: Final = """
     VALUES ($1, $2, $3, $5, $13)
 """
 
-_OPEN_ATTEMPT: Final = """
-    SELECT payment_id FROM payment_invoices
-     WHERE organization_id = $1 AND invoice_id = $2 AND open
-"""
-
 _DECIDED: Final = """
     INSERT INTO decisions
            (organization_id, id, invoice_id, payment_id, decided, because, at, retry_at, ask_id)
@@ -424,12 +419,6 @@ async def recreate(
         now,
         debt.payment_status,
     )
-
-
-async def open_attempt(conn: Conn, invoice: RowKey) -> RowKey | None:
-    """The attempt that is open for this locked invoice, if there is one."""
-    found = await conn.fetchval(_OPEN_ATTEMPT, invoice.organization_id, invoice.id)
-    return RowKey(invoice.organization_id, found) if found else None
 
 
 async def decide(conn: Conn, decisions: Sequence[Decision], *, now: datetime) -> None:
