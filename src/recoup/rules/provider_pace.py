@@ -1,0 +1,190 @@
+"""How fast one provider account may be called, and when it is left alone for a while.
+
+Two things hold a call back. The *bucket* keeps an account under the limit that its provider
+publishes. The *breaker* leaves an account alone whose provider is down. Neither ever fails an
+attempt: whoever may not call yet is told when to ask again.
+
+What would surprise you: the breaker has no field for its state. It follows from `open_until` and
+the time, so that nobody has to be alive for an open breaker to come to its next probe.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+import msgspec
+
+OUTAGES_TO_OPEN: Final = 5
+# Outages that lie further apart than this are several accidents, and not one outage.
+WITHIN: Final = timedelta(minutes=1)
+OPEN_FOR: Final = timedelta(seconds=5)
+OPEN_FOR_AT_MOST: Final = timedelta(minutes=5)
+# Longer than a call may wait to begin and then last (15 s and 12 s), so that a probe that is still
+# out is never joined by another one; and not for ever, since its process may have been killed.
+PROBE_FOR: Final = timedelta(seconds=30)
+SLOW_FOR: Final = timedelta(minutes=1)
+SLOW_FOR_AT_MOST: Final = timedelta(hours=1)
+SLOWED_BY: Final = 2.0
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """The calls that an account had in hand at an instant: 0 up to its burst."""
+
+    tokens: float
+    refilled_at: datetime
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The bucket afterwards, how many may call now, and when each of the others asks again."""
+
+    bucket: Bucket
+    granted: int
+    ask_again_at: Sequence[datetime]  # in order, one for each that got none
+
+
+def take(
+    bucket: Bucket | None,
+    wanted: int,
+    *,
+    calls_per_second: float,
+    burst: int,
+    slow_until: datetime | None = None,
+    now: datetime,
+) -> Taken:
+    """Take `wanted` calls out of a bucket, or as many as there are. None: nobody has called yet.
+
+    A clock that goes back fills nothing. While the account is slowed, it fills half as fast.
+    """
+    assert wanted >= 0, "nobody puts calls back"
+    assert calls_per_second > 0, "a limit that forbids every call is none"
+    assert burst >= 1, "a bucket that holds no call never lets one through"
+    if bucket is None:
+        bucket = Bucket(float(burst), now)
+    is_slow = slow_until is not None and now < slow_until
+    rate = calls_per_second / SLOWED_BY if is_slow else calls_per_second
+    elapsed = max((now - bucket.refilled_at).total_seconds(), 0.0)
+    tokens = min(float(burst), bucket.tokens + elapsed * rate)
+    granted = min(wanted, int(tokens))
+    left = tokens - granted
+    # Spread by the rate. What comes late is not made up for: each takes a token when it is due.
+    again = [
+        now + timedelta(seconds=(place - left) / rate) for place in range(1, wanted - granted + 1)
+    ]
+    return Taken(Bucket(left, max(now, bucket.refilled_at)), granted, again)
+
+
+def slow_until(
+    before: datetime | None, retry_after_seconds: float | None, *, now: datetime
+) -> datetime:
+    """Until when an account is slowed that was told it calls too often (HTTP 429).
+
+    At least `SLOW_FOR`, at most `SLOW_FOR_AT_MOST`, and never sooner than was said `before`.
+    """
+    longest = SLOW_FOR_AT_MOST.total_seconds()
+    asked = timedelta(seconds=min(max(retry_after_seconds or 0.0, 0.0), longest))
+    until = now + max(asked, SLOW_FOR)
+    return max(before, until) if before else until
+
+
+class BreakerState(enum.Enum):
+    """Whether an account is called: as ever, not at all, or by one probe at a time."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+# Only an answer closes it, only an outage opens it, and only time makes it half open.
+NEXT: Final[Mapping[BreakerState, frozenset[BreakerState]]] = {
+    BreakerState.CLOSED: frozenset({BreakerState.OPEN}),
+    BreakerState.OPEN: frozenset({BreakerState.HALF_OPEN, BreakerState.CLOSED}),
+    BreakerState.HALF_OPEN: frozenset({BreakerState.OPEN, BreakerState.CLOSED}),
+}
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """What is remembered of an account's outages. As it is made, it is closed."""
+
+    outages_in_a_row: int = 0
+    first_outage_at: datetime | None = None
+    times_opened: int = 0  # since the last answer
+    open_until: datetime | None = None
+    probing_until: datetime | None = None
+
+
+class Call(msgspec.Struct, frozen=True):
+    """It may be called."""
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """One call may go out, to see whether it answers again; `breaker` is to be kept first."""
+
+    breaker: Breaker
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """It is left alone; nobody asks before this time."""
+
+    until: datetime
+
+
+Permit: TypeAlias = Call | Probe | Wait
+
+
+def state_of(breaker: Breaker, *, now: datetime) -> BreakerState:
+    """Say what state a breaker is in."""
+    if breaker.open_until is None:
+        return BreakerState.CLOSED
+    return BreakerState.OPEN if now < breaker.open_until else BreakerState.HALF_OPEN
+
+
+def permit(breaker: Breaker, *, now: datetime) -> Permit:
+    """Say whether an account may be called. The answer to one is not valid for a second one."""
+    if breaker.open_until is None:
+        return Call()
+    if now < breaker.open_until:
+        return Wait(breaker.open_until)
+    if breaker.probing_until is not None and now < breaker.probing_until:
+        return Wait(breaker.probing_until)
+    return Probe(msgspec.structs.replace(breaker, probing_until=now + PROBE_FOR))
+
+
+def after_outage(breaker: Breaker, *, now: datetime) -> Breaker:
+    """The breaker after a call got no answer because the provider may be down.
+
+    While it is open, the calls that were out when it opened come home: they say nothing new.
+    """
+    match state_of(breaker, now=now):
+        case BreakerState.OPEN:
+            return breaker
+        case BreakerState.HALF_OPEN:
+            return _opened(breaker, now=now)
+        case BreakerState.CLOSED:
+            first = breaker.first_outage_at
+            if first is None or now - first > WITHIN:
+                counted = Breaker(outages_in_a_row=1, first_outage_at=now)
+            else:
+                counted = msgspec.structs.replace(
+                    breaker, outages_in_a_row=breaker.outages_in_a_row + 1
+                )
+            if counted.outages_in_a_row < OUTAGES_TO_OPEN:
+                return counted
+            return _opened(counted, now=now)
+
+
+def after_answer() -> Breaker:
+    """The breaker after any answer, a refusal included: the provider is there, so it is closed."""
+    return Breaker()
+
+
+def _opened(breaker: Breaker, *, now: datetime) -> Breaker:
+    doubled = OPEN_FOR * int(2 ** min(breaker.times_opened, 16))
+    return msgspec.structs.replace(
+        breaker,
+        times_opened=breaker.times_opened + 1,
+        open_until=now + min(doubled, OPEN_FOR_AT_MOST),
+        probing_until=None,
+    )

@@ -1,0 +1,173 @@
+"""How fast an account is called, by property: under its limit, and one probe while it is down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recoup.rules.provider_pace import (
+    NEXT,
+    OPEN_FOR,
+    OPEN_FOR_AT_MOST,
+    OUTAGES_TO_OPEN,
+    PROBE_FOR,
+    SLOW_FOR,
+    SLOW_FOR_AT_MOST,
+    WITHIN,
+    Breaker,
+    BreakerState,
+    Bucket,
+    Call,
+    Probe,
+    Wait,
+    after_answer,
+    after_outage,
+    permit,
+    slow_until,
+    state_of,
+    take,
+)
+
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+rates = st.floats(0.5, 200)
+bursts = st.integers(1, 200)
+# Pauses of 0 are several processes at once; negative ones are clocks that do not agree.
+asks = st.lists(st.tuples(st.integers(-2_000, 10_000), st.integers(0, 300)), max_size=30)
+
+
+def opened() -> Breaker:
+    breaker = Breaker()
+    for _ in range(OUTAGES_TO_OPEN):
+        breaker = after_outage(breaker, now=NOON)
+    return breaker
+
+
+@settings(max_examples=500)
+@given(rates, bursts, asks)
+def test_no_window_has_more_calls_than_the_burst_and_the_rate(
+    rate: float, burst: int, asked: list[tuple[int, int]]
+) -> None:
+    bucket, now, latest = None, NOON, NOON - timedelta(days=1)
+    calls: list[tuple[datetime, int]] = []
+    for pause_ms, wanted in asked:
+        now += timedelta(milliseconds=pause_ms)
+        latest = max(now, latest)  # what any of their clocks has said so far
+        taken = take(bucket, wanted, calls_per_second=rate, burst=burst, now=now)
+        bucket = taken.bucket
+        calls.append((latest, taken.granted))
+        assert 0 <= taken.granted <= wanted
+        assert len(taken.ask_again_at) == wanted - taken.granted
+    for first, (start, _) in enumerate(calls):
+        for last in range(first, len(calls)):
+            seconds = (calls[last][0] - start).total_seconds()
+            made = sum(granted for _, granted in calls[first : last + 1])
+            assert made <= burst + rate * seconds + 1e-3
+
+
+@given(rates, bursts, st.integers(0, 500))
+def test_whoever_gets_none_is_spread_by_the_rate(rate: float, burst: int, wanted: int) -> None:
+    empty = Bucket(0.0, NOON)
+    taken = take(empty, wanted, calls_per_second=rate, burst=burst, now=NOON)
+    assert taken.granted == 0
+    for place, at in enumerate(taken.ask_again_at, start=1):
+        assert abs((at - NOON).total_seconds() - place / rate) < 1e-3
+
+
+def test_a_bucket_is_full_before_the_first_call() -> None:
+    assert take(None, 30, calls_per_second=10, burst=25, now=NOON).granted == 25
+
+
+def test_a_slowed_account_fills_half_as_fast() -> None:
+    empty = Bucket(0.0, NOON)
+    later = NOON + 2 * SECOND
+    fast = take(empty, 50, calls_per_second=10, burst=50, now=later)
+    slow = take(empty, 50, calls_per_second=10, burst=50, slow_until=later + SECOND, now=later)
+    over = take(empty, 50, calls_per_second=10, burst=50, slow_until=later, now=later)
+    assert (fast.granted, slow.granted, over.granted) == (20, 10, 20)
+
+
+@given(st.none() | st.floats(-1e9, 1e12), st.none() | st.integers(-7_200, 7_200))
+def test_a_429_slows_for_a_while_and_never_shortens_it(
+    seconds: float | None, before_seconds: int | None
+) -> None:
+    before = None if before_seconds is None else NOON + before_seconds * SECOND
+    until = slow_until(before, seconds, now=NOON)
+    assert until >= NOON + SLOW_FOR
+    assert until <= max(NOON + SLOW_FOR_AT_MOST, before or NOON)
+    assert before is None or until >= before
+
+
+def test_so_many_outages_in_a_row_open_it_and_one_fewer_do_not() -> None:
+    breaker = Breaker()
+    for _ in range(OUTAGES_TO_OPEN - 1):
+        breaker = after_outage(breaker, now=NOON)
+        assert isinstance(permit(breaker, now=NOON), Call)
+    breaker = after_outage(breaker, now=NOON)
+    assert permit(breaker, now=NOON) == Wait(NOON + OPEN_FOR)
+
+
+def test_outages_far_apart_do_not_open_it() -> None:
+    breaker, now = Breaker(), NOON
+    for _ in range(10 * OUTAGES_TO_OPEN):
+        breaker = after_outage(breaker, now=now)
+        now += WITHIN / (OUTAGES_TO_OPEN - 1) + SECOND
+        assert state_of(breaker, now=now) is BreakerState.CLOSED
+
+
+def test_half_open_lets_one_through_and_a_killed_probe_does_not_shut_it_for_ever() -> None:
+    due = NOON + OPEN_FOR
+    probe = permit(opened(), now=due)
+    assert isinstance(probe, Probe)
+    assert permit(probe.breaker, now=due) == Wait(due + PROBE_FOR)
+    assert isinstance(permit(probe.breaker, now=due + PROBE_FOR), Probe)
+
+
+def test_what_was_out_when_it_opened_does_not_keep_it_open_longer() -> None:
+    breaker = opened()
+    assert after_outage(breaker, now=NOON + OPEN_FOR - SECOND) == breaker
+
+
+def test_probes_that_fail_double_the_wait_up_to_a_cap() -> None:
+    breaker, now, waits = opened(), NOON, []
+    for _ in range(40):
+        assert breaker.open_until is not None
+        waits.append(breaker.open_until - now)
+        now = breaker.open_until
+        probe = permit(breaker, now=now)
+        assert isinstance(probe, Probe)
+        breaker = after_outage(probe.breaker, now=now)
+    assert waits[:3] == [OPEN_FOR, 2 * OPEN_FOR, 4 * OPEN_FOR]
+    assert waits == sorted(waits)
+    assert waits[-1] == OPEN_FOR_AT_MOST
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["outage", "answer", "ask"]))))
+def test_it_moves_as_the_table_says_and_never_waits_past_the_cap(
+    events: list[tuple[int, str]],
+) -> None:
+    breaker, now = Breaker(), NOON
+    for pause_seconds, event in events:
+        before = state_of(breaker, now=now)
+        now += pause_seconds * SECOND
+        passed = state_of(breaker, now=now)
+        assert passed is before or passed in NEXT[before]
+        if event == "outage":
+            breaker = after_outage(breaker, now=now)
+        elif event == "answer":
+            breaker = after_answer()
+        else:
+            match permit(breaker, now=now):
+                case Probe(breaker=kept):
+                    breaker = kept
+                case Wait(until=until):
+                    assert now < until <= now + OPEN_FOR_AT_MOST
+                case Call():
+                    assert passed is BreakerState.CLOSED
+        after = state_of(breaker, now=now)
+        assert after is passed or after in NEXT[passed]
+        assert msgspec.json.decode(msgspec.json.encode(breaker), type=Breaker) == breaker
