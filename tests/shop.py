@@ -239,6 +239,7 @@ class Shop:
     async def submit(self, attempt: RowKey) -> Any:
         """Send an attempt, as the worker does."""
         return await submit_attempt(
+            self.pool,
             attempt,
             sending=self.sending,
             settling=self.settling,

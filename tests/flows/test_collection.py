@@ -208,6 +208,7 @@ async def test_a_sender_who_wakes_up_late_sends_nothing(shop: Shop, psp: Sandbox
         return begun
 
     begun = await submit_attempt(
+        shop.pool,
         attempt,
         sending=Batches(fall_asleep),
         settling=shop.settling,

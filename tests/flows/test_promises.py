@@ -110,5 +110,5 @@ async def test_an_attempt_whose_job_is_gone_is_found(shop: Shop, scout: db.Pool)
     for passed in (timedelta(), JOB_MAY_BE_GONE_AFTER):
         before = shop.clock.now() + passed - JOB_MAY_BE_GONE_AFTER
         async with db.nameless(scout) as conn:
-            found.append(await attempts.ready_since(conn, before=before, most=10))
+            found.append(await attempts.ready_since(conn, before=before, most=10, now=before))
     assert found == [[], [attempt]]

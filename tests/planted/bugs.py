@@ -383,6 +383,31 @@ BUGS: Final = (
         ("tests/flows/test_reversals.py",),
     ),
     Bug(
+        "a provider that is down is called all the same",
+        "Every attempt waits for an answer that does not come, and takes a slot from the others.",
+        (
+            Edit(
+                "flows/take_calls.py",
+                "            return health, dict.fromkeys(callers, said.until)\n",
+                "            return health, {}\n",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "two who call an account at once do not see each other",
+        "Together they go over the limit that the provider publishes.",
+        (
+            Edit(
+                "store/provider_health.py",
+                "     ORDER BY h.organization_id, h.provider_account_id\n"
+                "       FOR NO KEY UPDATE OF h\n",
+                "",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
         "a refund that succeeded stays so, whatever comes back",
         "The books say that the payer has the money, and the provider says that it has it.",
         (

@@ -36,7 +36,7 @@ SCOUTED: Final = {
     "organizations": {"id"},
     "payments": {
         "organization_id", "id", "state", "payment_type", "look_up_at", "created_at", "sent_at",
-        "ended_at",
+        "ended_at", "send_at",
     },
     "invoices": {
         "organization_id", "id", "status", "payment_status", "payment_overdue",
@@ -46,6 +46,7 @@ SCOUTED: Final = {
         "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",
     },
     "provider_events": {"organization_id", "id", "received_at", "applied_at", "apply_at"},
+    "provider_health": {"organization_id", "provider_account_id", "open_until", "slow_until"},
     "refunds": {"organization_id", "id", "state", "look_up_at", "created_at", "ended_at"},
     "provider_accounts": {"organization_id", "id", "kind", "code", "deleted_at"},
     "contradictions": {"organization_id", "id", "created_at"},
@@ -70,6 +71,7 @@ ROWS: Final = {
     "add_on_taxes": "VALUES ({o}, {add_on}, {tax})",
     "provider_accounts": "(organization_id, id, kind, code, name, secrets_sealed, created_at)"
         " VALUES ({o}, {account}, 'sandbox', 's', 'S', '', now())",
+    "provider_health": "(organization_id, provider_account_id) VALUES ({o}, {account})",
     "customers": "(organization_id, id, external_id, sequential_id, slug, billing_entity_id,"
         " created_at, updated_at) VALUES ({o}, {customer}, 'c', 1, 'c', {entity}, now(), now())",
     "customer_metadata": "(organization_id, id, customer_id, key, value, created_at)"

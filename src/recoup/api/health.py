@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from recoup import __version__
 from recoup.api.edge import TheEdge
-from recoup.store import db, quarantines
+from recoup.store import db, provider_health, quarantines
 from recoup.store.db import DATABASE_AWAY, Pool
 
 PATIENCE_SECONDS: Final = 2.0
@@ -34,10 +34,9 @@ class Health(msgspec.Struct, frozen=True):
 @get("/health", include_in_schema=False)
 async def health(edge: TheEdge) -> Response[bytes]:
     """Say whether the database answers."""
-    held = await _accounts_in_quarantine(edge.scout)
-    if held is not None:
-        said = f"After a restore: {held} provider accounts are not charged." if held else UNSET
-        return _said(Health(__version__, "", "Success", said), 200)
+    troubles = await _troubles(edge.scout)
+    if troubles is not None:
+        return _said(Health(__version__, "", "Success", " ".join(troubles) or UNSET), 200)
     details = f"The database does not answer within {PATIENCE_SECONDS:.0f} seconds."
     return _said(Health(__version__, "", "Unhealthy", details), 500)
 
@@ -50,12 +49,14 @@ async def ready(edge: TheEdge) -> Response[bytes]:
     return _said({"status": "ok"}, 200)
 
 
-async def _accounts_in_quarantine(scout: Pool) -> int | None:
-    """How many there are; None where the database does not answer.
+async def _troubles(scout: Pool) -> list[str] | None:
+    """What an operator should know, in sentences; None where the database does not answer.
+
+    Counts alone: whoever reads this has shown no key.
 
     Ask over the scout's connections: an API that is busy with its own is not ill.
     """
-    asking = asyncio.create_task(_count(scout))
+    asking = asyncio.create_task(_look(scout))
     answered, _ = await asyncio.wait({asking}, timeout=PATIENCE_SECONDS)
     if not answered:
         asking.cancel()  # not awaited: giving up in order asks the server, too
@@ -66,9 +67,15 @@ async def _accounts_in_quarantine(scout: Pool) -> int | None:
         return None
 
 
-async def _count(scout: Pool) -> int:
+async def _look(scout: Pool) -> list[str]:
     async with db.nameless(scout) as conn:
-        return len(await quarantines.accounts(conn))
+        held = len(await quarantines.accounts(conn))
+        down = await provider_health.count_down(conn)
+    said = [f"After a restore: {held} provider accounts are not charged."] if held else []
+    return said + [
+        f"{count} accounts at {kind} are left alone: it does not answer."
+        for kind, count in down.items()
+    ]
 
 
 def _said(what: msgspec.Struct | dict[str, str], status: int) -> Response[bytes]:

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from recoup.flows.batches import Batches
 from recoup.rules.attempt_state import FINAL, State
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.store import figures
 from recoup.store.db import Pool
 from recoup.store.figures import Figures, Waiting
@@ -166,6 +167,19 @@ def families(read: Figures) -> Iterator[Metric]:
         "recoup_contradictions",
         "News from a provider that did not fit what was known.",
         value=read.contradictions,
+    )
+    down = GaugeMetricFamily(
+        "recoup_provider_accounts_down",
+        "Provider accounts that are left alone since they did not answer, by kind.",
+        labels=["provider"],
+    )
+    for kind in ProviderKind:
+        down.add_metric([kind.value], read.providers_down.get(kind.value, 0))
+    yield down
+    yield GaugeMetricFamily(
+        "recoup_attempts_held_back",
+        "Attempts that wait until their provider account may be called.",
+        value=read.held_back,
     )
     yield GaugeMetricFamily(
         "recoup_accounts_in_quarantine",

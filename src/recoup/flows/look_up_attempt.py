@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from recoup.flows.batches import Batches
+from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.settlement_book import DID_NOT_ACT
@@ -21,7 +22,7 @@ from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt, idempotency_key
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_accounts, quarantines
+from recoup.store import attempts, db, provider_accounts, provider_health, quarantines
 from recoup.store.db import Pool
 
 
@@ -42,7 +43,7 @@ async def look_up_attempt(
     found = await _read(pool, providers, attempt)
     if found is None:
         return None
-    held, provider, is_held_back = found
+    held, provider, is_held_back, was_troubled = found
     assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
     charge = Charge(
@@ -62,6 +63,7 @@ async def look_up_attempt(
         # It is `sent` no more: that nobody knows is a state of its own.
         await settling.ask(Report(attempt, Lost("sender_gone"), Source.ANSWER))
     settled = await settling.ask(Report(attempt, told, Source.LOOK_UP, jitter))
+    await note_outcome(pool, held.account_key, told, was_troubled=was_troubled, now=now())
     if held.look_ups_unanswered and not isinstance(told, Lost):
         await _wake_others(pool, held, now=now())
     return settled
@@ -84,8 +86,8 @@ async def _end(
 
 async def _read(
     pool: Pool, providers: Providers, key: RowKey
-) -> tuple[Attempt, Provider, bool] | None:
-    """The attempt, whom to ask, and whether nothing is sent there for now."""
+) -> tuple[Attempt, Provider, bool, bool] | None:
+    """The attempt, whom to ask, whether nothing is sent there for now, and whether it was out."""
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         held = (await attempts.find(conn, [key])).get(key)
         if held is None or held.state not in ASKED_ABOUT or held.provider_account_id is None:
@@ -93,7 +95,9 @@ async def _read(
         account = RowKey(key.organization_id, held.provider_account_id)
         accounts = await provider_accounts.by_ids(conn, [account])
         held_back = await quarantines.live(conn, [key.organization_id])
-        return held, providers.of(accounts[account]), account in held_back
+        health = (await provider_health.find(conn, [account])).get(account)
+        was_troubled = health is not None and health.is_troubled
+        return held, providers.of(accounts[account]), account in held_back, was_troubled
 
 
 async def _wake_others(pool: Pool, held: Attempt, *, now: datetime) -> None:

@@ -19,9 +19,11 @@ from uuid import UUID
 import msgspec
 
 from recoup.flows.batches import Batches
+from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import payment_failure
+from recoup.flows.take_calls import take_calls
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Charge, NotChargeable, Order, Provider
 from recoup.rules.attempt_state import State
@@ -42,7 +44,9 @@ class ToSend(msgspec.Struct, frozen=True):
 
     charge: Charge
     provider: Provider
+    account: RowKey
     sent_at: datetime
+    was_troubled: bool = False  # its account was out lately, so that an answer is news
 
 
 class ToLookUp(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ class ToLookUp(msgspec.Struct, frozen=True):
 
 
 class NothingToDo(msgspec.Struct, frozen=True):
-    """Withdrawn just now, or settled already; another's of this very batch; or there is none."""
+    """Withdrawn or held back just now, or settled already; another's of this batch; or none."""
 
 
 class AtThePage(msgspec.Struct, frozen=True):
@@ -68,6 +72,7 @@ Begun: TypeAlias = ToSend | ToLookUp | NothingToDo
 
 
 async def submit_attempt(
+    pool: Pool,
     attempt: RowKey,
     *,
     sending: Batches[RowKey, Begun],
@@ -88,6 +93,9 @@ async def submit_attempt(
         case ToSend(charge=charge, provider=provider):
             outcome = await provider.charge(charge)  # outside any transaction
             await settling.ask(Report(attempt, outcome, Source.ANSWER, jitter))
+            await note_outcome(
+                pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now()
+            )
         case ToLookUp() | NothingToDo():
             pass
         case _:
@@ -101,8 +109,9 @@ async def begin_sending(
     """Commit each attempt as `sent`, or as `withdrawn` where there is nothing left to charge.
 
     Looks again, under lock, at all that may have changed since the ask: the invoice, what it owes,
-    the account and the method. What is sent is frozen on the attempt. Answers in the order given;
-    of an attempt that is named twice, the first one sends it.
+    the account and the method. What is sent is frozen on the attempt. What an account may
+    not be called for yet, by its limit or since it is down, stays `ready`. Answers in the order
+    given; of an attempt that is named twice, the first one sends it.
     """
     async with db.transaction(pool, tenants={key.organization_id for key in keys}) as conn:
         covered = await collection.lock_covered(conn, keys)
@@ -131,6 +140,21 @@ async def begin_sending(
                 withdrawn[key] = frozen.code
             else:
                 sent[key] = frozen
+        pace = await take_calls(
+            conn,
+            {
+                key: RowKey(key.organization_id, row.provider_account_id)
+                for key, (row, _) in sent.items()
+            },
+            {key: one.provider.limit for key, one in open_accounts.items() if one.provider.limit},
+            now=now,
+        )
+        sent = {
+            key: (row, msgspec.structs.replace(one, was_troubled=one.account in pace.troubled))
+            for key, (row, one) in sent.items()
+            if key not in pace.parked
+        }
+        await attempts.park(conn, pace.parked)
         await attempts.send(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )
@@ -221,7 +245,7 @@ def _sent(
         request=request,
     )
     charge = Charge(idempotency_key(attempt.id), request, sent_at=now)
-    return row, ToSend(charge, opened.provider, sent_at=now)
+    return row, ToSend(charge, opened.provider, opened.account.key, sent_at=now)
 
 
 def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:

@@ -31,6 +31,7 @@ from recoup.providers.protocol import (
     Outcome,
     Paid,
     Processing,
+    RateLimit,
 )
 from recoup.rules.webhook_signature import sandbox_has_signed
 
@@ -108,6 +109,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
 class SandboxProvider:
     """One account at the sandbox."""
+
+    limit: RateLimit | None = None
 
     def __init__(self, http: aiohttp.ClientSession, base: str, secrets: SandboxSecrets) -> None:
         self._http = http
@@ -231,7 +234,7 @@ class SandboxProvider:
                     read += await response.content.read(MOST_ANSWER_BYTES - len(read))
                 return _Answer(response.status, read, response.headers.get("Retry-After"))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return Lost(type(error).__name__)
+            return Lost(type(error).__name__, is_outage=True)
 
 
 def _decode(body: bytes, kind: type[Told]) -> Told | None:
@@ -287,4 +290,5 @@ def _read_turned_away(answer: _Answer) -> Declined | Lost:
 def _lost(answer: _Answer) -> Lost:
     seconds = (answer.retry_after or "") if answer.status == 429 else ""
     is_readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
-    return Lost(f"http_{answer.status}", float(seconds) if is_readable else None)
+    wait = float(seconds) if is_readable else None
+    return Lost(f"http_{answer.status}", wait, is_outage=answer.status >= 500)

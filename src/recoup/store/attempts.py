@@ -60,6 +60,17 @@ _SEND: Final = """
        AND pi.amount_cents <> i.due_cents
 """
 
+_PARK: Final = """
+    UPDATE payments p SET send_at = parked.until
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS parked (organization_id, id, until)
+     WHERE (p.organization_id, p.id) = (parked.organization_id, parked.id) AND p.state = 'ready'
+"""
+
+_SEND_SOON: Final = """
+    UPDATE payments SET send_at = $3
+     WHERE organization_id = $1 AND provider_account_id = $2 AND state = 'ready' AND send_at > $3
+"""
+
 _WITHDRAW: Final = """
     UPDATE payments p SET state = 'withdrawn', ended_at = $4, error_code = ended.because
       FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS ended (organization_id, id, because)
@@ -166,7 +177,8 @@ _TO_LOOK_UP: Final = """
 
 _READY_SINCE: Final = """
     SELECT organization_id, id FROM payments
-     WHERE state = 'ready' AND ended_at IS NULL AND created_at <= $1
+     WHERE state = 'ready' AND ended_at IS NULL
+       AND CASE WHEN send_at IS NULL THEN created_at <= $1 ELSE send_at <= $3 END
        AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
             WHERE q.organization_id = payments.organization_id AND q.released_at IS NULL)
      ORDER BY created_at LIMIT $2
@@ -364,9 +376,29 @@ async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     return [_key(row) for row in await scout.fetch(_TO_LOOK_UP, now, most)]
 
 
-async def ready_since(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
-    """Attempts of all tenants that nobody has sent since `before`: their job may be gone."""
-    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most)]
+async def ready_since(scout: Conn, *, before: datetime, most: int, now: datetime) -> list[RowKey]:
+    """Attempts of all tenants to send: held back until `now`, or not sent since `before`.
+
+    The job of the latter may be gone.
+    """
+    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most, now)]
+
+
+async def park(conn: Conn, send_ats: Mapping[RowKey, datetime]) -> None:
+    """Hold ready attempts back, each until its time. None of them is failed by it."""
+    if not send_ats:
+        return
+    await conn.execute(
+        _PARK,
+        [key.organization_id for key in send_ats],
+        [key.id for key in send_ats],
+        list(send_ats.values()),
+    )
+
+
+async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
+    """An account may be called again: what was held back for it is due."""
+    await conn.execute(_SEND_SOON, account.organization_id, account.id, now)
 
 
 async def oldest_in(

@@ -30,6 +30,8 @@ class Figures(msgspec.Struct, frozen=True):
     jobs: Mapping[str, Waiting]  # on the queue and not taken, by what is to be done
     webhooks: Waiting  # deliveries that wait for their next try; seconds past the time set for it
     provider_events: Waiting  # received and kept, not applied yet
+    providers_down: Mapping[str, int]  # accounts that are left alone, by the provider's kind
+    held_back: int  # attempts that wait until their account may be called
     contradictions: int  # news that did not fit what we knew: all there ever were
     quarantined: int  # provider accounts through which nothing is sent
     findings: int  # what only one side knows, and nobody has resolved
@@ -48,6 +50,15 @@ _READ: Final = """
      UNION ALL
     SELECT 'provider_events', '', count(*), min(received_at)
       FROM provider_events WHERE applied_at IS NULL
+     UNION ALL
+    SELECT 'providers_down', a.kind, count(*), NULL
+      FROM provider_health h
+      JOIN provider_accounts a
+        ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
+     WHERE h.open_until IS NOT NULL GROUP BY a.kind
+     UNION ALL
+    SELECT 'held_back', '', count(*), NULL FROM payments
+     WHERE state = 'ready' AND ended_at IS NULL AND send_at IS NOT NULL
      UNION ALL
     SELECT 'contradictions', '', count(*), NULL FROM contradictions
      UNION ALL
@@ -73,6 +84,10 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         jobs=parts.get("jobs", {}),
         webhooks=parts["webhooks"][""],
         provider_events=parts["provider_events"][""],
+        providers_down={
+            kind: waiting.count for kind, waiting in parts.get("providers_down", {}).items()
+        },
+        held_back=parts["held_back"][""].count,
         contradictions=parts["contradictions"][""].count,
         quarantined=parts["quarantined"][""].count,
         findings=parts["findings"][""].count,

@@ -235,7 +235,8 @@ INVARIANTS: Final = (
         f"""
         SELECT p.organization_id, p.id FROM payments p
          WHERE p.organization_id = ANY ($1::uuid[])
-           AND p.state = 'ready' AND p.created_at < $2::timestamptz - {_LOST_AFTER}
+           AND p.state = 'ready'
+           AND greatest(p.created_at, p.send_at) < $2::timestamptz - {_LOST_AFTER}
            AND NOT EXISTS (SELECT FROM quarantines q  -- it waits for the end of that
                 WHERE q.organization_id = p.organization_id AND q.released_at IS NULL)
            AND NOT EXISTS (SELECT FROM pgqueuer job

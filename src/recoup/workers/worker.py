@@ -182,6 +182,7 @@ class Worker:
     async def submit_attempt(self, key: RowKey) -> None:
         """Send an attempt; look up one that somebody sent who did not come back."""
         begun = await submit_attempt(
+            self._pool,
             key,
             sending=self.sending,
             settling=self.settling,

@@ -1,0 +1,130 @@
+"""Rows of `provider_health`: the calls that each provider account has in hand, and its breaker.
+
+An account without a published limit has no row before its first outage, so most batches lock none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.provider_pace import Breaker, Bucket
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Conn
+
+_FIND: Final = """
+    SELECT h.*
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN provider_health h ON (h.organization_id, h.provider_account_id)
+                              = (asked.organization_id, asked.id)
+"""
+
+_LOCK: Final = f"""{_FIND}
+     ORDER BY h.organization_id, h.provider_account_id
+       FOR NO KEY UPDATE OF h
+"""
+
+_MAKE: Final = """
+    INSERT INTO provider_health (organization_id, provider_account_id)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     ORDER BY 1, 2
+        ON CONFLICT DO NOTHING
+"""
+
+_KEEP: Final = """
+    UPDATE provider_health h
+       SET tokens = kept.tokens, refilled_at = kept.refilled_at, slow_until = kept.slow_until,
+           outages_in_a_row = kept.outages_in_a_row, first_outage_at = kept.first_outage_at,
+           times_opened = kept.times_opened, open_until = kept.open_until,
+           probing_until = kept.probing_until
+      FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::timestamptz[], $5::timestamptz[],
+                  $6::int[], $7::timestamptz[], $8::int[], $9::timestamptz[], $10::timestamptz[])
+           AS kept (organization_id, id, tokens, refilled_at, slow_until, outages_in_a_row,
+                    first_outage_at, times_opened, open_until, probing_until)
+     WHERE (h.organization_id, h.provider_account_id) = (kept.organization_id, kept.id)
+"""
+
+
+_COUNT_DOWN: Final = """
+    SELECT a.kind, count(*) AS count
+      FROM provider_health h
+      JOIN provider_accounts a
+        ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
+     WHERE h.open_until IS NOT NULL
+     GROUP BY a.kind ORDER BY a.kind
+"""
+
+
+class ProviderHealth(msgspec.Struct, frozen=True):
+    """What is remembered of one account. As it is made: nobody has called, and it answers."""
+
+    bucket: Bucket | None = None
+    slow_until: datetime | None = None
+    breaker: Breaker = Breaker()
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether an answer would be news: it was out lately, or is left alone."""
+        return self.breaker != Breaker()
+
+
+async def find(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
+    """What is remembered of these accounts, without a lock; those without a row are left out."""
+    return _by_key(await conn.fetch(_FIND, *_ids(accounts)))
+
+
+async def lock(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
+    """The same of every one of them, made where there was none, locked until the transaction ends.
+
+    The last lock of a transaction: all processes that call an account meet at its row.
+    """
+    await conn.execute(_MAKE, *_ids(accounts))
+    return _by_key(await conn.fetch(_LOCK, *_ids(accounts)))
+
+
+async def keep(conn: Conn, health: Mapping[RowKey, ProviderHealth]) -> None:
+    """Write what this transaction has locked."""
+    buckets = [one.bucket for one in health.values()]
+    breakers = [one.breaker for one in health.values()]
+    await conn.execute(
+        _KEEP,
+        *_ids(health.keys()),
+        [bucket.tokens if bucket else None for bucket in buckets],
+        [bucket.refilled_at if bucket else None for bucket in buckets],
+        [one.slow_until for one in health.values()],
+        [breaker.outages_in_a_row for breaker in breakers],
+        [breaker.first_outage_at for breaker in breakers],
+        [breaker.times_opened for breaker in breakers],
+        [breaker.open_until for breaker in breakers],
+        [breaker.probing_until for breaker in breakers],
+    )
+
+
+async def count_down(scout: Conn) -> dict[str, int]:
+    """How many accounts of all tenants are left alone, by the provider's kind."""
+    return {row["kind"]: row["count"] for row in await scout.fetch(_COUNT_DOWN)}
+
+
+def _by_key(rows: Sequence[Any]) -> dict[RowKey, ProviderHealth]:
+    return {
+        RowKey(row["organization_id"], row["provider_account_id"]): ProviderHealth(
+            bucket=None if row["tokens"] is None else Bucket(row["tokens"], row["refilled_at"]),
+            slow_until=row["slow_until"],
+            breaker=Breaker(
+                outages_in_a_row=row["outages_in_a_row"],
+                first_outage_at=row["first_outage_at"],
+                times_opened=row["times_opened"],
+                open_until=row["open_until"],
+                probing_until=row["probing_until"],
+            ),
+        )
+        for row in rows
+    }
+
+
+def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
+    return [key.organization_id for key in keys], [key.id for key in keys]
