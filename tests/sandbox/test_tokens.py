@@ -15,7 +15,10 @@ DECLINED = {
     "expired_card": ("expired_card", "expired_card", "54", "confirm_card_data"),
 }
 FIRST_ANSWER_LOST = {"timeout_charged", "timeout_not_charged", "error_charged"}
-OTHERS = {"ok", "authentication_required", "processing_ok", "processing_fail", "fail_once"}
+OTHERS = {
+    "ok", "authentication_required", "authentication_required_off_session", "page",
+    "processing_ok", "processing_fail", "fail_once", "refund_fails",
+}  # fmt: skip
 
 
 def test_the_tokens_are_those_that_others_build_on() -> None:

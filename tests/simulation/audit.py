@@ -384,11 +384,17 @@ class _Audit:
         for event in rows.events:
             if event["ask_id"]:
                 ends[event["ask_id"]].append(event["webhook_type"])
+        followed = {attempt["ask_id"] for attempt in rows.attempts.values()}
         for attempt_id, attempt in rows.attempts.items():
+            if attempt_id in followed:
+                if attempt["state"] != "failed":
+                    yield f"{world.name(attempt_id)} is {attempt['state']}, and another follows it"
+                continue  # by one with the payer, whose end is the ask's
+            ask_id = attempt["ask_id"] or attempt_id
             expected = [ENDS[attempt["state"]]] if attempt["ended_at"] else []
-            if ends[attempt_id] != expected:
-                yield f"{world.name(attempt_id)} is {attempt['state']} and told {ends[attempt_id]}"
-            if asked_id(attempt_id) not in rows.decisions:
+            if ends[ask_id] != expected:
+                yield f"{world.name(attempt_id)} is {attempt['state']} and told {ends[ask_id]}"
+            if asked_id(ask_id) not in rows.decisions:
                 yield f"nobody knows why {world.name(attempt_id)} was begun"
         asked = {asked_id(ask_id): ask_id for ask_id in world.given_ids}
         for decision in rows.decisions.values():

@@ -12,9 +12,9 @@ is not in this world: nothing that it could do would help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
-from datetime import datetime
 from functools import partial
 from random import Random
 from typing import Any
@@ -23,16 +23,12 @@ from uuid import UUID
 import asyncpg
 
 from recoup.flows.batches import Batches
+from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
 from recoup.flows.submit_attempt import Begun, ToSend
 from recoup.providers.protocol import (
     Charge,
-    Delivery,
-    Forged,
-    Ignored,
-    Notice,
     NotKnown,
-    Order,
     Outcome,
     Provider,
 )
@@ -106,16 +102,12 @@ class _Watched:
         await errand.stop(f"after its {what}: {type(told).__name__}")
         return told
 
-    def render(self, order: Order) -> str:
-        return self._provider.render(order)
+    async def cancel(self, charge: Charge) -> Outcome:
+        await _ERRAND.get().stop("before it asks for an end")
+        return await self._stopping("cancellation", self._provider.cancel(charge))
 
-    def verify(
-        self, body: bytes, headers: Mapping[str, str], *, now: datetime
-    ) -> Sequence[Delivery] | Forged:
-        return self._provider.verify(body, headers, now=now)
-
-    def read_event(self, body: str) -> Notice | Ignored:
-        return self._provider.read_event(body)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)  # what calls nobody
 
 
 class WatchedProviders(Providers):
@@ -292,7 +284,8 @@ class Crew:
             case Job.LOOK_UP_REFUND:
                 await worker.look_up_refund(errand.key)
             case Job.CHECK_METHOD:
-                await worker.check_method(errand.key)
+                with suppress(ProviderSilentError):  # it would come back: a method waits well
+                    await worker.check_method(errand.key)
             case Job.COLLECT_FROM_CUSTOMER:
                 await worker.collect_from_customer(errand.key)
             case Job.DELIVER_WEBHOOK:

@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import uuid5
 
 from recoup.flows.attempt_ends import Failure
-from recoup.rules.declines import DeclineClass
+from recoup.rules.declines import wants_payer
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.manner import Manner
 from recoup.rules.method_choice import NoAttempt, Wish, choose_method
@@ -91,7 +91,7 @@ def _wants_its_payer(
     failure: Failure, accounts: Mapping[RowKey, ProviderAccount], held: Collection[RowKey]
 ) -> bool:
     attempt = failure.attempt
-    if failure.decline_class is not DeclineClass.AUTHENTICATION or failure.payer_was_asked:
+    if not wants_payer(failure.decline) or failure.payer_was_asked:
         return False
     if attempt.manner is not Manner.OFF_SESSION or not accounts[attempt.account_key].supports_3ds:
         return False

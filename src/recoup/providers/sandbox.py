@@ -1,13 +1,15 @@
 """The sandbox as a provider: `recoup sandbox`, over HTTP like any other.
 
-Read by whoever writes the next adapter: it is the smallest complete one.
+Read by whoever writes the next adapter: it is the smallest complete one. A hosted payment page is
+a charge there that waits for its payer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from hashlib import sha256
+from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
@@ -18,6 +20,7 @@ from recoup.providers.protocol import (
     CannotList,
     Charge,
     ChargeList,
+    CustomerMade,
     CustomerNeeded,
     Declined,
     Delivery,
@@ -25,29 +28,51 @@ from recoup.providers.protocol import (
     Ignored,
     ListedCharge,
     Lost,
+    Manner,
+    NewCustomer,
+    NotChargeable,
     Notice,
     NotKnown,
     Order,
     Outcome,
-    Paid,
+    Page,
     Processing,
     RateLimit,
+    Refund,
+    RefundNotice,
+    RefundOrder,
+    RefundOutcome,
+    SetUpOrder,
+    StoredMethod,
+    Told,
 )
+from recoup.providers.sandbox_answers import (
+    UNREADABLE,
+    ChargesAnswer,
+    Event,
+    MethodAnswer,
+    RefundAnswer,
+    RefundsAnswer,
+    decode,
+    outcome,
+    read_charge,
+    read_turned_away,
+    refund_outcome,
+    taken_back,
+)
+from recoup.rules.provider_money import NotTaken, to_provider
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.webhook_signature import sandbox_has_signed
-
-Told = TypeVar("Told")
 
 TIMEOUT: Final = aiohttp.ClientTimeout(
     connect=2, sock_connect=2, sock_read=10, total=LONGEST_CALL.total_seconds()
 )
 MOST_ANSWER_BYTES: Final = 1_000_000
-# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+TURNED_AWAY: Final = frozenset({400, 401, 403, 404})
+ON_A_PAGE: Final = "pm_sandbox_page"  # the payer says yes there, or nothing
 
-# An answer is believed where it can be kept: by an id, an amount and a currency as ours are.
-_Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,255}\Z")]
-_Cents = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
+
+_Found = TypeVar("_Found", ChargesAnswer, RefundsAnswer)
 
 
 class SandboxSecrets(msgspec.Struct, frozen=True):
@@ -55,50 +80,7 @@ class SandboxSecrets(msgspec.Struct, frozen=True):
 
     api_key: str
     webhook_secret: str
-
-
-class _Decline(msgspec.Struct):
-    code: str
-    message: str = ""
-    decline_code: str | None = None
-    network_decline_code: str | None = None
-    advice_code: str | None = None
-
-
-class _Charge(msgspec.Struct):
-    id: _Id
-    amount: _Cents
-    currency: _Currency
-    status: str
-    idempotency_key: str
-    decline: _Decline | None = None
-    next_action: dict[str, Any] | None = None
-    metadata: dict[str, str] = {}
-
-
-class _ChargeAnswer(msgspec.Struct):
-    charge: _Charge
-
-
-class _ChargesAnswer(msgspec.Struct):
-    charges: list[_Charge]
-    has_more: bool = False
-
-
-class _Error(msgspec.Struct):
-    code: str = "error"
-    type: str = ""
-    message: str = ""
-
-
-class _ErrorAnswer(msgspec.Struct):
-    error: _Error
-
-
-class _Event(msgspec.Struct):
-    id: _Id
-    type: str
-    data: _ChargeAnswer
+    previous_webhook_secret: str = ""  # while the two are being exchanged
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -114,20 +96,23 @@ class SandboxProvider:
 
     def __init__(self, http: aiohttp.ClientSession, base: str, secrets: SandboxSecrets) -> None:
         self._http = http
-        self._charges = URL(f"{base.rstrip('/')}/v1/charges")
-        self._endpoints = URL(f"{base.rstrip('/')}/v1/webhook_endpoints")
+        self._v1 = URL(f"{base.rstrip('/')}/v1")
         self._secrets = secrets
         self._authorization = f"Bearer {secrets.api_key}"
 
-    def render(self, order: Order) -> str:
+    def render(self, order: Order) -> str | NotChargeable:
         """Render the body of `POST /v1/charges`."""
+        amount = to_provider(ProviderKind.SANDBOX, order.currency, order.amount_cents)
+        if isinstance(amount, NotTaken):
+            return NotChargeable(amount.value)
+        method = ON_A_PAGE if order.manner is Manner.PAGE else order.provider_method_id
         return msgspec.json.encode(
             {
-                "amount": order.amount_cents,
+                "amount": amount,
                 "currency": order.currency,
                 "customer": order.provider_customer_id,
-                "payment_method": order.provider_method_id,
-                "off_session": True,
+                "payment_method": method,
+                "off_session": order.manner is Manner.OFF_SESSION,
                 "reference": order.reference,
                 "metadata": order.metadata,
             }
@@ -135,52 +120,119 @@ class SandboxProvider:
 
     async def charge(self, charge: Charge) -> Outcome:
         """Ask for the money: at most one charge per key, however often this is called."""
-        answer = await self._call(
-            "POST",
-            self._charges,
-            charge.request.encode(),
-            {"Idempotency-Key": charge.idempotency_key},
-        )
+        answer = await self._post("charges", charge.request, charge.idempotency_key)
         if isinstance(answer, Lost):
             return answer
         if answer.status in {200, 402}:
-            return _read_charge(answer.body, charge.idempotency_key)
-        if answer.status in {400, 401, 403, 404} and not charge.sent_before:
-            return _read_turned_away(answer)
+            return read_charge(answer.body, charge.idempotency_key)
+        if answer.status in TURNED_AWAY and not charge.sent_before:
+            return read_turned_away(answer.body)
         # After an earlier call a refusal says nothing of that one, which may have got in.
         return _lost(answer)
 
     async def look_up(self, charge: Charge) -> Outcome | NotKnown:
         """Ask what became of a charge. Charges nothing."""
-        url = self._charges.with_query(idempotency_key=charge.idempotency_key)
-        answer = await self._call("GET", url)
+        found = await self._get("charges", ChargesAnswer, idempotency_key=charge.idempotency_key)
+        if isinstance(found, Lost):
+            return found
+        ours = [one for one in found.charges if one.idempotency_key == charge.idempotency_key]
+        return outcome(ours[0]) if ours else NotKnown()
+
+    async def cancel(self, charge: Charge) -> Outcome:
+        """Ask for an end without money, and answer what became of the charge."""
+        known_as = charge.provider_payment_id
+        if known_as is None:
+            told = await self.look_up(charge)
+            if isinstance(told, NotKnown):
+                return Lost("not_known_here")  # its first call may still arrive
+            if not isinstance(told, Processing | CustomerNeeded):
+                return told
+            known_as = told.provider_payment_id
+        answer = await self._call("POST", self._v1 / "charges" / known_as / "cancel")
         if isinstance(answer, Lost):
             return answer
+        if answer.status in {200, 409}:  # 409: it has ended otherwise, and how is said
+            return read_charge(answer.body, charge.idempotency_key)
+        return _lost(answer)
+
+    def render_refund(self, order: RefundOrder) -> str:
+        """Render the body of `POST /v1/refunds`."""
+        amount = to_provider(ProviderKind.SANDBOX, order.currency, order.amount_cents)
+        assert not isinstance(amount, NotTaken), "it was charged in this currency"
+        return msgspec.json.encode(
+            {
+                "charge": order.provider_payment_id,
+                "amount": amount,
+                "reference": order.reference,
+                "metadata": order.metadata,
+            }
+        ).decode()
+
+    async def refund(self, refund: Refund) -> RefundOutcome:
+        """Pay back: at most once per key, however often this is called."""
+        answer = await self._post("refunds", refund.request, refund.idempotency_key)
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status in TURNED_AWAY and not refund.sent_before:
+            return read_turned_away(answer.body)
         if answer.status != 200:
             return _lost(answer)
-        found = _decode(answer.body, _ChargesAnswer)
-        if found is None:
+        said = decode(answer.body, RefundAnswer)
+        if said is None or said.refund.idempotency_key != refund.idempotency_key:
             return Lost("unreadable_answer")
-        ours = [one for one in found.charges if one.idempotency_key == charge.idempotency_key]
-        return _outcome(ours[0]) if ours else NotKnown()
+        return refund_outcome(said.refund)
+
+    async def look_up_refund(self, refund: Refund) -> RefundOutcome | NotKnown:
+        """Ask what became of a refund. Pays nothing."""
+        found = await self._get("refunds", RefundsAnswer, idempotency_key=refund.idempotency_key)
+        if isinstance(found, Lost):
+            return found
+        ours = [one for one in found.refunds if one.idempotency_key == refund.idempotency_key]
+        return refund_outcome(ours[0]) if ours else NotKnown()
+
+    async def create_customer(self, new: NewCustomer) -> CustomerMade:
+        """Name the customer: the sandbox knows any, so nobody is asked."""
+        return CustomerMade(f"cus_sandbox_{sha256(new.idempotency_key.encode()).hexdigest()[:24]}")
+
+    async def find_method(
+        self, provider_method_id: str, provider_customer_id: str | None
+    ) -> StoredMethod | NotKnown | Lost:
+        """Ask for one method: every test method is every customer's."""
+        url = self._v1 / "payment_methods" / provider_method_id
+        answer = await self._call("GET", url.with_query(customer=provider_customer_id or ""))
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status == 404 and isinstance(read_turned_away(answer.body), Declined):
+            return NotKnown()
+        said = decode(answer.body, MethodAnswer) if answer.status == 200 else None
+        if said is None or said.payment_method.id != provider_method_id:
+            return _lost(answer)
+        return StoredMethod(
+            provider_method_id=provider_method_id,
+            provider_customer_id=said.payment_method.customer,
+        )
+
+    async def list_methods(self, provider_customer_id: str) -> Sequence[StoredMethod]:  # noqa: ARG002
+        """None: it keeps no list, since every test method is every customer's."""
+        return []
+
+    async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:  # noqa: ARG002
+        """Refuse: the test methods are there already, and there is nothing to set up."""
+        return Declined("set_up_page_not_offered")
 
     async def list_charges(
         self, *, since: datetime, before: datetime, after: str | None
     ) -> ChargeList | CannotList | Lost:
         """Ask for the charges made from `since` on and before `before`, page by page."""
         window = {"since": since.isoformat(), "before": before.isoformat()}
-        url = self._charges.with_query(window | ({"after": after} if after else {}))
-        answer = await self._call("GET", url)
-        if isinstance(answer, Lost):
-            return answer
-        if answer.status != 200:
-            return _lost(answer)
-        found = _decode(answer.body, _ChargesAnswer)
-        if found is None or (found.has_more and not found.charges):
+        found = await self._get("charges", ChargesAnswer, **window, **_after(after))
+        if isinstance(found, Lost):
+            return found
+        if found.has_more and not found.charges:
             return Lost("unreadable_answer")
         charges = [
             ListedCharge(
-                one.idempotency_key, one.id, _outcome(one), one.amount, one.currency, one.metadata
+                one.idempotency_key, one.id, outcome(one), one.amount, one.currency, one.metadata
             )
             for one in found.charges
         ]
@@ -189,7 +241,7 @@ class SandboxProvider:
     async def register_webhook(self, url: str) -> bool:
         """Tell the sandbox where this account's events go; False where it did not take it."""
         body = msgspec.json.encode({"url": url, "secret": self._secrets.webhook_secret})
-        answer = await self._call("POST", self._endpoints, body)
+        answer = await self._call("POST", self._v1 / "webhook_endpoints", body)
         return not isinstance(answer, Lost) and answer.status == 200
 
     def verify(
@@ -197,21 +249,49 @@ class SandboxProvider:
     ) -> Sequence[Delivery] | Forged:
         """Check `Sandbox-Signature`, and take the one event out."""
         signature = headers.get("sandbox-signature", "")
-        if not sandbox_has_signed(signature, body, secrets=[self._secrets.webhook_secret], now=now):
+        secrets = [
+            secret
+            for secret in (self._secrets.webhook_secret, self._secrets.previous_webhook_secret)
+            if secret
+        ]
+        if not sandbox_has_signed(signature, body, secrets=secrets, now=now):
             return Forged("bad_signature")
         try:
-            event, text = msgspec.json.decode(body, type=_Event), body.decode()
+            event, text = msgspec.json.decode(body, type=Event), body.decode()
         except UNREADABLE:
+            return Forged("unreadable")
+        if event.data.charge is None and event.data.refund is None:
             return Forged("unreadable")
         return [Delivery(event.id, text)]
 
-    def read_event(self, body: str) -> Notice | Ignored:
+    def read_event(self, body: str) -> Told:
         """Say what a kept event means."""
-        charge = msgspec.json.decode(body, type=_Event).data.charge
-        outcome = _outcome(charge)
-        if isinstance(outcome, Lost):
-            return Ignored(outcome.why)
-        return Notice(charge.idempotency_key, outcome)
+        event = msgspec.json.decode(body, type=Event)
+        if (refund := event.data.refund) is not None:
+            back = refund_outcome(refund)
+            if isinstance(back, Lost):
+                return Ignored(back.why)
+            return RefundNotice(refund.idempotency_key, back, refund.id)
+        charge = event.data.charge
+        assert charge is not None, "an event without either was not kept"
+        if event.type == "charge.disputed":
+            return Notice(charge.idempotency_key, taken_back(charge))
+        told = outcome(charge)
+        if isinstance(told, Lost):
+            return Ignored(told.why)
+        return Notice(charge.idempotency_key, told)
+
+    async def _post(self, what: str, request: str, key: str) -> _Answer | Lost:
+        headers = {"Idempotency-Key": key}
+        return await self._call("POST", self._v1 / what, request.encode(), headers)
+
+    async def _get(self, what: str, kind: type[_Found], **query: str) -> _Found | Lost:
+        answer = await self._call("GET", (self._v1 / what).with_query(query))
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status != 200:
+            return _lost(answer)
+        return decode(answer.body, kind) or Lost("unreadable_answer")
 
     async def _call(
         self, method: str, url: URL, body: bytes | None = None, headers: Mapping[str, str] = {}
@@ -237,54 +317,8 @@ class SandboxProvider:
             return Lost(type(error).__name__, is_outage=True)
 
 
-def _decode(body: bytes, kind: type[Told]) -> Told | None:
-    """Read what the provider says; None where it cannot be read, whatever it is."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNREADABLE:
-        return None
-
-
-def _read_charge(body: bytes, key: str) -> Outcome:
-    answer = _decode(body, _ChargeAnswer)
-    if answer is None:
-        return Lost("unreadable_answer")
-    if answer.charge.idempotency_key != key:
-        return Lost("answer_about_another_charge")
-    return _outcome(answer.charge)
-
-
-def _outcome(charge: _Charge) -> Paid | Processing | CustomerNeeded | Declined | Lost:
-    match charge.status:
-        case "succeeded":
-            return Paid(charge.id, charge.status, charge.amount, charge.currency)
-        case "processing":
-            return Processing(charge.id, charge.status)
-        case "requires_action":
-            return CustomerNeeded(charge.id, charge.status, charge.next_action or {})
-        case "failed":
-            no = charge.decline or _Decline("declined")
-            return Declined(
-                code=no.code,
-                message=no.message,
-                decline_code=no.decline_code,
-                network_decline_code=no.network_decline_code,
-                advice_code=no.advice_code,
-                provider_payment_id=charge.id,
-                status=charge.status,
-            )
-        case _:
-            return Lost("unknown_status")
-
-
-def _read_turned_away(answer: _Answer) -> Declined | Lost:
-    said = _decode(answer.body, _ErrorAnswer)
-    if said is None:
-        return Lost("unreadable_answer")
-    error = said.error
-    if error.type == "idempotency_error":  # our bug: what became of the key is not known
-        return Lost(error.code)
-    return Declined(code=error.code, message=error.message)
+def _after(after: str | None) -> dict[str, str]:
+    return {"after": after} if after else {}
 
 
 def _lost(answer: _Answer) -> Lost:

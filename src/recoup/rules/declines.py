@@ -314,6 +314,22 @@ VOCABULARIES: Final[Mapping[ProviderKind, Vocabulary]] = MappingProxyType(
 )
 
 
+# The decline of an issuer who would take the charge if the payer were there to authenticate it; not
+# of a payer who was asked, and said no. Sources: Stripe's decline codes, Adyen's refusal reasons.
+WANTS_PAYER: Final[Mapping[ProviderKind, str]] = MappingProxyType(
+    {
+        ProviderKind.STRIPE: "authentication_required",
+        ProviderKind.SANDBOX: "authentication_required",
+        ProviderKind.ADYEN: "38",
+    }
+)
+
+
+def wants_payer(decline: Decline) -> bool:
+    """Say whether the same charge may succeed with the payer: a second attempt is worth it."""
+    return (decline.decline_code or decline.code) == WANTS_PAYER.get(decline.provider)
+
+
 def classify(decline: Decline) -> DeclineClass:
     """Sort a decline: the best-informed code that its provider's tables know decides.
 

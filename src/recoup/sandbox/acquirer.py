@@ -23,6 +23,7 @@ from recoup.sandbox.charges import (
     Status,
     charge_id_for,
     event_id_for,
+    event_id_of,
 )
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.tokens import TOKENS, Token
@@ -160,6 +161,8 @@ class Acquirer:
             if self._books.has_charge_for(account, _paid_for(ask), ask.payment_method):
                 return Status.SUCCEEDED, None
             return Status.FAILED, token.decline
+        if token.declines_off_session and ask.off_session:
+            return Status.FAILED, token.decline
         return token.begins, token.decline if token.begins is Status.FAILED else None
 
     def _end(
@@ -172,19 +175,30 @@ class Acquirer:
         self._news()
         return ended
 
+    def dispute(self, entry: Entry) -> None:
+        """Let the payer's bank take the money of a paid charge back."""
+        event_id = event_id_of("disputed", entry.charge.id)
+        told = self.event(
+            entry.account, event_id, "charge.disputed", {"charge": entry.charge}, at=self._now()
+        )
+        self._books.insert_event(told)
+        self._news()
+
     def _event(self, account: str, charge: Charge, *, at: datetime) -> Event:
-        told = {
-            "id": event_id_for(charge),
-            "type": f"charge.{charge.status}",
-            "created_at": at,
-            "data": {"charge": charge},
-        }
+        kind = f"charge.{charge.status}"
+        return self.event(account, event_id_for(charge), kind, {"charge": charge}, at=at)
+
+    def event(
+        self, account: str, event_id: str, kind: str, data: dict[str, object], *, at: datetime
+    ) -> Event:
+        """Make an event, and draw how it travels to each of the account's endpoints."""
+        told = {"id": event_id, "type": kind, "created_at": at, "data": data}
         deliveries = []
         for endpoint in self._books.endpoints(account):
             journey = self._faults.draw_journey(self._rng)
             due_at = self._now() + timedelta(seconds=journey.late_seconds)
             deliveries.append(NewDelivery(endpoint.id, due_at, journey.copies, journey.is_held))
-        return Event(event_id_for(charge), msgspec.json.encode(told), tuple(deliveries))
+        return Event(event_id, msgspec.json.encode(told), tuple(deliveries))
 
 
 def _replay(first: Request, digest: bytes) -> Answer:

@@ -21,7 +21,8 @@ from recoup.sandbox.answers import (
 from recoup.sandbox.books import Books, Entry
 from recoup.sandbox.charges import Charge, Status, account_of
 from recoup.sandbox.faults import Faults, FaultsError
-from recoup.sandbox.tokens import AUTHENTICATION_FAILED, CANCELED
+from recoup.sandbox.refunds import Refunds
+from recoup.sandbox.tokens import AUTHENTICATION_FAILED, CANCELED, TOKENS
 from recoup.sandbox.trouble import INTERNAL_ERROR, Think, Trouble, plain
 
 KEY_PREFIX: Final = "sk_sandbox_"
@@ -36,6 +37,9 @@ UNAUTHORIZED: Final = error_answer(
 )
 CHARGE_NOT_FOUND: Final = invalid_request(
     "charge_not_found", "This account has no such charge.", status=404
+)
+METHOD_NOT_FOUND: Final = invalid_request(
+    "payment_method_unknown", "There is no such payment method.", status=404
 )
 KEY_IN_USE: Final = error_answer(
     409,
@@ -67,6 +71,7 @@ class Api:
     def __init__(
         self,
         acquirer: Acquirer,
+        refunds: Refunds,
         books: Books,
         *,
         faults: Faults,
@@ -74,6 +79,7 @@ class Api:
         public_url: str | None,
     ) -> None:
         self._acquirer = acquirer
+        self._refunds = refunds
         self._books = books
         self._faults = faults
         self._rng = rng
@@ -87,9 +93,14 @@ class Api:
             web.get("/v1/charges", trouble.around(self.find_by_key)),
             web.get("/v1/charges/{id}", trouble.around(self.show_charge)),
             web.post("/v1/charges/{id}/cancel", trouble.around(self.cancel_charge)),
+            web.post("/v1/charges/{id}/dispute", self.dispute),
+            web.post("/v1/refunds", trouble.around(self.create_refund)),
+            web.get("/v1/refunds", trouble.around(self.find_refund)),
+            web.get("/v1/payment_methods/{id}", trouble.around(self.show_method)),
             web.post("/v1/webhook_endpoints", self.save_endpoint),
             web.get("/v1/webhook_endpoints", self.list_endpoints),
             web.get("/charges", self.list_books),
+            web.get("/refunds", self.list_refunds),
             web.get("/pay/{id}", self.show_page),
             web.post("/pay/{id}/approve", self.approve),
             web.post("/pay/{id}/decline", self.decline),
@@ -157,6 +168,43 @@ class Api:
         message = f"The charge has {entry.charge.status} and cannot be canceled."
         kind, code = "invalid_request_error", "charge_not_cancelable"
         return error_answer(409, kind, code, message, charge=entry.charge)
+
+    async def dispute(self, request: web.Request) -> web.Response:
+        """`POST /v1/charges/{id}/dispute`: be the payer's bank, and take the money back."""
+        entry = self._own_charge(_account(request), request)
+        if entry.charge.status is not Status.SUCCEEDED:
+            message = "Only what was paid can be taken back."
+            return plain(invalid_request("charge_not_paid", message, status=409))
+        self._acquirer.dispute(entry)
+        return plain(json_answer({"charge": entry.charge}))
+
+    async def create_refund(self, request: web.Request, think: Think) -> Answer:
+        """`POST /v1/refunds`: pay back, or answer again what its key was answered."""
+        account, key = _account(request), _idempotency_key(request)
+        body = await request.read()
+        await think()
+        return self._refunds.refund(account, key, body)
+
+    async def find_refund(self, request: web.Request, think: Think) -> Answer:
+        """`GET /v1/refunds?idempotency_key=K`: the one refund under it, or none."""
+        account, key = _account(request), request.query.get("idempotency_key", "")
+        await think()
+        return json_answer({"refunds": self._refunds.find(account, key) if _is_key(key) else []})
+
+    async def show_method(self, request: web.Request, think: Think) -> Answer:
+        """`GET /v1/payment_methods/{id}`: every test method is every customer's."""
+        _account(request)
+        await think()
+        method = request.match_info["id"]
+        if method not in TOKENS:
+            return METHOD_NOT_FOUND
+        return json_answer(
+            {"payment_method": {"id": method, "customer": request.query.get("customer", "")}}
+        )
+
+    async def list_refunds(self, _request: web.Request) -> web.Response:
+        """`GET /refunds`: the whole books, for whoever compares them with their own."""
+        return plain(json_answer({"refunds": self._refunds.all()}))
 
     async def save_endpoint(self, request: web.Request) -> web.Response:
         """`POST /v1/webhook_endpoints`: say where this account wants its events."""

@@ -6,7 +6,7 @@ looking and writing. One process writes; others may read the file meanwhile.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from recoup.sandbox.answers import Answer
-from recoup.sandbox.charges import Charge, Decline, NextAction, Status
+from recoup.sandbox.charges import Charge, Decline, NextAction, Refund, Status
 
 SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS charges (
@@ -49,6 +49,22 @@ SCHEMA: Final = """
         idempotency_key TEXT NOT NULL,
         PRIMARY KEY (account, idempotency_key)
     ) WITHOUT ROWID;
+
+    CREATE TABLE IF NOT EXISTS refunds (
+        seq             INTEGER PRIMARY KEY,
+        id              TEXT    NOT NULL UNIQUE,
+        account         TEXT    NOT NULL,
+        idempotency_key TEXT    NOT NULL,
+        charge          TEXT    NOT NULL REFERENCES charges (id),
+        amount          INTEGER NOT NULL CHECK (amount > 0),
+        currency        TEXT    NOT NULL,
+        status          TEXT    NOT NULL CHECK (status IN ('succeeded', 'failed')),
+        reference       TEXT    NOT NULL,
+        metadata        TEXT    NOT NULL,
+        created_at      INTEGER NOT NULL,
+        request_digest  BLOB    NOT NULL,
+        UNIQUE (account, idempotency_key)  -- one key, one refund: whatever the code above does
+    );
 
     CREATE TABLE IF NOT EXISTS endpoints (
         id      INTEGER PRIMARY KEY,
@@ -87,6 +103,16 @@ INSERT_CHARGE: Final = """
                          customer, reference, metadata, created_at, decline, next_action,
                          settles_at, paid_for, request_digest, answer_status, answer_body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+REFUND: Final = """
+    SELECT id, idempotency_key, charge, amount, currency, status, reference, metadata, created_at,
+           request_digest
+      FROM refunds
+"""
+INSERT_REFUND: Final = """
+    INSERT INTO refunds (id, account, idempotency_key, charge, amount, currency, status, reference,
+                         metadata, created_at, request_digest)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 FINISH_CHARGE: Final = """
     UPDATE charges SET status = ?, decline = ?, next_action = NULL, settles_at = NULL
@@ -265,6 +291,38 @@ class Books:
         with self._transaction():
             return self._db.execute(sql, (account, idempotency_key)).rowcount == 1
 
+    def insert_event(self, event: Event) -> None:
+        """Write down an event that tells of something else than a charge's status, once."""
+        with suppress(sqlite3.IntegrityError), self._transaction():  # told before
+            self._insert_event(event)
+
+    def insert_refund(self, account: str, refund: Refund, event: Event, *, digest: bytes) -> None:
+        """Write down a refund, and the event that tells of it."""
+        row = (
+            refund.id, account, refund.idempotency_key, refund.charge, refund.amount,
+            refund.currency, refund.status, refund.reference, _json(refund.metadata),
+            _micros(refund.created_at), digest,
+        )  # fmt: skip
+        with self._transaction():
+            self._db.execute(INSERT_REFUND, row)
+            self._insert_event(event)
+
+    def find_refund(self, account: str, idempotency_key: str) -> tuple[Refund, bytes] | None:
+        """The one refund under this key, and the digest of what asked for it."""
+        where = "WHERE account = ? AND idempotency_key = ?"
+        row = self._db.execute(REFUND + where, (account, idempotency_key)).fetchone()
+        return (_refund(row), row[-1]) if row else None
+
+    def refunds(self) -> list[Refund]:
+        """List every refund of every account, oldest first."""
+        return [_refund(row) for row in self._db.execute(REFUND + "ORDER BY seq")]
+
+    def refunded(self, charge_id: str) -> int:
+        """How much of a charge has gone back, in minor units."""
+        sql = "SELECT coalesce(sum(amount), 0) FROM refunds WHERE charge = ? AND status <> 'failed'"
+        amount: int = self._db.execute(sql, (charge_id,)).fetchone()[0]
+        return amount
+
     def save_endpoint(self, account: str, url: str, secret: str) -> None:
         """Keep where an account wants its events; the same address again changes its secret."""
         with self._transaction():
@@ -353,6 +411,16 @@ def _entry(row: Sequence[Any]) -> Entry:
         next_action=msgspec.json.decode(next_action, type=NextAction) if next_action else None,
     )
     return Entry(account, charge, _instant(settles_at) if settles_at is not None else None)
+
+
+def _refund(row: Sequence[Any]) -> Refund:
+    refund_id, key, charge, amount, currency, status, reference, metadata, created_at, _ = row
+    return Refund(
+        id=refund_id, idempotency_key=key, charge=charge, amount=amount, currency=currency,
+        status=status, reference=reference,
+        metadata=msgspec.json.decode(metadata, type=dict[str, str]),
+        created_at=_instant(created_at),
+    )  # fmt: skip
 
 
 def _json(value: object) -> str:

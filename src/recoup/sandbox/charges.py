@@ -71,8 +71,31 @@ class Charge(msgspec.Struct, frozen=True):
         return self.status in OPEN
 
 
+class Refund(msgspec.Struct, frozen=True):
+    """Money of a charge that went back to its payer, or did not; `amount` in minor units."""
+
+    id: str
+    idempotency_key: str
+    charge: str
+    amount: int
+    currency: str
+    status: str  # succeeded, failed
+    reference: str
+    metadata: Mapping[str, str]
+    created_at: datetime
+
+
+class RefundAsk(msgspec.Struct, frozen=True):
+    """The body of `POST /v1/refunds`."""
+
+    charge: str
+    amount: Annotated[int, msgspec.Meta(gt=0, le=MOST_MINOR_UNITS)]
+    reference: str = ""
+    metadata: dict[str, str] = {}
+
+
 class ChargeAsk(msgspec.Struct, frozen=True):
-    """The body of `POST /v1/charges`; `off_session` is taken and changes nothing."""
+    """The body of `POST /v1/charges`; `off_session` says that no payer is in sight."""
 
     amount: Annotated[int, msgspec.Meta(gt=0, le=MOST_MINOR_UNITS)]
     currency: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
@@ -95,6 +118,16 @@ def charge_id_for(account: str, idempotency_key: str) -> str:
 def event_id_for(charge: Charge) -> str:
     """Name the event that tells of `charge` as it stands; it is in each status at most once."""
     return "evt_sandbox_" + _digest(charge.id, charge.status)
+
+
+def event_id_of(*what: str) -> str:
+    """Name the event that tells of something else than a charge's status."""
+    return "evt_sandbox_" + _digest(*what)
+
+
+def refund_id_for(account: str, idempotency_key: str) -> str:
+    """Name the one refund that `account` can have under this key."""
+    return "re_sandbox_" + _digest(account, idempotency_key)
 
 
 def account_of(api_key: str) -> str:

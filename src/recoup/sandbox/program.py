@@ -17,6 +17,7 @@ from recoup.sandbox.books import Books
 from recoup.sandbox.clock import utc_now
 from recoup.sandbox.errands import Bell, Errands
 from recoup.sandbox.faults import Faults
+from recoup.sandbox.refunds import Refunds
 from recoup.sandbox.trouble import Sleep, Trouble
 
 HANG_SECONDS: Final = 30.0  # callers are expected to give up well before
@@ -47,7 +48,8 @@ def make_app(
     bell = Bell()
     acquirer = Acquirer(books, faults=faults, rng=rng, now=now, news=bell.ring)
     trouble = Trouble(faults, rng, sleep=sleep, hang_seconds=hang_seconds)
-    api = Api(acquirer, books, faults=faults, rng=rng, public_url=public_url)
+    refunds = Refunds(acquirer, books, now=now, news=bell.ring)
+    api = Api(acquirer, refunds, books, faults=faults, rng=rng, public_url=public_url)
 
     errands = Errands(acquirer, books, bell=bell, now=now, sends_at_once=sends_at_once)
 

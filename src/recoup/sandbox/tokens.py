@@ -46,6 +46,13 @@ AUTHENTICATION_FAILED: Final = Decline(
     advice_code=None,
     message="The payer declined on the hosted page.",
 )
+AUTHENTICATION_REQUIRED: Final = Decline(
+    code="authentication_required",
+    decline_code="authentication_required",
+    network_decline_code="1A",
+    advice_code=None,
+    message="The issuer wants to see the payer.",
+)
 CANCELED: Final = Decline(
     code="canceled",
     decline_code="canceled",
@@ -68,6 +75,8 @@ class Token(msgspec.Struct, frozen=True):
     declines_first_of_invoice: bool = False
     forgets_first_call: bool = False
     first_call: CallFault | None = None
+    declines_off_session: bool = False  # with a payer in sight it waits for them instead
+    refuses_refunds: bool = False
 
 
 TOKENS: Final[Mapping[str, Token]] = {
@@ -77,6 +86,12 @@ TOKENS: Final[Mapping[str, Token]] = {
     "pm_sandbox_stolen_card": Token(Status.FAILED, decline=STOLEN_CARD),
     "pm_sandbox_expired_card": Token(Status.FAILED, decline=EXPIRED_CARD),
     "pm_sandbox_authentication_required": Token(Status.REQUIRES_ACTION),
+    "pm_sandbox_authentication_required_off_session": Token(
+        Status.REQUIRES_ACTION, decline=AUTHENTICATION_REQUIRED, declines_off_session=True
+    ),
+    # What a payment page charges: the payer says yes there, or nothing.
+    "pm_sandbox_page": Token(Status.REQUIRES_ACTION),
+    "pm_sandbox_refund_fails": Token(Status.SUCCEEDED, refuses_refunds=True),
     "pm_sandbox_processing_ok": Token(Status.PROCESSING, ends=Status.SUCCEEDED),
     "pm_sandbox_processing_fail": Token(
         Status.PROCESSING, ends=Status.FAILED, decline=INSUFFICIENT_FUNDS
