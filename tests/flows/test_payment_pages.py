@@ -1,0 +1,204 @@
+"""A hosted page and an attempt never both collect, whichever comes first, and whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from recoup import clock
+from recoup.flows.batches import serve_each
+from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
+from recoup.flows.open_payment_page import PaymentPage, open_payment_page
+from recoup.flows.retry_payment import Accepted, Ask, PageIsOpen, retry_payments
+from recoup.rules.look_up_schedule import PAYER_HAS
+from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refusal, Refused
+from tests.shop import SandboxServer, Shop
+
+
+async def opened(shop: Shop, invoice: RowKey) -> PaymentPage:
+    return await open_payment_page(
+        shop.pool, shop.providers, invoice.organization_id, invoice.id,
+        new_id=clock.new_id, now=shop.clock.now,
+    )  # fmt: skip
+
+
+async def page_of(shop: Shop, invoice: RowKey) -> RowKey:
+    row = await shop.owner.fetchrow(
+        "SELECT p.organization_id, p.id FROM payments p JOIN payment_invoices pi"
+        " ON pi.payment_id = p.id WHERE pi.invoice_id = $1 AND p.manner = 'page'"
+        " ORDER BY p.created_at DESC LIMIT 1",
+        invoice.id,
+    )
+    return RowKey(*row)
+
+
+async def pays(url: str) -> None:
+    """The payer says yes."""
+    async with aiohttp.ClientSession() as browser:
+        answer = await browser.post(f"{url}/approve", allow_redirects=False)
+        assert answer.status == 303
+
+
+async def retry(shop: Shop, invoice: RowKey) -> Any:
+    """Ask for a retry as the API does: past a page that is in the way."""
+    ask = Ask(invoice, clock.new_id(), AskedBy.API)
+
+    async def retried(asks: Any) -> Any:
+        return await serve_each(
+            lambda some: retry_payments(shop.pool, some, now=shop.clock.now()), asks
+        )
+
+    async def close(page: RowKey) -> bool:
+        return await close_payment_page(shop.pool, shop.providers, page, now=shop.clock.now)
+
+    return (await retry_past_pages([ask], retry=retried, close=close))[0]
+
+
+async def paid(psp: SandboxServer) -> int:
+    return sum(charge["status"] == "succeeded" for charge in await psp.charges())
+
+
+async def test_whoever_asks_within_a_day_gets_the_same_address(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok", payment_status="failed")
+    first, second = await opened(shop, invoice), await opened(shop, invoice)
+    assert first.url == second.url
+    assert first.url.startswith(psp.base)
+    assert len(await psp.charges()) == 1
+    assert await shop.shown(invoice) == ("failed", 1_000)  # it shows nothing of an unused page
+    assert await shop.words() == []
+
+
+async def test_what_is_paid_there_pays_the_invoice(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    page = await opened(shop, invoice)
+    await pays(page.url)
+    await shop.look_up(await page_of(shop, invoice))
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
+    assert await shop.owner.fetchval("SELECT count(*) FROM events WHERE ask_id IS NOT NULL") == 0
+    with pytest.raises(Refused) as refused:
+        await opened(shop, invoice)
+    assert refused.value.refusal.details == {"base": ["invalid_invoice_status_or_payment_status"]}
+
+
+async def test_a_retry_closes_the_page_and_charges(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok", payment_status="failed")
+    page = await opened(shop, invoice)
+    answer = await retry(shop, invoice)
+    assert isinstance(answer, Accepted)
+    assert answer.attempt_id
+    await shop.submit(RowKey(invoice.organization_id, answer.attempt_id))
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    await pays(page.url)  # too late: the page is dead, and says so
+    assert await paid(psp) == 1
+    assert "invoice.payment_failure" not in await shop.words()  # nobody asked for the page
+
+
+async def test_a_page_that_was_paid_meanwhile_is_found_by_the_retry(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    page = await opened(shop, invoice)
+    await pays(page.url)
+    answer = await retry(shop, invoice)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "invalid_status"
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert await paid(psp) == 1
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "error_after", "html"])
+async def test_where_nobody_can_tell_it_is_refused(
+    shop: Shop, psp: SandboxServer, fault: str
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await opened(shop, invoice)
+    await psp.faults(f"{fault}=1")
+    answer = await retry(shop, invoice)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "payment_processor_is_currently_handling_payment"
+    await psp.faults("")
+    assert isinstance(await retry(shop, invoice), Accepted)
+    assert await paid(psp) == 0
+
+
+async def test_the_payer_and_a_retry_at_the_same_moment(shop: Shop, psp: SandboxServer) -> None:
+    for turn in range(6):
+        invoice = await shop.sell("pm_sandbox_ok")
+        page = await opened(shop, invoice)
+        before = await paid(psp)
+        both = [pays(page.url), retry(shop, invoice)]
+        _, answer = (
+            await asyncio.gather(*both)
+            if turn % 2
+            else reversed(await asyncio.gather(*reversed(both)))
+        )
+        if isinstance(answer, Accepted) and answer.attempt_id:
+            await shop.submit(RowKey(invoice.organization_id, answer.attempt_id))
+        else:
+            await shop.look_up(await page_of(shop, invoice))
+        assert await paid(psp) == before + 1
+        assert await shop.shown(invoice) == ("succeeded", 0)
+
+
+async def test_while_a_charge_is_open_there_is_no_page(shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await shop.begun(invoice)
+    with pytest.raises(Refused) as refused:
+        await opened(shop, invoice)
+    assert refused.value.refusal.code == "payment_processor_is_currently_handling_payment"
+
+
+async def test_a_page_whose_opening_was_lost_is_found_again(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await psp.faults("drop_after=1")
+    with pytest.raises(Refused) as refused:
+        await opened(shop, invoice)
+    assert refused.value.refusal.details == {"base": ["payment_provider_error"]}
+    await psp.faults("")
+    shop.clock.advance(minutes=1)
+    await shop.look_up(await page_of(shop, invoice))
+    page = await opened(shop, invoice)
+    assert page.url.startswith(psp.base)
+    assert len(await psp.charges()) == 1
+
+
+async def test_after_a_day_it_is_closed_and_the_invoice_as_before(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok", payment_status="failed")
+    await opened(shop, invoice)
+    page = await page_of(shop, invoice)
+    shop.clock.at += PAYER_HAS
+    await shop.look_up(page)
+    assert await shop.state(page) == "failed"
+    assert await shop.shown(invoice) == ("failed", 1_000)
+    assert await shop.words() == []
+    assert await shop.begun(invoice)
+
+
+async def test_another_amount_makes_another_page(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    first = await opened(shop, invoice)
+    await shop.change("invoices", invoice, paid_cents=400)
+    second = await opened(shop, invoice)
+    assert second.url != first.url
+    charges = {charge["amount"]: charge["status"] for charge in await psp.charges()}
+    assert charges == {1_000: "failed", 600: "requires_action"}
+
+
+async def test_the_schedule_leaves_a_payer_at_their_page_alone(shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok", payment_status="failed")
+    await opened(shop, invoice)
+    ask = Ask(invoice, clock.new_id(), AskedBy.SCHEDULE)
+    [answer] = await retry_payments(shop.pool, [ask], now=shop.clock.now())
+    assert isinstance(answer, PageIsOpen)
+    assert answer.expires_at == shop.clock.now() + timedelta(days=1)
