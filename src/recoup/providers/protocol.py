@@ -132,6 +132,7 @@ class RefundOrder(msgspec.Struct, frozen=True, kw_only=True):
     amount_cents: int
     currency: str
     charged_cents: int  # of the charge as a whole
+    refunded_before_cents: int = 0  # of the same charge: some providers want the sum confirmed
     reference: str
     metadata: Mapping[str, str]
 
