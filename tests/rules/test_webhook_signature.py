@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from recoup.rules.webhook_signature import (
+    gocardless_has_signed,
     lago_signature,
     sandbox_has_signed,
     standard_secret,
@@ -122,3 +123,32 @@ def test_a_header_of_another_form_is_not_signed(spoil: Callable[[str, str], str]
     timestamp, signature = _sandbox_header(BODY, "secret", NOW).split(",")
     header = spoil(timestamp, signature)
     assert not sandbox_has_signed(header, BODY, secrets=["secret"], now=NOW)
+
+
+def test_gocardless_signature_is_rfc_4231s() -> None:
+    # Test case 2 of RFC 4231.
+    header = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    body = b"what do ya want for nothing?"
+    assert gocardless_has_signed(header, body, secrets=["Jefe"])
+    assert not gocardless_has_signed(header, body + b" ", secrets=["Jefe"])
+
+
+@settings(max_examples=1_000)
+@given(st.binary(), st.lists(texts, min_size=1, max_size=3), st.data())
+def test_gocardless_signature_is_recognised_with_any_of_the_secrets(
+    body: bytes, secrets: list[str], data: st.DataObject
+) -> None:
+    header = hmac.new(data.draw(st.sampled_from(secrets)).encode(), body, "sha256").hexdigest()
+    assert gocardless_has_signed(header, body, secrets=secrets)
+    assert not gocardless_has_signed(header, body, secrets=["", *(f"{one}!" for one in secrets)])
+    assert not gocardless_has_signed(header, body, secrets=[])
+
+
+@given(st.text(), st.binary())
+def test_no_header_of_gocardless_makes_it_raise(header: str, body: bytes) -> None:
+    assert not gocardless_has_signed(header, body, secrets=["Jefe"])
+
+
+def test_what_an_empty_secret_signed_is_signed_by_nobody() -> None:
+    header = hmac.new(b"", BODY, "sha256").hexdigest()
+    assert not gocardless_has_signed(header, BODY, secrets=[""])

@@ -1,6 +1,6 @@
 """Sign the webhooks that leave us, and recognise the sandbox's that come in.
 
-Signed by `senders/webhook_headers`; recognised by `providers/sandbox`.
+Signed by `senders/webhook_headers`; recognised by `providers/sandbox` and `gocardless`.
 
 What surprises: one webhook carries two signatures, Lago's and that of Standard Webhooks, made with
 one secret. Lago uses the text of the organization's `hmac_key` as its key; Standard Webhooks uses
@@ -62,6 +62,22 @@ def sandbox_has_signed(header: str, body: bytes, *, secrets: Sequence[str], now:
     wanted = [hmac.digest(secret.encode(), signed, hashlib.sha256) for secret in secrets if secret]
     # All are compared, so that the time taken does not tell which secret came close.
     fits = [hmac.compare_digest(mine, theirs) for mine in wanted for theirs in given]
+    return any(fits)
+
+
+def gocardless_has_signed(header: str, body: bytes, *, secrets: Sequence[str]) -> bool:
+    """Tell whether one of `secrets` made this hex HMAC-SHA256 of the body.
+
+    Several secrets are good while one replaces another; with none nothing is signed. GoCardless
+    signs no time, so what was signed once is good for ever: whoever keeps the events must know
+    each by its id.
+
+    Source: https://developer.gocardless.com/api-reference/#webhooks-signing-webhooks
+    """
+    given = _hex(header)
+    wanted = [hmac.digest(secret.encode(), body, hashlib.sha256) for secret in secrets if secret]
+    # All are compared, so that the time taken does not tell which secret came close.
+    fits = [hmac.compare_digest(mine, given) for mine in wanted]
     return any(fits)
 
 
