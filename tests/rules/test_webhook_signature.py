@@ -138,9 +138,10 @@ def test_gocardless_signature_is_rfc_4231s() -> None:
 def test_gocardless_signature_is_recognised_with_any_of_the_secrets(
     body: bytes, secrets: list[str], data: st.DataObject
 ) -> None:
-    header = hmac.new(data.draw(st.sampled_from(secrets)).encode(), body, "sha256").hexdigest()
+    signer = data.draw(st.sampled_from(secrets))
+    header = hmac.new(signer.encode(), body, "sha256").hexdigest()
     assert gocardless_has_signed(header, body, secrets=secrets)
-    assert not gocardless_has_signed(header, body, secrets=["", *(f"{one}!" for one in secrets)])
+    assert not gocardless_has_signed(header, body, secrets=["", f"{signer}!"])
     assert not gocardless_has_signed(header, body, secrets=[])
 
 
