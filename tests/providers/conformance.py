@@ -24,7 +24,6 @@ from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
     Forged,
-    Ignored,
     Lost,
     Notice,
     NotKnown,
@@ -33,6 +32,7 @@ from recoup.providers.protocol import (
     Paid,
     Processing,
     Provider,
+    Told,
 )
 from recoup.rules.look_up_schedule import SEND_WITHIN, STEPS
 
@@ -110,6 +110,9 @@ class StandIn(ABC):
     async def charged_keys(self) -> list[str]:
         """The idempotency keys of the charges in its books, oldest first."""
 
+    async def let_it_be_paid(self) -> None:  # noqa: B027  cards are paid at once
+        """Let the charges that were taken be paid, where that is for the bank to do."""
+
     @abstractmethod
     def asking(self, base: str) -> Provider:
         """The same adapter, asking another server."""
@@ -139,6 +142,8 @@ class ProviderConformance:
     paid_by: str  # a payment method that is paid
     words: Mapping[str, type]  # payment methods and the words that they come to
     unknown_method: str
+    taken: type = Paid  # the word for a charge that goes well; a direct debit's is `Processing`
+    signs_the_time: bool = True  # else an old webhook is as good as a new one
 
     def charge(self, psp: StandIn, method: str, *, sent_before: bool = False) -> Charge:
         order = Order(
@@ -163,7 +168,12 @@ class ProviderConformance:
             assert (type(looked_up), _id(looked_up)) == (word, _id(told)), method
 
     async def test_a_success_says_what_was_taken(self, psp: StandIn) -> None:
-        paid = await psp.provider.charge(self.charge(psp, self.paid_by))
+        charge = self.charge(psp, self.paid_by)
+        paid = await psp.provider.charge(charge)
+        if self.taken is not Paid:
+            assert isinstance(paid, self.taken)
+            await psp.let_it_be_paid()
+            paid = await psp.provider.look_up(charge)
         assert isinstance(paid, Paid)
         assert (paid.amount_cents, paid.currency.upper()) == (1_000, "EUR")
         assert paid.provider_payment_id
@@ -183,8 +193,8 @@ class ProviderConformance:
             assert isinstance(await psp.provider.charge(charge), Lost), fault
             await psp.in_order_again()
             again = msgspec.structs.replace(charge, sent_before=True)
-            assert isinstance(await psp.provider.charge(again), Paid), fault
-            assert isinstance(await psp.provider.look_up(charge), Paid), fault
+            assert isinstance(await psp.provider.charge(again), self.taken), fault
+            assert isinstance(await psp.provider.look_up(charge), self.taken), fault
         assert await psp.charged_keys() == [f"{KEY}-{n}" for n in range(len(self.after))]
 
     async def test_what_was_not_done_is_lost_too_and_a_look_up_does_not_know_it(
@@ -262,9 +272,9 @@ class ProviderConformance:
             (body, {}, NOW),
             (body, {name: value[:-1] + "0" * (value[-1] != "0") for name, value in headers.items()},
              NOW),
-            (body, headers, NOW + timedelta(minutes=6)),
-            (body, headers, NOW - timedelta(minutes=6)),
         ]  # fmt: skip
+        if self.signs_the_time:
+            forged += [(body, headers, NOW + timedelta(minutes=sign * 6)) for sign in (1, -1)]
         for forgery, said, now in forged:
             assert isinstance(psp.provider.verify(forgery, said, now=now), Forged)
 
@@ -278,7 +288,7 @@ class ProviderConformance:
             if not isinstance(verified, Forged):
                 for delivery in verified:
                     said = psp.provider.read_event(delivery.body)
-                    assert isinstance(said, Notice | Ignored)
+                    assert isinstance(said, Told)
                     assert "\0" not in delivery.event_id + delivery.body
         assert {Forged, list} <= seen
 
