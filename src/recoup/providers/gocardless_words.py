@@ -1,0 +1,267 @@
+"""Read what GoCardless says of payments, refunds and mandates, in the words of the protocol.
+
+Called by `providers/gocardless` for answers and by `providers/gocardless_events` for events, so
+that both come to the same end. Nothing here calls out.
+
+What would surprise you: a payment that `failed` may have been paid before. A bank may send its no
+late, after the money was paid out; the payment then names the payout that had contained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from re import fullmatch
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from recoup.providers.protocol import (
+    Declined,
+    Lost,
+    Outcome,
+    Paid,
+    Processing,
+    Refunded,
+    RefundOutcome,
+    RefundProcessing,
+    StoredMethod,
+)
+from recoup.rules.provider_money import from_provider
+from recoup.rules.records.provider_accounts import ProviderKind
+
+Kind = TypeVar("Kind")
+
+# An answer is believed where it can be kept: by an id, an amount and a currency as ours are.
+Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f/?#]{1,255}\Z")]
+_Units = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
+# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+# GoCardless keeps three keys of at most 50 characters, with values of at most 500, beside whatever
+# it makes, and repeats them in each event of it. Source: the section of each resource in
+# https://developer.gocardless.com/api-reference/
+# So of Lago's nine only these are sent: by the first a payment is found again when its id was never
+# told, and an event finds its attempt; the second is for people who search GoCardless's dashboard.
+# The third is ours: events tell no amount, and what is charged back may have ended long before, so
+# that nobody asks about it any more. A payment's amount never changes, nor is a part taken back.
+PAYMENT: Final = "lago_payment_id"
+REFUND: Final = "lago_refund_id"
+INVOICE: Final = "lago_invoice_id"
+AMOUNT: Final = "recoup_amount"  # as in `1000 EUR`: minor units
+_MOST_KEYS: Final = 3
+_LONGEST_KEY: Final = 50
+_LONGEST_VALUE: Final = 500
+
+# Contract section 5.5. `confirmed` is the bank's word that it collected, and may be taken back for
+# some days; only what was paid out counts as paid.
+UNDER_WAY: Final = frozenset(
+    {"pending_customer_approval", "pending_submission", "submitted", "confirmed"}
+)
+DEAD: Final = frozenset({"cancelled", "customer_approval_denied", "failed"})
+REFUND_UNDER_WAY: Final = frozenset({"created", "pending_submission", "submitted"})
+REFUND_DEAD: Final = frozenset({"cancelled", "bounced", "funds_returned", "failed"})
+# Mandates that take payments. Source: the SDK's `PaymentsService.create`, and contract section 5.5.
+USABLE: Final = frozenset(
+    {"pending_customer_approval", "pending_submission", "submitted", "active"}
+)
+ENDED: Final = frozenset({"cancelled", "failed", "expired", "consumed", "blocked"})
+# Reasons for which a charge is refused whose mandate is no more.
+MANDATE_GONE: Final = frozenset(
+    {"mandate_is_inactive", "mandate_replaced", "resource_not_found", "linked_resource_not_found"}
+)
+_CAUSES_OF_A_LOST_MANDATE: Final = frozenset({"mandate_cancelled", "mandate_expired"})
+
+
+class _PaymentLinks(msgspec.Struct):
+    mandate: Id
+    payout: Id | None = None
+
+
+class Payment(msgspec.Struct):
+    """A payment, as far as it is believed."""
+
+    id: Id
+    amount: _Units
+    currency: _Currency
+    status: str
+    links: _PaymentLinks
+    metadata: dict[str, str] = {}
+
+
+class _RefundLinks(msgspec.Struct):
+    payment: Id
+
+
+class RefundMade(msgspec.Struct):
+    """A refund, as far as it is believed."""
+
+    id: Id
+    amount: _Units
+    currency: _Currency
+    status: str
+    links: _RefundLinks
+    metadata: dict[str, str] = {}
+
+
+class _MandateLinks(msgspec.Struct):
+    customer: Id
+
+
+class Mandate(msgspec.Struct):
+    """A mandate, as far as it is believed."""
+
+    id: Id
+    status: str
+    links: _MandateLinks
+    scheme: str | None = None
+
+
+class _Cursors(msgspec.Struct):
+    after: str | None = None
+
+
+class _Meta(msgspec.Struct):
+    cursors: _Cursors
+
+
+class Listed(msgspec.Struct):
+    """What every list has beside its things. A list without it is no list, and proves nothing."""
+
+    meta: _Meta
+
+
+class Payments(Listed):
+    """A page of payments, newest first."""
+
+    payments: list[Payment]
+
+
+class Refunds(Listed):
+    """A page of refunds, newest first."""
+
+    refunds: list[RefundMade]
+
+
+class Mandates(Listed):
+    """A page of mandates, newest first."""
+
+    mandates: list[Mandate]
+
+
+class Made(msgspec.Struct):
+    """Something of which the id alone matters."""
+
+    id: Id
+
+
+class Flow(msgspec.Struct):
+    """A page of GoCardless's."""
+
+    authorisation_url: Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://[^\x00-\x20]{1,2000}\Z")]
+    expires_at: str | None = None
+
+
+class Details(msgspec.Struct):
+    """Why something happened: GoCardless's word for it, and the bank scheme's own."""
+
+    cause: str | None = None
+    description: str | None = None
+    reason_code: str | None = None
+
+
+UNKNOWN_WHY: Final = Details()
+
+
+def believed(value: Any, kind: type[Kind]) -> Kind | None:
+    """Take a decoded answer for what it should be; None where it is not."""
+    try:
+        return msgspec.convert(value, kind)
+    except UNREADABLE:
+        return None
+
+
+def kept_metadata(wanted: Mapping[str, str], first: Sequence[str]) -> dict[str, str]:
+    """Choose what GoCardless is to keep: the keys of `first` that there are, then the others."""
+    names = [name for name in first if name in wanted]
+    names += [name for name in wanted if name not in names]
+    fitting = [name for name in names if len(name) <= _LONGEST_KEY]
+    return {name: wanted[name][:_LONGEST_VALUE] for name in fitting[:_MOST_KEYS]}
+
+
+def write_amount(amount_cents: int, currency: str) -> str:
+    """Write an amount as our third key of metadata."""
+    return f"{amount_cents} {currency}"
+
+
+def read_amount(text: object) -> tuple[int, str] | None:
+    """Read what `write_amount` wrote; None where somebody else has written."""
+    if not isinstance(text, str) or fullmatch(r"[1-9][0-9]{0,17} [A-Z]{3}", text) is None:
+        return None
+    cents, _, currency = text.partition(" ")
+    return int(cents), currency
+
+
+def payment_outcome(payment: Payment, why: Details | None = None) -> Outcome:
+    """Say what a payment's status means. `why` it failed is told by its events alone."""
+    if payment.status in UNDER_WAY:
+        return Processing(payment.id, payment.status)
+    # `charged_back`: the money had moved. That it went back is told by the event, which says
+    # `Reversed` (an attempt that has ended is looked up by nobody), and seen by the daily sweep.
+    was_paid_out = payment.status == "failed" and payment.links.payout is not None
+    if payment.status in {"paid_out", "charged_back"} or was_paid_out:
+        cents = from_provider(ProviderKind.GOCARDLESS, payment.currency, payment.amount)
+        if cents is None:
+            return Lost("unreadable_amount")
+        return Paid(payment.id, payment.status, cents, payment.currency)
+    if payment.status in DEAD:
+        return payment_declined(payment.id, payment.status, why or UNKNOWN_WHY)
+    return Lost("unknown_status")
+
+
+def payment_declined(payment_id: str, status: str, why: Details) -> Declined:
+    """A payment that came to nothing."""
+    return Declined(
+        code=status,
+        message=why.description or "",
+        decline_code=why.cause,
+        network_decline_code=why.reason_code,
+        provider_payment_id=payment_id,
+        status=status,
+        method_is_gone=why.cause in _CAUSES_OF_A_LOST_MANDATE,
+    )
+
+
+def refund_outcome(refund: RefundMade, why: Details | None = None) -> RefundOutcome:
+    """Say what a refund's status means."""
+    if refund.status in REFUND_UNDER_WAY:
+        return RefundProcessing(refund.id, refund.status)
+    if refund.status == "paid":
+        cents = from_provider(ProviderKind.GOCARDLESS, refund.currency, refund.amount)
+        if cents is None:
+            return Lost("unreadable_amount")
+        return Refunded(refund.id, refund.status, cents, refund.currency)
+    if refund.status in REFUND_DEAD:
+        return refund_declined(refund.status, why or UNKNOWN_WHY)
+    return Lost("unknown_status")
+
+
+def refund_declined(status: str, why: Details) -> Declined:
+    """A refund that did not reach the payer, or was sent back by the payer's bank."""
+    return Declined(
+        code=status,
+        message=why.description or "",
+        decline_code=why.cause,
+        network_decline_code=why.reason_code,
+        status=status,
+    )
+
+
+def stored_method(mandate: Mandate) -> StoredMethod:
+    """A mandate as a payment method. GoCardless has no default one."""
+    return StoredMethod(
+        provider_method_id=mandate.id,
+        provider_customer_id=mandate.links.customer,
+        is_usable=mandate.status in USABLE,
+        details={"type": mandate.scheme or "mandate"},
+    )
