@@ -109,7 +109,9 @@ class _Api(ApiClient):  # type: ignore[misc]  # the SDK ships no types
                 **more,
             )
             self.status, self.headers = response.status_code, response.headers
-            response._content = self._read(response.raw)
+            body = self._read(response.raw)
+            response._content = body
+        body.decode()  # requests would put other signs in the place of what is no UTF-8
         self._handle_errors(response)
         if response.status_code >= 300 or not isinstance(response.json(), dict):
             raise MalformedResponseError("no answer of GoCardless's", "", response.status_code)
