@@ -227,7 +227,12 @@ async def serve(
             async with aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             ) as http:
-                providers = Providers(http, base.box, sandbox_base=str(settings.sandbox_api_base))
+                providers = Providers(
+                    http,
+                    base.box,
+                    sandbox_base=str(settings.sandbox_api_base),
+                    gocardless_base=_base(settings.gocardless_api_base),
+                )
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(_keep_beating(settings, base, stop))
                     if listener:
@@ -279,6 +284,10 @@ async def _keep_beating(settings: Settings, base: Opened, stop: asyncio.Event) -
                 await _beat(settings, base)
             except (*DATABASE_AWAY, *ROW_IS_HELD) as error:
                 log.warning("beat_missed", error=type(error).__name__)
+
+
+def _base(said: object | None) -> str | None:
+    return None if said is None else str(said).rstrip("/")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import quote
 from uuid import UUID
 
 import typer
@@ -21,6 +24,23 @@ from recoup.cli.running import (
 organization = typer.Typer(no_args_is_help=True, help="Tenants.")
 key = typer.Typer(no_args_is_help=True, help="API keys.")
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
+
+
+# What an adapter wants, by the names of its struct, and the variables that hold it.
+SECRETS: Final[Mapping[str, Mapping[str, str]]] = {
+    "gocardless": {
+        "access_token": "RECOUP_GOCARDLESS_ACCESS_TOKEN",
+        "webhook_secret": "RECOUP_GOCARDLESS_WEBHOOK_SECRET",
+    },
+}
+
+
+def _secret(variable: str) -> str:
+    """A secret out of the environment, or asked for without showing it."""
+    said = os.environ.get(variable) or typer.prompt(variable, hide_input=True)
+    if not said.strip() or said != said.strip() or not said.isprintable():
+        fail(f"{variable} is wrong: it is empty, or has blanks or control characters around it.")
+    return str(said)
 
 
 @organization.command("create")
@@ -134,7 +154,7 @@ def revoke_key(
 
 @provider.command("add")
 def add_provider(
-    kind: Annotated[str, typer.Argument(help="sandbox; stripe, adyen and gocardless follow.")],
+    kind: Annotated[str, typer.Argument(help="sandbox or gocardless; stripe and adyen follow.")],
     organization_id: OrganizationId,
     code: Annotated[str, typer.Option(help="What customers name it by.")],
     name: Annotated[
@@ -143,18 +163,23 @@ def add_provider(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add an account at a payment provider. The sandbox needs no secrets: it is given new ones."""
+    """Add an account at a payment provider.
+
+    Its secrets are taken from the environment, or asked for: a command line is there for all to
+    read. The sandbox needs none: it is given new ones.
+    """
     from recoup import clock
     from recoup.flows.add_provider_account import add_provider_account
     from recoup.store import db
     from recoup.wiring import Opened
 
-    if kind != "sandbox":
-        fail(f"There is no adapter for {kind} yet: this version charges through the sandbox.")
+    if kind not in {"sandbox", *SECRETS}:
+        fail(f"There is no adapter for {kind} yet: choose sandbox or gocardless.")
+    given = {field: _secret(variable) for field, variable in SECRETS.get(kind, {}).items()}
 
     async def run(base: Opened) -> dict[str, Any]:
         account_id = clock.new_id()
-        secrets = {
+        secrets = given or {
             "api_key": clock.new_secret("sk_sandbox_"),
             "webhook_secret": clock.new_secret("whsec_sandbox_"),
         }
@@ -167,6 +192,7 @@ def add_provider(
             "provider_account_id": str(account_id),
             "payment_provider": kind,
             "payment_provider_code": code,
+            "webhook_path": f"/webhooks/{kind}/{organization_id}?code={quote(code, safe='')}",
         }
 
     show_answer(with_database(data_dir, run), as_json=as_json)

@@ -1,6 +1,12 @@
-"""Open a provider account: its sealed secrets, in the hands of its adapter."""
+"""Open a provider account: its sealed secrets, in the hands of its adapter.
+
+What would surprise you: an adapter is imported when the first account of its kind is opened. The
+SDKs are large, and most installations use one of them.
+"""
 
 from __future__ import annotations
+
+from typing import TypeVar, assert_never
 
 import aiohttp
 import msgspec
@@ -9,17 +15,30 @@ from recoup.flows.add_provider_account import open_secrets
 from recoup.providers.protocol import Provider
 from recoup.providers.sandbox import SandboxProvider, SandboxSecrets
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store.secret_box import SecretBox
+
+_Secrets = TypeVar("_Secrets", bound=msgspec.Struct)
 
 
 class Providers:
-    """Makes the adapter of an account, and keeps it until the account's secrets change."""
+    """Makes the adapter of an account, and keeps it until the account's secrets change.
 
-    def __init__(self, http: aiohttp.ClientSession, box: SecretBox, *, sandbox_base: str) -> None:
+    `…_base` is where a provider is; None: at its own address. It is never a tenant's to say.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        box: SecretBox,
+        *,
+        sandbox_base: str,
+        gocardless_base: str | None = None,
+    ) -> None:
         self._http = http
         self._box = box
         self._sandbox_base = sandbox_base
+        self._gocardless_base = gocardless_base
         self._open: dict[RowKey, tuple[bytes, Provider]] = {}
 
     def of(self, account: ProviderAccount) -> Provider:
@@ -36,10 +55,22 @@ class Providers:
 
     def sandbox(self, account: ProviderAccount) -> SandboxProvider:
         """The sandbox's adapter, which can be told where its events go."""
-        secrets = msgspec.convert(open_secrets(account, self._box), SandboxSecrets)
+        secrets = self._secrets(account, SandboxSecrets)
         return SandboxProvider(self._http, self._sandbox_base, secrets)
 
     def _make(self, account: ProviderAccount) -> Provider:
-        if account.kind == "sandbox":
-            return self.sandbox(account)
-        raise LookupError(f"no adapter for provider accounts of kind {account.kind}")
+        match account.kind:
+            case ProviderKind.SANDBOX:
+                return self.sandbox(account)
+            case ProviderKind.GOCARDLESS:
+                from recoup.providers.gocardless import GoCardlessProvider, GoCardlessSecrets
+
+                secrets = self._secrets(account, GoCardlessSecrets)
+                return GoCardlessProvider(secrets, base=self._gocardless_base)
+            case ProviderKind.STRIPE | ProviderKind.ADYEN:
+                raise LookupError(f"no adapter for provider accounts of kind {account.kind}")
+            case _:
+                assert_never(account.kind)
+
+    def _secrets(self, account: ProviderAccount, kind: type[_Secrets]) -> _Secrets:
+        return msgspec.convert(open_secrets(account, self._box), kind)
