@@ -162,7 +162,7 @@ class Book:
             covered=covered,
             declined=declined,
             decline=decline,
-            decline_class=_class_of(report, decline),
+            decline_class=_class_of(report, decline, method_is_gone=declined.method_is_gone),
             later=attempt.state in {State.PROCESSING, State.CUSTOMER_NEEDED},
             payer_was_asked=attempt.state is State.CUSTOMER_NEEDED
             or report.source is Source.EXPIRY,
@@ -400,7 +400,9 @@ class Book:
         )
 
 
-def _class_of(report: Report, decline: Decline) -> DeclineClass:
+def _class_of(report: Report, decline: Decline, *, method_is_gone: bool) -> DeclineClass:
+    if method_is_gone:  # in whatever words
+        return DeclineClass.NEW_METHOD
     match report.source:
         case Source.PERSON:  # whose word comes without a code
             return DeclineClass.CUSTOMER

@@ -1,0 +1,100 @@
+"""A direct debit through the flows: taken at once, paid days later, found by look-ups alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import asyncpg
+import msgspec
+import pytest_asyncio
+
+from recoup.flows.open_provider import Providers
+from recoup.rules.records.collection import idempotency_key
+from recoup.rules.records.keys import RowKey
+from recoup.store.db import Pool
+from tests.providers.gocardless_stub import TOKEN, Stub, gocardless_stub
+from tests.shop import BOX, MovableClock, Shop
+
+SECRETS = {"access_token": TOKEN, "webhook_secret": "whsec"}
+
+
+class Debits:
+    """A shop whose account is at GoCardless, and GoCardless's books."""
+
+    def __init__(self, shop: Shop, stub: Stub) -> None:
+        self.shop = shop
+        self.stub = stub
+
+
+@pytest_asyncio.fixture
+async def debits(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Debits]:
+    async with gocardless_stub() as stub, aiohttp.ClientSession() as http:
+        providers = Providers(
+            http, BOX, sandbox_base="http://127.0.0.1:9", gocardless_base=stub.base
+        )
+        stub.mandate("MD1")
+        shop = await Shop(pool, owner, providers, MovableClock()).open()
+        sealed = BOX.seal(
+            msgspec.json.encode(SECRETS), organization_id=shop.organization_id,
+            row=shop.account_id, field="secrets",
+        )  # fmt: skip
+        await owner.execute(
+            "UPDATE provider_accounts SET kind = 'gocardless', secrets_sealed = $1", sealed
+        )
+        yield Debits(shop, stub)
+
+
+async def sell(debits: Debits, mandate: str = "MD1") -> RowKey:
+    invoice = await debits.shop.sell(mandate)
+    await debits.shop.owner.execute("UPDATE customers SET payment_provider = 'gocardless'")
+    return invoice
+
+
+def payments(debits: Debits) -> list[dict[str, object]]:
+    return debits.stub.books["payments"]
+
+
+async def test_a_debit_is_taken_and_paid_days_later(debits: Debits) -> None:
+    shop = debits.shop
+    invoice = await sell(debits)
+    attempt = await shop.collect(invoice)
+    assert await shop.state(attempt) == "processing"
+    assert (await shop.shown(invoice))[0] == "pending"
+    [payment] = payments(debits)
+    debits.stub.become(str(payment["id"]), "paid_out")
+    shop.clock.advance(days=4)
+    await shop.look_up(attempt)
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
+
+
+async def test_a_lost_answer_makes_one_debit_under_one_key(debits: Debits) -> None:
+    shop = debits.shop
+    invoice = await sell(debits)
+    debits.stub.fault = "drop_after"
+    attempt = await shop.collect(invoice)
+    assert await shop.state(attempt) == "unknown"
+    debits.stub.fault = ""
+    shop.clock.advance(minutes=1)
+    await shop.look_up(attempt)
+    assert await shop.state(attempt) == "processing"
+    assert len(payments(debits)) == 1
+    keys = {
+        headers.get("Idempotency-Key")
+        for method, _, headers, _ in debits.stub.requests
+        if method == "POST"
+    }
+    assert keys == {idempotency_key(attempt.id)}
+
+
+async def test_a_mandate_that_is_gone_is_dropped_and_never_charged_again(debits: Debits) -> None:
+    shop = debits.shop
+    invoice = await sell(debits, "MD_OF_NOBODY")
+    attempt = await shop.collect(invoice)
+    assert await shop.state(attempt) == "failed"
+    assert (await shop.row("invoices", invoice))["next_try_at"] is None
+    jobs = await shop.owner.fetchval(
+        "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'check_method'"
+    )
+    assert jobs == 1
