@@ -185,6 +185,17 @@ async def test_after_a_day_it_is_closed_and_the_invoice_as_before(
     assert await shop.begun(invoice)
 
 
+async def test_two_who_ask_at_once_open_one_page(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    asked = await asyncio.gather(*(opened(shop, invoice) for _ in range(4)), return_exceptions=True)
+    pages = [one for one in asked if isinstance(one, PaymentPage)]
+    refused = [one.refusal.code for one in asked if isinstance(one, Refused)]
+    assert len({page.url for page in pages}) == 1
+    assert set(refused) <= {"payment_processor_is_currently_handling_payment"}
+    assert len(pages) + len(refused) == 4
+    assert len(await psp.charges()) == 1
+
+
 async def test_another_amount_makes_another_page(shop: Shop, psp: SandboxServer) -> None:
     invoice = await shop.sell("pm_sandbox_ok")
     first = await opened(shop, invoice)

@@ -26,6 +26,7 @@ from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import ToSend, begin_sending
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Declined
+from recoup.rules.attempt_state import State
 from recoup.rules.invoice_status import HANDLED
 from recoup.rules.lago.failures import ProviderError
 from recoup.rules.look_up_schedule import payer_has_until
@@ -38,6 +39,7 @@ from recoup.store import attempts, collection, db
 from recoup.store.collection import Begun
 from recoup.store.db import Conn, Pool
 
+BEING_OPENED: Final = frozenset({State.READY, State.SENT})  # by another caller, at this moment
 WITHOUT_PAGES: Final = frozenset({ProviderKind.GOCARDLESS})  # as Lago has it
 
 
@@ -118,7 +120,7 @@ async def _find_or_begin(
                 now=now,
             )
             return PaymentPage(debt, link, ""), key
-        if held.manner is not Manner.PAGE:
+        if held.manner is not Manner.PAGE or held.state in BEING_OPENED:
             raise Refused(HANDLED)
         is_good = held.amount_cents == debt.due_cents and held.expires_at and now < held.expires_at
         return PaymentPage(debt, link, (held.payer_url or "") if is_good else ""), None

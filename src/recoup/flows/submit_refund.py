@@ -94,6 +94,7 @@ async def _order(conn: Conn, held: RefundRow) -> RefundOrder:
         provider_payment_id=held.provider_payment_id,
         amount_cents=held.amount_cents,
         currency=held.currency,
+        refunded_before_cents=await refunds.refunded_before(conn, held),
         charged_cents=max(payment.amount_cents, held.amount_cents),
         reference=refund_key(held.id),
         metadata={

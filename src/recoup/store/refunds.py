@@ -52,6 +52,12 @@ _BY_PROVIDER_ID: Final = """
      ORDER BY created_at, id LIMIT 1
 """
 
+_REFUNDED_BEFORE: Final = """
+    SELECT coalesce(sum(amount_cents), 0)::bigint FROM refunds
+     WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
+       AND id <> $4 AND state NOT IN ('ready', 'failed')
+"""
+
 _TO_LOOK_UP: Final = """
     SELECT organization_id, id FROM refunds
      WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2
@@ -124,6 +130,18 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_refund_id: str) -
         _BY_PROVIDER_ID, account.organization_id, account.id, provider_refund_id
     )
     return _key(row) if row else None
+
+
+async def refunded_before(conn: Conn, refund: RefundRow) -> int:
+    """What other refunds of the same charge pay back, or may; in minor units."""
+    cents: int = await conn.fetchval(
+        _REFUNDED_BEFORE,
+        refund.organization_id,
+        refund.provider_account_id,
+        refund.provider_payment_id,
+        refund.id,
+    )
+    return cents
 
 
 async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
