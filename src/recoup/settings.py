@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         description="base64 of 32 random bytes, the same for all processes:"
         " python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'",
     )
+    previous_secret_key: str | None = Field(
+        default=None,
+        description="base64 of 32 bytes: a second key that opens what is sealed, while"
+        " RECOUP_SECRET_KEY takes its place",
+    )
     public_url: AnyHttpUrl | None = Field(
         default=None, description="the address at which the outside reaches Recoup, https://…"
     )

@@ -12,7 +12,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -30,18 +29,19 @@ from recoup.api.edge import Edge
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.notice_restore import notice_restore
 from recoup.flows.open_provider import Providers
-from recoup.flows.prepare_installation import JWT_KEY, prepare
+from recoup.flows.prepare_installation import prepare
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
 from recoup.rules.records.keys import RowKey
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings, WrongSettingsError
-from recoup.store import db
+from recoup.store import db, key_files
 from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.installation import Installation
 from recoup.store.migrate import migrate
-from recoup.store.secret_box import SecretBox
+from recoup.store.sealed_columns import JWT_KEY
+from recoup.store.secret_box import MasterKey, MasterKeys, SecretBox
 from recoup.store.unavailable import DatabaseUnavailableError
 from recoup.workers.worker import Worker
 
@@ -135,19 +135,26 @@ async def _close(pool: Pool) -> None:
 
 def _secret_box(settings: Settings) -> SecretBox:
     if settings.secret_key:
-        return _box(settings.secret_key, "RECOUP_SECRET_KEY")
+        current = _key(settings.secret_key, "RECOUP_SECRET_KEY")
+        return SecretBox(MasterKeys(current, _previous(settings)))
     if settings.database_url:
         raise WrongSettingsError(
             "RECOUP_SECRET_KEY is missing, and an external database needs it: all processes share"
             " one key. Make it once, and keep it safe:"
             " python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'"
         )
-    path = settings.data_dir / "secret.key"
+    previous = _previous(settings)
+
+    def read() -> MasterKeys:
+        keys = key_files.read(settings.data_dir)
+        return MasterKeys(keys.current, (*keys.others, *previous))
+
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _make_key_file(path)
-        return _box(path.read_text("utf-8"), str(path))
+        key_files.make(settings.data_dir, temporary=clock.new_id())
+        return SecretBox(read(), read_again=read)
+    except key_files.WrongKeyFileError as error:
+        raise WrongSettingsError(f"{error}. It must be base64 of 32 bytes.") from None
     except OSError as error:
         raise WrongSettingsError(
             f"RECOUP_DATA_DIR is wrong ({error.strerror}: {error.filename})."
@@ -155,22 +162,14 @@ def _secret_box(settings: Settings) -> SecretBox:
         ) from None
 
 
-def _make_key_file(path: Path) -> None:
-    """Make the key, whole and readable by its owner alone; the first of two processes wins."""
-    made = path.with_name(f"secret.key.{clock.new_id()}")
-    made.touch(mode=0o600, exist_ok=False)
-    made.write_text(SecretBox.new_key() + "\n", "utf-8")
-    try:
-        path.hardlink_to(made)
-    except FileExistsError:
-        log.debug("secret_key_made_by_another_process")
-    finally:
-        made.unlink()
+def _previous(settings: Settings) -> tuple[MasterKey, ...]:
+    said = settings.previous_secret_key
+    return (_key(said, "RECOUP_PREVIOUS_SECRET_KEY"),) if said else ()
 
 
-def _box(text: str, where: str) -> SecretBox:
+def _key(text: str, where: str) -> MasterKey:
     try:
-        return SecretBox.from_text(text)
+        return MasterKey.from_text(text)
     except ValueError as error:
         raise WrongSettingsError(
             f"{where} is wrong: {error}. It must be base64 of 32 bytes."

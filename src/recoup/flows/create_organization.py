@@ -12,6 +12,7 @@ from recoup.rules.numbering import default_prefix
 from recoup.rules.records.organizations import BillingEntity, Organization
 from recoup.store import api_keys, db, organizations
 from recoup.store.db import Pool
+from recoup.store.sealed_columns import HMAC_KEY
 from recoup.store.secret_box import SecretBox
 
 
@@ -36,7 +37,7 @@ async def create_organization(
         asked.hmac_key.encode(),
         organization_id=asked.organization_id,
         row=asked.organization_id,
-        field="hmac_key",
+        field=HMAC_KEY,
     )
     organization = Organization(
         id=asked.organization_id,

@@ -29,6 +29,7 @@ from recoup.senders.webhook_headers import JwtSigner, signed_headers
 from recoup.senders.webhooks import Delivered, NotDelivered, WebhookRequest, WebhookSender
 from recoup.store import db, webhook_deliveries
 from recoup.store.db import Pool
+from recoup.store.sealed_columns import HMAC_KEY
 from recoup.store.secret_box import SecretBox
 from recoup.store.webhook_deliveries import DueDelivery
 
@@ -83,7 +84,7 @@ class WebhookSigner:
             delivery.hmac_key_sealed,
             organization_id=delivery.organization_id,
             row=delivery.organization_id,
-            field="hmac_key",
+            field=HMAC_KEY,
         )
         headers = signed_headers(
             body,

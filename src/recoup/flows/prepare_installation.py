@@ -16,29 +16,29 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from recoup.store import db, installation
 from recoup.store.db import Pool
 from recoup.store.installation import Installation
+from recoup.store.sealed_columns import JWT_KEY, KEY_CHECK
 from recoup.store.secret_box import SecretBox, WrongSecretKeyError
 
 KEY_BITS: Final = 2048
-JWT_KEY: Final = "jwt_key"  # the field names under which the two are sealed
-KEY_CHECK: Final = "key_check"
 _KNOWN_TEXT: Final = b"recoup"
 
 
 class SecretKeyChangedError(WrongSecretKeyError):
-    """The process was given another secret key than the one that this database is sealed with."""
+    """The process was given no secret key that this database is sealed with."""
 
     def __init__(self) -> None:
         super().__init__(
             "The secret key is not the one that this database was sealed with: nothing in it could"
             " be opened. Start with the old key, from RECOUP_SECRET_KEY or the file secret.key in"
-            " the data folder."
+            " the data folder. If a new key is to take its place, give the old one as"
+            " RECOUP_PREVIOUS_SECRET_KEY beside it, and run `recoup secrets reseal`."
         )
 
 
 async def prepare(pool: Pool, *, box: SecretBox, now: datetime) -> Installation:
     """Read the installation's keys; make and seal them where there are none yet.
 
-    :raises SecretKeyChangedError: `box` has another key than the one they were sealed with.
+    :raises SecretKeyChangedError: `box` has other keys than the one they were sealed with.
     """
     async with db.nameless(pool) as conn:
         found = await installation.read(conn)
