@@ -453,8 +453,7 @@ BUGS: Final = (
         (
             Edit(
                 SANDBOX,
-                "if not sandbox_has_signed(signature, body, secrets=[self._secrets.webhook_secret],"
-                " now=now):",
+                "if not sandbox_has_signed(signature, body, secrets=secrets, now=now):",
                 "if not signature:",
             ),
         ),

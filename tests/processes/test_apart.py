@@ -43,4 +43,5 @@ async def test_programs_that_share_a_database_alone_get_a_declined_invoice_paid(
         assert (status, checked["ok"], checked["organizations"]) == (0, True, 1), checked
         for program in (api, worker, sandbox):
             assert await program.end() == 0, program.log.read_text()[-3_000:]
-    assert not installation.data_dir.exists(), "nothing is kept beside the database"
+    beside = {path.name.partition("-")[0] for path in installation.data_dir.iterdir()}
+    assert beside == {"last"}, "beside the database only its last beat is kept"
