@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,26 +36,29 @@ class SandboxStandIn(StandIn):
     """`recoup sandbox` on a free port."""
 
     longest_call = timedelta(seconds=TIMEOUT.total or 0)
+    webhook_secrets = (SECRETS.webhook_secret, "whsec_sandbox_next")
 
     def __init__(self, server: SandboxServer, http: aiohttp.ClientSession) -> None:
         self._server = server
         self._http = http
+        self.base = server.base
         self.provider = self.asking(server.base)
-
-    async def after_it_is_done(self, fault: str) -> None:
-        await self._server.faults(f"{fault}=1")
-
-    async def before_anything_is_done(self, fault: str) -> None:
-        await self._server.faults(f"{fault}=1")
-
-    async def in_order_again(self) -> None:
-        await self._server.faults("")
 
     async def charged_keys(self) -> list[str]:
         return [charge["idempotency_key"] for charge in await self._server.charges()]
 
+    async def refunded_keys(self) -> list[str]:
+        return []
+
+    async def charge_as_somebody_else(self) -> None:
+        raise NotImplementedError
+
     def asking(self, base: str) -> SandboxProvider:
         return SandboxProvider(self._http, base, SECRETS)
+
+    def verifying(self, secrets: Sequence[str]) -> SandboxProvider:
+        secret = secrets[0] if secrets else ""
+        return SandboxProvider(self._http, self.base, SandboxSecrets(SECRETS.api_key, secret))
 
     def true_answers(self) -> Mapping[str, tuple[int, bytes]]:
         decline = {"code": "card_declined", "message": "No.", "decline_code": "do_not_honor"}
@@ -86,10 +89,11 @@ class SandboxStandIn(StandIn):
             ),
         }
 
-    def signed(self, body: bytes) -> Mapping[str, str]:
+    def signed(self, body: bytes, secret: str | None = None) -> tuple[bytes, Mapping[str, str]]:
         at = int(NOW.timestamp())
-        mac = hmac.new(SECRETS.webhook_secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
-        return {"sandbox-signature": f"t={at},v1={mac.hexdigest()}"}
+        key = self.webhook_secrets[0] if secret is None else secret
+        mac = hmac.new(key.encode(), f"{at}.".encode() + body, hashlib.sha256)
+        return body, {"sandbox-signature": f"t={at},v1={mac.hexdigest()}"}
 
     def event(self) -> bytes:
         return msgspec.json.encode(
@@ -100,9 +104,8 @@ class SandboxStandIn(StandIn):
 class TestSandbox(ProviderConformance):
     """The smallest complete adapter."""
 
-    after = ("drop_after", "error_after", "hang_after", "html", "truncated")
-    before = ("drop_before", "error_before", "rate_limited")
     paid_by = "pm_sandbox_ok"
+    open_by = "pm_sandbox_authentication_required"
     unknown_method = "pm_of_nobody"
     words: ClassVar = {
         "pm_sandbox_ok": Paid,

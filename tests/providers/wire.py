@@ -112,6 +112,7 @@ class Wire:
         self.is_done = is_done
         self.sent: list[Sent] = []  # every request, oldest first
         self.sent_while_broken = 0  # how many of them came before `mend`
+        self.told: list[tuple[Sent, tuple[int, bytes]]] = []  # true answers: status and body
         self.was_done = asyncio.Event()  # a request was read, and done where the plan says so
         self._stand_in = stand_in
         self._mended = asyncio.Event()
@@ -163,12 +164,16 @@ class Wire:
         answer = b""
         if self.is_done or is_mended:
             answer = await _ask(self._stand_in, sent)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if b"\r\ntransfer-encoding: chunked" in head.lower():
+            body = _without_chunks(body)
         self.was_done.set()
         if is_mended:
+            self.told.append((sent, (int(head.split(b" ")[1]), body)))
             writer.write(answer)
             await writer.drain()
         else:
-            await self._break(answer.partition(b"\r\n\r\n")[2], reader, writer)
+            await self._break(body, reader, writer)
 
     async def _break(
         self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -256,6 +261,15 @@ async def _ask(stand_in: str, sent: Sent) -> bytes:
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+
+def _without_chunks(chunked: bytes) -> bytes:
+    body, rest = b"", chunked
+    while rest:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        body, rest = body + rest[:size], rest[size + 2 :]
+    return body
 
 
 def _broken(fault: WireFault, body: bytes, base: str) -> bytes:
