@@ -160,7 +160,7 @@ class WireConformance(RefundOrders):
                 (provider.look_up_refund(refund), Lost if psp.answers_look_ups else NotKnown),
                 (provider.find_method(psp.method_id(self.paid_by), psp.customer_id), Lost),
                 (provider.list_methods(psp.customer_id), Lost),
-                (provider.create_customer(customer), Lost),
+                (provider.create_customer(customer), Lost if psp.makes_customers else CustomerMade),
                 (provider.set_up_page(set_up), Lost if psp.has_set_up_pages else Declined),
                 (list_of(provider, psp), Lost if psp.lists_charges else CannotList),
             ]

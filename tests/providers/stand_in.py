@@ -43,6 +43,8 @@ class StandIn(ABC):
     answers_look_ups: ClassVar[bool] = True  # of charges and of refunds
     has_pages: ClassVar[bool] = True
     has_set_up_pages: ClassVar[bool] = True
+    makes_customers: ClassVar[bool] = True  # else their ids are ours to choose, and nobody is asked
+    owns_methods: ClassVar[bool] = True  # a method is one customer's, and can be listed
     lists_charges: ClassVar[bool] = True
     tells_how_long_to_wait: ClassVar[bool] = True  # by Retry-After, with a 429
     dates_signatures: ClassVar[bool] = True  # so that an old webhook can be told from a new one

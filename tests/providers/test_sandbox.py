@@ -35,6 +35,9 @@ def a_charge(**changes: Any) -> bytes:
 class SandboxStandIn(StandIn):
     """`recoup sandbox` on a free port."""
 
+    has_set_up_pages = False
+    makes_customers = False
+    owns_methods = False  # every test method is every customer's
     longest_call = timedelta(seconds=TIMEOUT.total or 0)
     webhook_secrets = (SECRETS.webhook_secret, "whsec_sandbox_next")
 
@@ -48,17 +51,38 @@ class SandboxStandIn(StandIn):
         return [charge["idempotency_key"] for charge in await self._server.charges()]
 
     async def refunded_keys(self) -> list[str]:
-        return []
+        async with self._http.get(f"{self.base}/refunds") as answer:
+            return [refund["idempotency_key"] for refund in (await answer.json())["refunds"]]
 
     async def charge_as_somebody_else(self) -> None:
-        raise NotImplementedError
+        ask = {
+            "amount": 1_000, "currency": "EUR", "customer": "cus_9",
+            "payment_method": "pm_sandbox_ok",
+        }  # fmt: skip
+        headers = {
+            "Authorization": f"Bearer {SECRETS.api_key}", "Idempotency-Key": "till-7",
+        }  # fmt: skip
+        url = f"{self.base}/v1/charges"
+        async with self._http.post(url, json=ask, headers=headers) as answer:
+            assert answer.status == 200
+
+    async def pay_page(self, page: CustomerNeeded) -> None:
+        await self._click(page, "approve")
+
+    async def fail_on_page(self, page: CustomerNeeded) -> None:
+        await self._click(page, "decline")
+
+    async def _click(self, page: CustomerNeeded, button: str) -> None:
+        async with self._http.post(f"{page.url}/{button}", allow_redirects=False) as answer:
+            assert answer.status == 303
 
     def asking(self, base: str) -> SandboxProvider:
         return SandboxProvider(self._http, base, SECRETS)
 
     def verifying(self, secrets: Sequence[str]) -> SandboxProvider:
-        secret = secrets[0] if secrets else ""
-        return SandboxProvider(self._http, self.base, SandboxSecrets(SECRETS.api_key, secret))
+        first, second = [*secrets, "", ""][:2]
+        given = SandboxSecrets(SECRETS.api_key, first, previous_webhook_secret=second)
+        return SandboxProvider(self._http, self.base, given)
 
     def true_answers(self) -> Mapping[str, tuple[int, bytes]]:
         decline = {"code": "card_declined", "message": "No.", "decline_code": "do_not_honor"}

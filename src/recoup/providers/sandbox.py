@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -51,6 +52,7 @@ from recoup.providers.sandbox_answers import (
     ChargesAnswer,
     Event,
     MethodAnswer,
+    MethodsAnswer,
     RefundAnswer,
     RefundsAnswer,
     decode,
@@ -72,7 +74,7 @@ TURNED_AWAY: Final = frozenset({400, 401, 403, 404})
 ON_A_PAGE: Final = "pm_sandbox_page"  # the payer says yes there, or nothing
 
 
-_Found = TypeVar("_Found", ChargesAnswer, RefundsAnswer)
+_Found = TypeVar("_Found", ChargesAnswer, RefundsAnswer, MethodsAnswer)
 
 
 class SandboxSecrets(msgspec.Struct, frozen=True):
@@ -212,9 +214,16 @@ class SandboxProvider:
             provider_customer_id=said.payment_method.customer,
         )
 
-    async def list_methods(self, provider_customer_id: str) -> Sequence[StoredMethod]:  # noqa: ARG002
-        """None: it keeps no list, since every test method is every customer's."""
-        return []
+    async def list_methods(self, provider_customer_id: str) -> Sequence[StoredMethod] | Lost:
+        """Ask for a customer's methods: it keeps none, since all are every customer's."""
+        path = f"customers/{quote(provider_customer_id, safe='')}/payment_methods"
+        found = await self._get(path, MethodsAnswer)
+        if isinstance(found, Lost):
+            return found
+        return [
+            StoredMethod(provider_method_id=one.id, provider_customer_id=provider_customer_id)
+            for one in found.payment_methods
+        ]
 
     async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:  # noqa: ARG002
         """Refuse: the test methods are there already, and there is nothing to set up."""
@@ -232,7 +241,12 @@ class SandboxProvider:
             return Lost("unreadable_answer")
         charges = [
             ListedCharge(
-                one.idempotency_key, one.id, outcome(one), one.amount, one.currency, one.metadata
+                one.idempotency_key if one.idempotency_key.startswith("payment-") else None,
+                one.id,
+                outcome(one),
+                one.amount,
+                one.currency,
+                one.metadata,
             )
             for one in found.charges
         ]
@@ -286,7 +300,8 @@ class SandboxProvider:
         return await self._call("POST", self._v1 / what, request.encode(), headers)
 
     async def _get(self, what: str, kind: type[_Found], **query: str) -> _Found | Lost:
-        answer = await self._call("GET", (self._v1 / what).with_query(query))
+        url = self._v1.joinpath(what, encoded=True)
+        answer = await self._call("GET", url.with_query(query))
         if isinstance(answer, Lost):
             return answer
         if answer.status != 200:

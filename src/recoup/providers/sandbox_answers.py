@@ -102,6 +102,12 @@ class MethodAnswer(msgspec.Struct):
     payment_method: MethodObject
 
 
+class MethodsAnswer(msgspec.Struct):
+    """A customer's payment methods."""
+
+    payment_methods: list[MethodObject]
+
+
 class Error(msgspec.Struct):
     """Why a call was turned away."""
 

@@ -22,7 +22,7 @@ from recoup.sandbox.books import Books, Entry
 from recoup.sandbox.charges import Charge, Status, account_of
 from recoup.sandbox.faults import Faults, FaultsError
 from recoup.sandbox.refunds import Refunds
-from recoup.sandbox.tokens import AUTHENTICATION_FAILED, CANCELED, TOKENS
+from recoup.sandbox.tokens import AUTHENTICATION_FAILED, CANCELED, ON_A_PAGE, TOKENS
 from recoup.sandbox.trouble import INTERNAL_ERROR, Think, Trouble, plain
 
 KEY_PREFIX: Final = "sk_sandbox_"
@@ -97,6 +97,7 @@ class Api:
             web.post("/v1/refunds", trouble.around(self.create_refund)),
             web.get("/v1/refunds", trouble.around(self.find_refund)),
             web.get("/v1/payment_methods/{id}", trouble.around(self.show_method)),
+            web.get("/v1/customers/{id}/payment_methods", trouble.around(self.list_methods)),
             web.post("/v1/webhook_endpoints", self.save_endpoint),
             web.get("/v1/webhook_endpoints", self.list_endpoints),
             web.get("/charges", self.list_books),
@@ -202,6 +203,12 @@ class Api:
             {"payment_method": {"id": method, "customer": request.query.get("customer", "")}}
         )
 
+    async def list_methods(self, request: web.Request, think: Think) -> Answer:
+        """`GET /v1/customers/{id}/payment_methods`: none is kept, since all are everybody's."""
+        _account(request)
+        await think()
+        return json_answer({"payment_methods": []})
+
     async def list_refunds(self, _request: web.Request) -> web.Response:
         """`GET /refunds`: the whole books, for whoever compares them with their own."""
         return plain(json_answer({"refunds": self._refunds.all()}))
@@ -243,7 +250,8 @@ class Api:
 
     async def decline(self, request: web.Request) -> web.Response:
         """`POST /pay/{id}/decline`: the payer's no. Then the page says how it stands."""
-        if entry := self._waiting_for_payer(request):
+        entry = self._waiting_for_payer(request)
+        if entry and entry.charge.payment_method != ON_A_PAGE:  # there they may try again
             self._acquirer.fail(entry, AUTHENTICATION_FAILED)
         raise web.HTTPSeeOther(f"/pay/{request.match_info['id']}")
 

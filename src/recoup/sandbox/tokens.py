@@ -62,6 +62,9 @@ CANCELED: Final = Decline(
 )
 
 
+ON_A_PAGE: Final = "pm_sandbox_page"
+
+
 class Token(msgspec.Struct, frozen=True):
     """What becomes of a charge with this payment method.
 
@@ -90,7 +93,7 @@ TOKENS: Final[Mapping[str, Token]] = {
         Status.REQUIRES_ACTION, decline=AUTHENTICATION_REQUIRED, declines_off_session=True
     ),
     # What a payment page charges: the payer says yes there, or nothing.
-    "pm_sandbox_page": Token(Status.REQUIRES_ACTION),
+    ON_A_PAGE: Token(Status.REQUIRES_ACTION),
     "pm_sandbox_refund_fails": Token(Status.SUCCEEDED, refuses_refunds=True),
     "pm_sandbox_processing_ok": Token(Status.PROCESSING, ends=Status.SUCCEEDED),
     "pm_sandbox_processing_fail": Token(
