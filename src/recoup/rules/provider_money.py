@@ -85,13 +85,23 @@ def to_provider(kind: ProviderKind, currency: str, cents: int) -> int | NotTaken
     counting = COUNTING[kind]
     if not is_currency(currency) or (counting.only is not None and currency not in counting.only):
         return NotTaken.CURRENCY
-    shift = counting.exponents.get(currency, exponent(currency)) - exponent(currency)
-    amount, left = (cents * int(10**shift), 0) if shift >= 0 else divmod(cents, int(10**-shift))
-    if left or amount % counting.whole_multiples_of.get(currency, 1):
+    amount = refundable(kind, currency, cents)
+    if amount is None:
         return NotTaken.NOT_REPRESENTABLE
     if amount < counting.least.get(currency, 1):
         return NotTaken.TOO_SMALL
     return amount
+
+
+def refundable(kind: ProviderKind, currency: str, cents: int) -> int | None:
+    """Turn ISO minor units into the provider's, where no least amount counts, as with a refund.
+
+    None: the provider cannot express the amount.
+    """
+    counting = COUNTING[kind]
+    shift = counting.exponents.get(currency, exponent(currency)) - exponent(currency)
+    amount, left = (cents * int(10**shift), 0) if shift >= 0 else divmod(cents, int(10**-shift))
+    return None if left or amount % counting.whole_multiples_of.get(currency, 1) else amount
 
 
 def from_provider(kind: ProviderKind, currency: str, amount: int) -> int | None:

@@ -48,6 +48,20 @@ def standard_signature(body: bytes, *, secret: str, message_id: str, sent_at: da
 def sandbox_has_signed(header: str, body: bytes, *, secrets: Sequence[str], now: datetime) -> bool:
     """Tell whether one of `secrets` made the header `t=<unix>,v1=<hex>` for this body, just now.
 
+    It is made as Stripe makes its own: see `stripe_has_signed`.
+    """
+    return stripe_has_signed(header, body, secrets=secrets, now=now)
+
+
+def stripe_has_signed(header: str, body: bytes, *, secrets: Sequence[str], now: datetime) -> bool:
+    """Tell whether one of `secrets` made the header `t=<unix>,v1=<hex>` for this body, just now.
+
+    The key is the text of the secret, `whsec_` included. Stripe's SDK can check it too, but by the
+    clock on the wall, and takes what was signed in the future. Schemes other than `v1` are no
+    signatures: `v0` is what Stripe's test events carry beside it.
+
+    Source: https://docs.stripe.com/webhooks#verify-manually
+
     Several secrets are good while one replaces another, and several `v1` for the same reason. With
     no secret nothing is signed. What is older or newer than five minutes may be a replay.
     """
