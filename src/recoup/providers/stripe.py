@@ -322,6 +322,8 @@ def _read_no(no: TurnedAway, asked: Operation | None, *, sent_before: bool) -> D
             message=f"Stripe refuses the parameter {error.param}." if error.param else "",
             method_is_gone=is_about_method and asked is not None,
         )
+    if not (error.code or error.decline_code):
+        return Lost("unreadable_answer")
     if intent is not None:
         if asked is not None and attempt_in(intent.metadata) != asked.attempt_id:
             return Lost("answer_about_another_charge")

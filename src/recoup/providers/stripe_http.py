@@ -29,9 +29,14 @@ TURNED_AWAY: Final = (
     stripe.PermissionError,  # 403
 )
 
+# Stripe's types of errors that mean: this was not done.
+WORDS_OF_A_NO: Final = frozenset({"card_error", "invalid_request_error"})
+
 stripe.enable_telemetry = False
-# At DEBUG the SDK writes whole requests and answers.
-logging.getLogger("stripe").setLevel(logging.WARNING)
+# At DEBUG the SDK writes whole requests and answers, and what sends them writes the key where it
+# cannot stand in a header.
+for writer in ("stripe", "httpcore"):
+    logging.getLogger(writer).setLevel(logging.WARNING)
 
 
 class TurnedAway(msgspec.Struct, frozen=True):
@@ -121,14 +126,16 @@ async def call(
             is_outage=nothing.status >= 500,
         )
     except Exception as error:  # noqa: BLE001  what the SDK raises for the world's doings has no end
-        is_outage = isinstance(error, httpx.TransportError | TimeoutError)
+        is_ours = isinstance(error, httpx.LocalProtocolError)  # a key that is none, for instance
+        is_outage = isinstance(error, httpx.TransportError | TimeoutError) and not is_ours
         return Lost(type(error).__name__, is_outage=is_outage)
     return Lost("unreadable_answer") if told is None else told
 
 
 def _turned_away(error: stripe.StripeError) -> TurnedAway | Lost:
+    """Believe a no that is in Stripe's words: whatever stands before it can answer 400 too."""
     said = decode(error.http_body or "", ErrorAnswer)
-    if said is None or error.http_status is None:
+    if said is None or said.error.type not in WORDS_OF_A_NO or error.http_status is None:
         return Lost("unreadable_answer")
     return TurnedAway(error.http_status, type(error).__name__, said.error)
 

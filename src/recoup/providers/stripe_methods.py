@@ -59,7 +59,7 @@ async def find_method(
     client: stripe.StripeClient, method_id: str, customer_id: str | None
 ) -> StoredMethod | NotKnown | Lost:
     """Ask for one method; `NotKnown` where it is detached, or not this customer's."""
-    if not all(AN_ID.match(one) for one in (method_id, customer_id or method_id)):
+    if not all(AN_ID.match(one) for one in (method_id, customer_id) if one is not None):
         return NotKnown()
     if customer_id is not None:
         told = await call(
