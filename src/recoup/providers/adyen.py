@@ -3,8 +3,8 @@
 What would surprise you:
 - There is no way to ask what became of a payment: `look_up` knows of links alone, and a payment is
   sent again under its key, which Adyen keeps for at least seven days.
-- A payer who is there pays on a payment link. A completed link is `Processing`: its payment's own id
-  comes with the event that ends it.
+- A payer who is there pays on a payment link. A completed link is `Processing`: its payment's own
+  id comes with the event that ends it.
 """
 
 from __future__ import annotations
