@@ -13,6 +13,7 @@ import msgspec
 import pytest_asyncio
 
 from recoup.providers.adyen import AdyenProvider, AdyenSecrets
+from recoup.providers.adyen_requests import fit
 from recoup.providers.protocol import (
     LONGEST_CALL,
     Charge,
@@ -204,3 +205,10 @@ def test_without_a_key_nothing_is_believed() -> None:
 def test_the_secrets_are_never_shown() -> None:
     assert HMAC_KEY not in f"{SECRETS!r}{SECRETS!s}"
     assert SECRETS.api_key not in f"{SECRETS!r}{SECRETS!s}"
+
+
+def test_metadata_are_cut_to_what_adyen_takes() -> None:
+    many = {f"k{n}": "v" * 99 for n in range(30)}
+    fitted = fit({"lago_billing_entity_id": "too long a name", **many})
+    assert list(fitted) == [f"k{n}" for n in range(20)]
+    assert set(fitted.values()) == {"v" * 80}
