@@ -29,7 +29,7 @@ from recoup.providers.protocol import (
     Reversed,
 )
 from tests.providers.adyen_stub import AdyenStub, adyen_stub
-from tests.providers.conformance import ATTEMPT, KEY, NOW, ProviderConformance, StandIn
+from tests.providers.charge_conformance import ATTEMPT, KEY, NOW, ProviderConformance, StandIn
 
 HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 SECRETS = AdyenSecrets("AQE-conformance", "Acme", HMAC_KEY)

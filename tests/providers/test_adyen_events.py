@@ -15,7 +15,7 @@ import pytest
 from recoup.providers import adyen_events
 from recoup.providers.adyen import AdyenProvider
 from recoup.providers.protocol import Delivery, Forged
-from tests.providers.conformance import NOW
+from tests.providers.charge_conformance import NOW
 from tests.providers.test_adyen import HMAC_KEY, SECRETS, a_batch, an_item
 
 SHAPES = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "adyen-webhooks-v1.json"

@@ -44,7 +44,7 @@ from recoup.providers.protocol import (
     SetUpOrder,
     StoredMethod,
 )
-from tests.providers.debit_conformance import ATTEMPT, KEY, ProviderConformance, StandIn, liar
+from tests.providers.charge_conformance import ATTEMPT, KEY, ProviderConformance, StandIn, liar
 from tests.providers.gocardless_stub import NOW, TOKEN, Schemas, Stub, event, gocardless_stub
 
 SECRETS = GoCardlessSecrets(TOKEN, "whsec_canary_new", "whsec_canary_old")

@@ -37,7 +37,7 @@ from recoup.providers.protocol import (
 )
 from recoup.rules.attempt_state import Contradicted, Moved, State, move
 from recoup.rules.refund_state import RefundState, moves
-from tests.providers.debit_conformance import ATTEMPT, KEY, NOW
+from tests.providers.charge_conformance import ATTEMPT, KEY, NOW
 from tests.providers.gocardless_stub import event
 
 NEW, OLD = "whsec_new", "whsec_old"
