@@ -50,6 +50,13 @@ class Settings(BaseSettings):
         default=AnyHttpUrl("http://127.0.0.1:8400"),
         description="the address of `recoup sandbox`, http://…",
     )
+    stripe_api_base: AnyHttpUrl | None = Field(
+        default=None, description="the address of Stripe's API, if it is not Stripe's own"
+    )
+    adyen_api_base: AnyHttpUrl | None = Field(
+        default=None,
+        description="the address before `/payments` of Adyen's API, if it is not Adyen's own",
+    )
     gocardless_api_base: AnyHttpUrl | None = Field(
         default=None, description="the address of GoCardless's API, if it is not GoCardless's own"
     )

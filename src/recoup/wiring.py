@@ -230,27 +230,32 @@ async def serve(
                     http,
                     base.box,
                     sandbox_base=str(settings.sandbox_api_base),
+                    stripe_base=_base(settings.stripe_api_base),
+                    adyen_base=_base(settings.adyen_api_base),
                     gocardless_base=_base(settings.gocardless_api_base),
                 )
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_keep_beating(settings, base, stop))
-                    if listener:
-                        tasks.create_task(
-                            _run_api(settings, base, providers, listener, address, stop, say)
-                        )
-                    if with_worker:
-                        tasks.create_task(
-                            _run_worker(
-                                settings,
-                                base,
-                                providers,
-                                address,
-                                stop,
-                                is_reached=bool(listener or settings.public_url),
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(_keep_beating(settings, base, stop))
+                        if listener:
+                            tasks.create_task(
+                                _run_api(settings, base, providers, listener, address, stop, say)
                             )
-                        )
-                    if not with_api:
-                        say("ready: working")
+                        if with_worker:
+                            tasks.create_task(
+                                _run_worker(
+                                    settings,
+                                    base,
+                                    providers,
+                                    address,
+                                    stop,
+                                    is_reached=bool(listener or settings.public_url),
+                                )
+                            )
+                        if not with_api:
+                            say("ready: working")
+                finally:
+                    await providers.close()
     finally:
         if listener:
             listener.close()

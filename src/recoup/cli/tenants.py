@@ -28,11 +28,23 @@ provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers
 
 # What an adapter wants, by the names of its struct, and the variables that hold it.
 SECRETS: Final[Mapping[str, Mapping[str, str]]] = {
+    "stripe": {
+        "secret_key": "RECOUP_STRIPE_SECRET_KEY",
+        "webhook_secret": "RECOUP_STRIPE_WEBHOOK_SECRET",
+    },
+    "adyen": {
+        "api_key": "RECOUP_ADYEN_API_KEY",
+        "hmac_key": "RECOUP_ADYEN_HMAC_KEY",
+        "merchant_account": "RECOUP_ADYEN_MERCHANT_ACCOUNT",
+    },
     "gocardless": {
         "access_token": "RECOUP_GOCARDLESS_ACCESS_TOKEN",
         "webhook_secret": "RECOUP_GOCARDLESS_WEBHOOK_SECRET",
     },
 }
+
+
+ADYEN_LIVE_PREFIX: Final = "RECOUP_ADYEN_LIVE_PREFIX"  # without it: Adyen's test platform
 
 
 def _secret(variable: str) -> str:
@@ -154,7 +166,7 @@ def revoke_key(
 
 @provider.command("add")
 def add_provider(
-    kind: Annotated[str, typer.Argument(help="sandbox or gocardless; stripe and adyen follow.")],
+    kind: Annotated[str, typer.Argument(help="stripe, adyen, gocardless or sandbox.")],
     organization_id: OrganizationId,
     code: Annotated[str, typer.Option(help="What customers name it by.")],
     name: Annotated[
@@ -174,8 +186,10 @@ def add_provider(
     from recoup.wiring import Opened
 
     if kind not in {"sandbox", *SECRETS}:
-        fail(f"There is no adapter for {kind} yet: choose sandbox or gocardless.")
+        fail(f"There is no adapter for {kind}: choose stripe, adyen, gocardless or sandbox.")
     given = {field: _secret(variable) for field, variable in SECRETS.get(kind, {}).items()}
+    if kind == "adyen" and (prefix := os.environ.get(ADYEN_LIVE_PREFIX)):
+        given["live_prefix"] = prefix
 
     async def run(base: Opened) -> dict[str, Any]:
         account_id = clock.new_id()

@@ -6,7 +6,7 @@ SDKs are large, and most installations use one of them.
 
 from __future__ import annotations
 
-from typing import TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 import aiohttp
 import msgspec
@@ -17,6 +17,9 @@ from recoup.providers.sandbox import SandboxProvider, SandboxSecrets
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store.secret_box import SecretBox
+
+if TYPE_CHECKING:
+    import httpx
 
 _Secrets = TypeVar("_Secrets", bound=msgspec.Struct)
 
@@ -33,19 +36,21 @@ class Providers:
         box: SecretBox,
         *,
         sandbox_base: str,
+        stripe_base: str | None = None,
+        adyen_base: str | None = None,
         gocardless_base: str | None = None,
     ) -> None:
         self._http = http
         self._box = box
         self._sandbox_base = sandbox_base
+        self._stripe_base = stripe_base
+        self._adyen_base = adyen_base
         self._gocardless_base = gocardless_base
+        self._stripe: httpx.AsyncClient | None = None  # shared by all accounts at Stripe
         self._open: dict[RowKey, tuple[bytes, Provider]] = {}
 
     def of(self, account: ProviderAccount) -> Provider:
-        """The adapter that speaks for this account.
-
-        :raises LookupError: there is no adapter for this kind of account yet.
-        """
+        """The adapter that speaks for this account."""
         key = RowKey(account.organization_id, account.id)
         sealed, provider = self._open.get(key, (b"", None))
         if provider is None or sealed != account.secrets_sealed:
@@ -58,6 +63,21 @@ class Providers:
         secrets = self._secrets(account, SandboxSecrets)
         return SandboxProvider(self._http, self._sandbox_base, secrets)
 
+    async def close(self) -> None:
+        """Hang up."""
+        if self._stripe is not None:
+            await self._stripe.aclose()
+
+    def _stripe_http(self) -> httpx.AsyncClient:
+        if self._stripe is None:
+            import httpx
+
+            # No proxy, no redirect and no cookie of anybody's; time-outs are the adapter's.
+            self._stripe = httpx.AsyncClient(
+                trust_env=False, limits=httpx.Limits(max_connections=400)
+            )
+        return self._stripe
+
     def _make(self, account: ProviderAccount) -> Provider:
         match account.kind:
             case ProviderKind.SANDBOX:
@@ -67,8 +87,18 @@ class Providers:
 
                 secrets = self._secrets(account, GoCardlessSecrets)
                 return GoCardlessProvider(secrets, base=self._gocardless_base)
-            case ProviderKind.STRIPE | ProviderKind.ADYEN:
-                raise LookupError(f"no adapter for provider accounts of kind {account.kind}")
+            case ProviderKind.STRIPE:
+                from recoup.providers.stripe import StripeProvider, StripeSecrets
+
+                return StripeProvider(
+                    self._secrets(account, StripeSecrets),
+                    base=self._stripe_base,
+                    http=self._stripe_http(),
+                )
+            case ProviderKind.ADYEN:
+                from recoup.providers.adyen import AdyenProvider, AdyenSecrets
+
+                return AdyenProvider(self._secrets(account, AdyenSecrets), base=self._adyen_base)
             case _:
                 assert_never(account.kind)
 
