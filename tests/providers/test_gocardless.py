@@ -746,6 +746,8 @@ async def test_the_list_of_charges_has_a_window_and_pages(psp: GoCardlessStandIn
     assert [charge.provider_payment_id for charge in seen] == ["PM4", "PM3", "PM2"]
     keys = [f"payment-{UUID(int=3)}", f"payment-{UUID(int=2)}", None]
     assert [charge.idempotency_key for charge in seen] == keys
+    noted = [charge.metadata.get("lago_invoice_id") for charge in seen]
+    assert noted == [METADATA["lago_invoice_id"]] * 2 + [None]
     assert [type(charge.outcome) for charge in seen] == [Processing, Paid, Processing]
     assert {(charge.amount_cents, charge.currency) for charge in seen} == {(1_000, "EUR")}
     psp.stub.fault = "error_before"

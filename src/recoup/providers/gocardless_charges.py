@@ -137,4 +137,5 @@ def _listed(payment: Payment) -> ListedCharge:
         outcome=payment_outcome(payment),
         amount_cents=payment.amount,  # in the minor units of ISO, whatever the currency
         currency=payment.currency,
+        metadata=payment.metadata,
     )
