@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recoup.rules.money import CURRENCIES
-from recoup.rules.provider_money import NotTaken, from_provider, to_provider
+from recoup.rules.provider_money import NotTaken, from_provider, refundable, to_provider
 from recoup.rules.records.provider_accounts import ProviderKind
 
 A_LOT = 1_234_500_000
@@ -55,3 +55,10 @@ def test_the_exceptions(
 def test_a_fraction_is_no_amount_of_ours() -> None:
     assert from_provider(ProviderKind.STRIPE, "isk", 150) is None
     assert from_provider(ProviderKind.STRIPE, "nonsense", 100) is None
+
+
+def test_a_refund_may_be_smaller_than_a_charge() -> None:
+    assert to_provider(ProviderKind.STRIPE, "EUR", 40) is NotTaken.TOO_SMALL
+    assert refundable(ProviderKind.STRIPE, "EUR", 40) == 40
+    assert refundable(ProviderKind.STRIPE, "ISK", 1) == 100
+    assert refundable(ProviderKind.STRIPE, "MGA", 12_345) is None
