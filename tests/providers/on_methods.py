@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from recoup.providers.protocol import (
@@ -22,6 +23,7 @@ from tests.providers.stand_in import StandIn
 
 HOUR = timedelta(hours=1)
 MOST_PAGES = 100
+AT_ONCE = 8
 
 
 def a_customer(number: int = 0) -> NewCustomer:
@@ -119,6 +121,25 @@ class MethodConformance(ChargeOrders):
                 assert not isinstance(one.outcome, Lost | Declined), one
         assert await self.listed(psp, since=HOUR, before=2 * HOUR) == []
         assert await self.listed(psp, since=-2 * HOUR, before=-HOUR) == []
+
+    async def test_a_list_of_many_pages_has_each_charge_once(self, psp: StandIn) -> None:
+        """The list is one page too long at least, whoever counts: no charge is on two or none."""
+        if not psp.lists_charges:
+            return
+        count = psp.charges_on_a_page + 2
+        charges = [self.charge(psp, self.paid_by, number) for number in range(count)]
+        for at in range(0, count, AT_ONCE):
+            some = charges[at : at + AT_ONCE]
+            told = await asyncio.gather(*(psp.provider.charge(charge) for charge in some))
+            assert all(isinstance(one, psp.truth) for one in told)
+        now = psp.now()
+        first = await psp.provider.list_charges(since=now - HOUR, before=now + HOUR, after=None)
+        assert isinstance(first, ChargeList), first
+        assert first.after is not None, "all are on one page, so nothing is tested"
+        listed = await self.listed(psp, since=-HOUR, before=HOUR)
+        assert listed is not None
+        keys = [charge.idempotency_key for charge in charges]
+        assert sorted(one.idempotency_key or "" for one in listed) == sorted(keys)
 
     async def listed(
         self, psp: StandIn, *, since: timedelta, before: timedelta

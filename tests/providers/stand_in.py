@@ -46,6 +46,7 @@ class StandIn(ABC):
     makes_customers: ClassVar[bool] = True  # else their ids are ours to choose, and nobody is asked
     owns_methods: ClassVar[bool] = True  # a method is one customer's, and can be listed
     lists_charges: ClassVar[bool] = True
+    charges_on_a_page: ClassVar[int] = 100  # at most, as the adapter asks for its list
     tells_how_long_to_wait: ClassVar[bool] = True  # by Retry-After, with a 429
     dates_signatures: ClassVar[bool] = True  # so that an old webhook can be told from a new one
 
