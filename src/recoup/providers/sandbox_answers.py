@@ -93,7 +93,7 @@ class MethodObject(msgspec.Struct):
     """A payment method as the sandbox has it."""
 
     id: _Id
-    customer: str = ""
+    customer: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{0,255}\Z")] = ""
 
 
 class MethodAnswer(msgspec.Struct):
