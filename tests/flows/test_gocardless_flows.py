@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator
 import aiohttp
 import asyncpg
 import msgspec
+import pytest
 import pytest_asyncio
 
+from recoup import clock
+from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.open_provider import Providers
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payment_methods import PaymentMethod
+from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
 from tests.providers.gocardless_stub import TOKEN, Stub, gocardless_stub
 from tests.shop import BOX, MovableClock, Shop
@@ -98,3 +103,48 @@ async def test_a_mandate_that_is_gone_is_dropped_and_never_charged_again(debits:
         "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'check_method'"
     )
     assert jobs == 1
+
+
+async def attach(debits: Debits, mandate: str) -> PaymentMethod:
+    return await attach_payment_method(
+        debits.shop.pool, debits.shop.providers, debits.shop.organization_id, "customer-1",
+        mandate, method_id=clock.new_id(), now=debits.shop.clock.now(),
+    )  # fmt: skip
+
+
+async def kept(debits: Debits) -> list[str]:
+    rows = await debits.shop.owner.fetch("SELECT provider_method_id FROM payment_methods")
+    return [row["provider_method_id"] for row in rows]
+
+
+async def test_a_mandate_is_attached_once_gocardless_has_confirmed_it(debits: Debits) -> None:
+    customer = await debits.shop.customer()
+    debits.stub.mandate("MD2", customer=f"cus_{customer.hex}")
+    method = await attach(debits, "MD2")
+    assert (method.provider_method_id, method.is_default) == ("MD2", True)
+    asked = len(debits.stub.requests)
+    assert (await attach(debits, "MD2")).id == method.id
+    assert len(debits.stub.requests) == asked, "what is kept already is no question"
+
+
+@pytest.mark.parametrize("mandate", ["MD1", "MD_OF_NOBODY", "MD_ENDED"])
+async def test_a_mandate_of_somebody_else_or_nobody_is_never_attached(
+    debits: Debits, mandate: str
+) -> None:
+    customer = await debits.shop.customer()
+    debits.stub.mandate("MD_ENDED", status="cancelled", customer=f"cus_{customer.hex}")
+    with pytest.raises(Refused) as refused:
+        await attach(debits, mandate)
+    said = {"provider_method_id": ["value_not_found_at_provider"]}
+    assert refused.value.refusal.details == said
+    assert await kept(debits) == []
+
+
+async def test_nothing_is_attached_while_gocardless_is_silent(debits: Debits) -> None:
+    customer = await debits.shop.customer()
+    debits.stub.mandate("MD2", customer=f"cus_{customer.hex}")
+    debits.stub.fault = "drop_before"
+    with pytest.raises(Refused) as refused:
+        await attach(debits, "MD2")
+    assert refused.value.refusal.details == {"base": ["payment_provider_error"]}
+    assert await kept(debits) == []

@@ -13,9 +13,9 @@ from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
+from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.find_customer import find_customer
 from recoup.flows.manage_payment_methods import (
-    attach_payment_method,
     delete_payment_method,
     set_default_payment_method,
 )
@@ -79,12 +79,13 @@ async def attach(
     external_id: FromPath[str],
     data: JSONBody[PaymentMethodBody | None] = None,
 ) -> Response[bytes]:
-    """Attach a payment method that the provider made: the first one becomes the default."""
+    """Attach a payment method that the provider has: the first one becomes the default."""
     asked: PaymentMethodInput = required(request, data, "payment_method")
 
-    async def do(conn: Conn) -> PaymentMethodAnswer:
+    async def do() -> PaymentMethodAnswer:
         method = await attach_payment_method(
-            conn,
+            edge.pool,
+            edge.providers,
             request.auth.organization_id,
             unquote(external_id),
             asked.provider_method_id,
@@ -93,7 +94,7 @@ async def attach(
         )
         return PaymentMethodAnswer(payment_method_object(method))
 
-    return await edge.answer(request, do)
+    return await edge.answer_outside(request, do)
 
 
 @put(
