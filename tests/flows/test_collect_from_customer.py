@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from recoup import clock
+from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.keep_methods import add_method, drop_method
-from recoup.flows.manage_payment_methods import attach_payment_method
 from recoup.providers.protocol import StoredMethod
 from recoup.rules.new_method_policy import MOST_CHARGES, MOST_INVOICES
 from recoup.rules.records.keys import RowKey
@@ -150,10 +150,9 @@ async def test_the_first_method_that_is_attached_collects_and_a_second_does_not(
     await shop.customer()
     jobs = []
     for method in ("pm_sandbox_ok", "pm_sandbox_expired_card"):
-        async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-            await attach_payment_method(
-                conn, shop.organization_id, "customer-1", method,
-                method_id=clock.new_id(), now=shop.clock.now(),
-            )  # fmt: skip
+        await attach_payment_method(
+            shop.pool, shop.providers, shop.organization_id, "customer-1", method,
+            method_id=clock.new_id(), now=shop.clock.now(),
+        )  # fmt: skip
         jobs.append(await promised(shop, "collect_from_customer"))
     assert jobs == [1, 1]

@@ -17,14 +17,12 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
+from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.create_invoice import create_invoice
 from recoup.flows.delete_customer import delete_customer
 from recoup.flows.manage_add_ons import AddOnInput, create_add_on
-from recoup.flows.manage_payment_methods import (
-    attach_payment_method,
-    delete_payment_method,
-    set_default_payment_method,
-)
+from recoup.flows.manage_payment_methods import delete_payment_method, set_default_payment_method
+from recoup.flows.open_provider import Providers
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
 from recoup.flows.retry_payment import Accepted, Answer, Ask, retry_payments, retry_payments_on
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
@@ -96,8 +94,9 @@ class People:
         self._unheard: list[tuple[Ask, Accepted]] = []
         self._numbers = 0
 
-    async def move_in(self) -> None:
+    async def move_in(self, providers: Providers) -> None:
         """Make the add-on that everything is billed as."""
+        self._providers = providers
         asked = AddOnInput(name="Work", code="work", amount_cents=1_000, amount_currency="EUR")
         await self._do(
             lambda conn: create_add_on(
@@ -452,13 +451,24 @@ class People:
 
     async def _attach(self, external_id: str) -> str:
         token, method_id = self._chance.choice(METHODS), self._new_id()
-        done = await self._try(
-            lambda conn: attach_payment_method(
-                conn, self.tenant, external_id, token, method_id=method_id, now=self._now()
-            )
-        )
+        done = "done"
+        try:
+            await self._attach_until_it_is_free(external_id, token, method_id)
+        except Refused as no:
+            done = no.refusal.code
         self.customers[external_id].append(method_id)
         return f"{token}: {done}"
+
+    async def _attach_until_it_is_free(self, external_id: str, token: str, method_id: UUID) -> None:
+        while True:
+            try:
+                await attach_payment_method(
+                    self._pool, self._providers, self.tenant, external_id, token,
+                    method_id=method_id, now=self._now(),
+                )  # fmt: skip
+            except ROW_IS_HELD:
+                continue  # as in `_do`
+            return
 
     async def _do(
         self, act: Callable[[Conn], Awaitable[Done]], meanwhile: Meanwhile | None = None

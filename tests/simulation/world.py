@@ -157,7 +157,7 @@ class World:
             self.clock, new_id=self.new_id, happened=self.happened,
         )  # fmt: skip
         for people in self.everybody:
-            await people.move_in()
+            await people.move_in(providers)
             for _ in range(3):
                 self._note(await people.new_customer())
             for _ in range(3):
