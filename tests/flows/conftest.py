@@ -1,4 +1,4 @@
-"""A shop with the sandbox as its provider, for every test of a flow."""
+"""A shop with the sandbox as its provider, for every test of a flow; and one at GoCardless."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from recoup.flows.open_provider import Providers
 from recoup.store.db import Pool
+from tests.flows.debits import Debits, open_debits
 from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
 
 
@@ -28,3 +29,10 @@ async def shop(pool: Pool, owner: asyncpg.Connection, psp: SandboxServer) -> Asy
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base=psp.base)
         yield await Shop(pool, owner, providers, psp.clock).open()
+
+
+@pytest_asyncio.fixture
+async def debits(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Debits]:
+    """A tenant that takes direct debits by GoCardless."""
+    async with open_debits(pool, owner) as opened:
+        yield opened

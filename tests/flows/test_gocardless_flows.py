@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import aiohttp
-import asyncpg
-import msgspec
 import pytest
-import pytest_asyncio
 
 from recoup import clock
 from recoup.flows.attach_payment_method import attach_payment_method
-from recoup.flows.open_provider import Providers
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refused
-from recoup.store.db import Pool
-from tests.providers.gocardless_stub import TOKEN, Stub, gocardless_stub
-from tests.shop import BOX, MovableClock, Shop
-
-SECRETS = {"access_token": TOKEN, "webhook_secret": "whsec"}
-
-
-class Debits:
-    """A shop whose account is at GoCardless, and GoCardless's books."""
-
-    def __init__(self, shop: Shop, stub: Stub) -> None:
-        self.shop = shop
-        self.stub = stub
-
-
-@pytest_asyncio.fixture
-async def debits(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Debits]:
-    async with gocardless_stub() as stub, aiohttp.ClientSession() as http:
-        providers = Providers(
-            http, BOX, sandbox_base="http://127.0.0.1:9", gocardless_base=stub.base
-        )
-        stub.mandate("MD1")
-        shop = await Shop(pool, owner, providers, MovableClock()).open()
-        sealed = BOX.seal(
-            msgspec.json.encode(SECRETS), organization_id=shop.organization_id,
-            row=shop.account_id, field="secrets",
-        )  # fmt: skip
-        await owner.execute(
-            "UPDATE provider_accounts SET kind = 'gocardless', secrets_sealed = $1", sealed
-        )
-        yield Debits(shop, stub)
+from tests.flows.debits import Debits
 
 
 async def sell(debits: Debits, mandate: str = "MD1") -> RowKey:

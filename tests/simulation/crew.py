@@ -288,6 +288,8 @@ class Crew:
                     await worker.check_method(errand.key)
             case Job.COLLECT_FROM_CUSTOMER:
                 await worker.collect_from_customer(errand.key)
+            case Job.MAKE_PROVIDER_CUSTOMER:
+                raise AssertionError("the sandbox knows any customer")
             case Job.DELIVER_WEBHOOK:
                 raise AssertionError("nobody here has an endpoint")
 

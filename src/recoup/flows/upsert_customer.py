@@ -23,12 +23,21 @@ from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.numbering import customer_slug
 from recoup.rules.provider_link import Linked, relinked
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
+from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import text, texts
-from recoup.store import customers, organizations, payment_methods, provider_accounts, taxes
+from recoup.store import (
+    customers,
+    jobs,
+    organizations,
+    payment_methods,
+    provider_accounts,
+    taxes,
+)
 from recoup.store.db import Conn
+from recoup.store.jobs import Job
 
 
 async def upsert_customer(
@@ -76,6 +85,7 @@ async def upsert_customer(
     if applied is not None:
         await customers.replace_taxes(conn, customer.key, applied)
     await _write_link(conn, customer, before.link if before else None, linked.link, now=now)
+    await _promise_to_make(conn, linked.link)
     after = (await customers.details(conn, [customer.key]))[customer.key]
     happened = ["customer.updated" if before else "customer.created"]
     if linked.made_at_provider:
@@ -154,3 +164,13 @@ async def _write_link(
         await customers.write_link(conn, msgspec.structs.replace(before, discarded_at=now))
     if after:
         await customers.insert_link(conn, after)
+
+
+async def _promise_to_make(conn: Conn, link: ProviderCustomer | None) -> None:
+    """Promise to make the customer at its provider, where that is wanted and was not done yet.
+
+    Each change of the customer's promises it anew: a provider that refused may like this one.
+    """
+    if link and link.sync_with_provider and link.provider_customer_id is None:
+        key = RowKey(link.organization_id, link.id)
+        await jobs.promise(conn, Job.MAKE_PROVIDER_CUSTOMER, [key])

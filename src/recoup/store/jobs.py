@@ -30,6 +30,7 @@ class Job(StrEnum):
     LOOK_UP_REFUND = "look_up_refund"
     CHECK_METHOD = "check_method"
     COLLECT_FROM_CUSTOMER = "collect_from_customer"
+    MAKE_PROVIDER_CUSTOMER = "make_provider_customer"
     RECONCILE_ACCOUNT = "reconcile_account"
     DELIVER_WEBHOOK = "deliver_webhook"
 
@@ -43,6 +44,7 @@ PRIORITY: Final = {
     Job.LOOK_UP_REFUND: 1,
     Job.CHECK_METHOD: 1,
     Job.COLLECT_FROM_CUSTOMER: 1,
+    Job.MAKE_PROVIDER_CUSTOMER: 1,
     Job.RECONCILE_ACCOUNT: 1,
     Job.DELIVER_WEBHOOK: 0,
 }

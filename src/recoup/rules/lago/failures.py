@@ -1,4 +1,4 @@
-"""`invoice.payment_failure` and its payload (contract sections 5.7 and 7.4).
+"""What is told when a provider says no (contract sections 5.7 and 7.4).
 
 Keys without a value are null rather than absent, as Lago sends them.
 """
@@ -32,3 +32,13 @@ class PaymentFailureObject(msgspec.Struct, frozen=True, kw_only=True):
     payment_provider_code: str | None = None
     provider_error: ProviderError | None = None
     error_details: Mapping[str, Any]
+
+
+class CustomerErrorObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a provider made no customer, as `customer.payment_provider_error` tells it."""
+
+    lago_customer_id: UUID
+    external_customer_id: str
+    payment_provider: str | None
+    payment_provider_code: str | None
+    provider_error: ProviderError

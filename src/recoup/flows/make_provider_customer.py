@@ -1,0 +1,120 @@
+"""Make a customer known to its provider, where the caller asked for that (`sync_with_provider`).
+
+Called by the worker, for the job that was promised with the link. What would surprise you: the id
+that the provider gives is kept only if the link still waits for one. Who was unlinked meanwhile, or
+linked by an id of the caller's, is left as they are, and the provider's new customer is nobody's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.open_provider import Providers
+from recoup.flows.tell import News, tell
+from recoup.providers.protocol import Declined, Lost, NewCustomer
+from recoup.rules.lago.customers import full_customer_object
+from recoup.rules.lago.failures import CustomerErrorObject, ProviderError
+from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
+from recoup.rules.records.keys import RowKey
+from recoup.store import customers, db, provider_accounts, provider_customers
+from recoup.store.db import Conn, Pool
+
+CREATED: Final = "customer.payment_provider_created"
+ERROR: Final = "customer.payment_provider_error"
+ERROR_OBJECT: Final = "payment_provider_customer_error"
+
+
+async def make_provider_customer(
+    pool: Pool, providers: Providers, link_key: RowKey, *, now: datetime
+) -> None:
+    """Make the customer of this link at its provider, and tell how that ended.
+
+    Run again, it asks under the same key, so the provider makes no second one.
+
+    :raises ProviderSilentError: the provider does not answer.
+    """
+    async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
+        waiting = await _waiting(conn, link_key)
+        if waiting is None:
+            return
+        details, link = waiting
+        key = RowKey(link.organization_id, link.provider_account_id)
+        account = (await provider_accounts.by_ids(conn, [key]))[key]
+        if account.deleted_at is not None:
+            return
+    made = await providers.of(account).create_customer(_new_customer(details.customer, link))
+    if isinstance(made, Lost):
+        raise ProviderSilentError(made.why)
+    async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
+        await customers.lock(conn, details.key)
+        waiting = await _waiting(conn, link_key)
+        if waiting is None:
+            return
+        details, link = waiting
+        if isinstance(made, Declined):
+            # Asked again once the caller has changed something, it may be refused once more.
+            cause = uuid5(link.id, str(details.customer.updated_at))
+            shown = _error(details.customer, made)
+            await _tell(conn, ERROR, ERROR_OBJECT, shown, details.key, cause=cause, now=now)
+            return
+        known = msgspec.structs.replace(link, provider_customer_id=made.provider_customer_id)
+        await customers.write_link(conn, known)
+        after = full_customer_object((await customers.details(conn, [details.key]))[details.key])
+        await _tell(conn, CREATED, "customer", after, details.key, cause=link.id, now=now)
+
+
+async def _waiting(conn: Conn, key: RowKey) -> tuple[CustomerDetails, ProviderCustomer] | None:
+    """The customer and its link, if the link is live and waits for the provider's id."""
+    link = await provider_customers.find(conn, key)
+    if link.discarded_at or link.provider_customer_id or not link.sync_with_provider:
+        return None
+    customer = RowKey(link.organization_id, link.customer_id)
+    details = (await customers.details(conn, [customer]))[customer]
+    return None if details.customer.deleted_at else (details, link)
+
+
+def _new_customer(customer: Customer, link: ProviderCustomer) -> NewCustomer:
+    return NewCustomer(
+        idempotency_key=f"customer-{link.id}",
+        name=customer.name,
+        firstname=customer.firstname,
+        lastname=customer.lastname,
+        email=customer.email.split(",")[0].strip() if customer.email else None,
+        country=customer.country,
+        metadata={
+            "lago_customer_id": str(customer.id),
+            "customer_id": customer.external_id,
+            "lago_organization_id": str(customer.organization_id),
+        },
+    )
+
+
+def _error(customer: Customer, no: Declined) -> CustomerErrorObject:
+    return CustomerErrorObject(
+        lago_customer_id=customer.id,
+        external_customer_id=customer.external_id,
+        payment_provider=customer.payment_provider,
+        payment_provider_code=customer.payment_provider_code,
+        provider_error=ProviderError(message=no.message, error_code=no.code),
+    )
+
+
+async def _tell(
+    conn: Conn,
+    webhook_type: str,
+    object_type: str,
+    shown: msgspec.Struct,
+    customer: RowKey,
+    *,
+    cause: UUID,
+    now: datetime,
+) -> None:
+    news = News(
+        customer.organization_id, webhook_type, object_type, shown, customer.id, cause=cause
+    )
+    await tell(conn, [news], now=now)

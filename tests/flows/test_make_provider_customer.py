@@ -1,0 +1,115 @@
+"""`sync_with_provider`: the provider makes the customer, once, and it is told how that ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recoup import clock
+from recoup.flows.delete_customer import delete_customer
+from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.make_provider_customer import make_provider_customer
+from recoup.flows.upsert_customer import upsert_customer
+from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
+from recoup.rules.records.keys import RowKey
+from recoup.store import db
+from tests.flows.debits import Debits
+
+SYNC = {"payment_provider": "gocardless", "sync_with_provider": True}
+
+
+async def upsert(debits: Debits, billing: dict[str, Any] | None = None, **fields: Any) -> None:
+    shop = debits.shop
+    asked = CustomerInput(
+        external_id="c1",
+        billing_configuration=BillingConfigurationInput(**(SYNC if billing is None else billing)),
+        **fields,
+    )
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await upsert_customer(
+            conn, shop.organization_id, asked, change_id=clock.new_id(), now=shop.clock.now()
+        )
+
+
+async def promised(debits: Debits) -> list[RowKey]:
+    rows = await debits.shop.owner.fetch(
+        "SELECT payload FROM pgqueuer WHERE entrypoint = 'make_provider_customer'"
+    )
+    return [RowKey.read(row["payload"].decode()) for row in rows]
+
+
+async def make(debits: Debits) -> None:
+    [link] = await promised(debits)
+    shop = debits.shop
+    await make_provider_customer(shop.pool, shop.providers, link, now=shop.clock.now())
+
+
+async def known_as(debits: Debits) -> list[str | None]:
+    rows = await debits.shop.owner.fetch(
+        "SELECT provider_customer_id FROM provider_customers WHERE discarded_at IS NULL"
+    )
+    return [row["provider_customer_id"] for row in rows]
+
+
+def made(debits: Debits) -> list[dict[str, Any]]:
+    """The customers in GoCardless's books that a test did not put there."""
+    return [one for one in debits.stub.books["customers"] if "created_at" in one]
+
+
+async def test_the_provider_makes_the_customer_and_its_id_is_kept_and_told(debits: Debits) -> None:
+    await upsert(debits, name="Ada Ltd", email="ada@example.com,two@example.com", country="GB")
+    assert await known_as(debits) == [None]
+    await make(debits)
+    [customer] = made(debits)
+    assert customer["company_name"] == "Ada Ltd"
+    assert customer["email"] == "ada@example.com"
+    assert await known_as(debits) == [customer["id"]]
+    [(_, told)] = [one for one in await debits.shop.told() if "provider" in one[0]]
+    assert told["billing_configuration"]["provider_customer_id"] == customer["id"]
+    await make(debits)  # the job ran twice
+    assert len(made(debits)) == 1
+    assert (await debits.shop.words()).count("customer.payment_provider_created") == 1
+
+
+async def test_a_lost_answer_makes_no_second_customer(debits: Debits) -> None:
+    await upsert(debits, name="Ada Ltd")
+    debits.stub.fault = "drop_after"
+    with pytest.raises(ProviderSilentError):
+        await make(debits)
+    debits.stub.fault = ""
+    await make(debits)
+    [customer] = made(debits)
+    assert await known_as(debits) == [customer["id"]]
+
+
+async def test_a_refusal_is_told_and_the_next_change_asks_again(debits: Debits) -> None:
+    await upsert(debits)  # GoCardless wants a name
+    await make(debits)
+    await make(debits)
+    [(_, told)] = [one for one in await debits.shop.told() if one[0].endswith("provider_error")]
+    assert told["external_customer_id"] == "c1"
+    assert told["payment_provider"] == "gocardless"
+    assert told["provider_error"]["error_code"]
+    assert await known_as(debits) == [None]
+    debits.shop.clock.advance(minutes=1)
+    await upsert(debits, name="Ada Ltd")
+    await make(debits)
+    assert await known_as(debits) == [made(debits)[0]["id"]]
+
+
+@pytest.mark.parametrize("by", ["an id of the caller's", "being unlinked", "being deleted"])
+async def test_who_no_longer_waits_is_left_alone(debits: Debits, by: str) -> None:
+    await upsert(debits, name="Ada Ltd")
+    [link] = await promised(debits)
+    shop = debits.shop
+    if by == "an id of the caller's":
+        await upsert(debits, {"payment_provider": "gocardless", "provider_customer_id": "CU9"})
+    elif by == "being unlinked":
+        await upsert(debits, {"payment_provider": None})
+    else:
+        async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+            await delete_customer(conn, shop.organization_id, "c1", now=shop.clock.now())
+    await make_provider_customer(shop.pool, shop.providers, link, now=shop.clock.now())
+    assert made(debits) == []
+    assert "customer.payment_provider_created" not in await shop.words()
