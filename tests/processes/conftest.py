@@ -122,12 +122,15 @@ class Installation:
         finally:
             books.close()
 
-    async def new_tenant(self, api: str, sandbox: str) -> Tenant:
-        """Make an organization that sells through the sandbox, with one add-on."""
+    async def new_tenant(self, api: str, sandbox: str, *, kind: str = "sandbox") -> Tenant:
+        """Make an organization that sells through this kind of provider, with one add-on.
+
+        Secrets that the provider wants are in the environment.
+        """
         _, made = await self.run("organization", "create", "Shop")
         organization = ("--organization", made["organization_id"])
-        await self.run("provider", "add", "sandbox", *organization, "--code", "sandbox")
-        tenant = Tenant(api, sandbox, made["api_key"])
+        await self.run("provider", "add", kind, *organization, "--code", kind)
+        tenant = Tenant(api, sandbox, made["api_key"], kind=kind)
         fields = {"name": "Work", "code": "work", "amount_cents": 1_000, "amount_currency": "EUR"}
         await tenant.post("/add_ons", {"add_on": fields})
         return tenant
@@ -164,8 +167,9 @@ class Installation:
 class Tenant:
     """An organization, as its own programs use it: over HTTP."""
 
-    def __init__(self, api: str, sandbox: str, api_key: str) -> None:
+    def __init__(self, api: str, sandbox: str, api_key: str, *, kind: str = "sandbox") -> None:
         self.api = api
+        self.kind = kind  # of its provider account, whose code is the same word
         self._sandbox = sandbox
         self._http = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {api_key}"},
@@ -182,12 +186,14 @@ class Tenant:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
-    async def customer(self, external_id: str, method: str) -> None:
+    async def customer(
+        self, external_id: str, method: str, *, provider_customer_id: str | None = None
+    ) -> None:
         """A customer who pays by this method."""
         linked = {
-            "payment_provider": "sandbox",
-            "payment_provider_code": "sandbox",
-            "provider_customer_id": f"cus_{external_id}",
+            "payment_provider": self.kind,
+            "payment_provider_code": self.kind,
+            "provider_customer_id": provider_customer_id or f"cus_{external_id}",
         }
         customer = {"external_id": external_id, "billing_configuration": linked}
         await self.post("/customers", {"customer": customer})

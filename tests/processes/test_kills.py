@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from random import Random
 
-import aiohttp
 import psutil
 import pytest
 
 from tests.conftest import eventually
-from tests.processes.conftest import Installation, Program, Receiver, Tenant, free_port
+from tests.processes.conftest import Installation, Receiver, Tenant, free_port
+from tests.processes.rush import SETTLED_WITHIN_SECONDS, Rush, kill_at, moments_of
 
 SEED = 20_270_301
 INVOICES = 1_000
 KILLS_OF_API, KILLS_OF_WORKER = 12, 18
 ASKING_AT_ONCE = 16
-SETTLED_WITHIN_SECONDS = 120
 # A quarter of the calls go wrong, half of them after the money has moved.
 FAULTS = (
     "drop_before=0.04,error_before=0.04,rate_limited=0.03,drop_after=0.04,error_after=0.04,"
@@ -38,45 +36,6 @@ DECLINED = ["pm_sandbox_stolen_card", "pm_sandbox_processing_fail"]  # and neith
 METHODS = PAYING + DECLINED
 PAID = INVOICES * len(PAYING) // len(METHODS)
 ENDS = ["payment.succeeded", "invoice.payment_failure"]
-
-
-class Rush:
-    """Everybody asks for their retry, and asks again until they are heard."""
-
-    def __init__(self, shop: Tenant, api: Program, invoices: list[str]) -> None:
-        self._shop = shop
-        self._api = api
-        self._waiting = invoices[::-1]
-        self.attempts: dict[str, str] = {}  # by invoice, of those that were heard
-        self.unheard = 0
-
-    @property
-    def heard(self) -> int:
-        """How many retries were accepted."""
-        return len(self.attempts)
-
-    async def run(self) -> None:
-        await asyncio.gather(*(self._ask_one_by_one() for _ in range(ASKING_AT_ONCE)))
-
-    async def _ask_one_by_one(self) -> None:
-        while self._waiting:
-            invoice = self._waiting.pop()
-            while not await self._is_heard(invoice):
-                self.unheard += 1
-                async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
-                    await self._api.is_up.wait()
-
-    async def _is_heard(self, invoice: str) -> bool:
-        """The same key each time, so that it is the same ask."""
-        try:
-            status, attempt, said = await self._shop.retry(invoice, key=f"once-{invoice}")
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-        if status in {409, 503}:  # the dead one's transaction is being undone, or we come too early
-            return False
-        assert (status, bool(attempt)) == (200, True), said
-        self.attempts[invoice] = str(attempt)
-        return True
 
 
 @pytest.mark.slow
@@ -103,15 +62,15 @@ async def _kill_while_everybody_asks(installation: Installation, receiver: Recei
         endpoint = {"webhook_url": receiver.url, "event_types": ENDS}
         await shop.post("/webhook_endpoints", {"webhook_endpoint": endpoint})
         await shop.faults(FAULTS)
-        rush = Rush(shop, api, invoices)
+        rush = Rush(shop, api, invoices, at_once=ASKING_AT_ONCE)
 
         async with asyncio.TaskGroup() as together:
             together.create_task(rush.run())
-            moments = _moments(chance, KILLS_OF_API, until=INVOICES - ASKING_AT_ONCE)
-            of_api = together.create_task(_kill_at(api, moments, lambda: rush.heard))
-            moments = _moments(chance, KILLS_OF_WORKER, until=INVOICES * 6 // 10)
+            moments = moments_of(chance, KILLS_OF_API, until=INVOICES - ASKING_AT_ONCE)
+            of_api = together.create_task(kill_at(api, moments, lambda: rush.heard))
+            moments = moments_of(chance, KILLS_OF_WORKER, until=INVOICES * 6 // 10)
             of_worker = together.create_task(
-                _kill_at(
+                kill_at(
                     worker, moments, installation.charge_count,
                     every_second_when=receiver.is_called,
                 )
@@ -145,40 +104,6 @@ async def _kill_while_everybody_asks(installation: Installation, receiver: Recei
     status, checked = await installation.run("check")
     assert status == 0, checked
     assert (await api.end(), await worker.end()) == (0, 0)
-
-
-def _moments(chance: Random, times: int, *, until: int) -> list[int]:
-    """Counts at which somebody dies: by chance, but never two at once."""
-    apart = until // times
-    return [chance.randrange(number * apart + 5, (number + 1) * apart) for number in range(times)]
-
-
-async def _kill_at(
-    program: Program,
-    moments: list[int],
-    count: Callable[[], int],
-    *,
-    every_second_when: Callable[[], Awaitable[None]] | None = None,
-) -> int:
-    """Kill a program at each of these counts, and start it again at once; answer how often.
-
-    Every second time it lives on until `every_second_when` returns.
-    """
-    kills = 0
-    for moment in moments:
-
-        async def has_come(moment: int = moment) -> bool:
-            return count() >= moment
-
-        await eventually(
-            has_come, within_seconds=SETTLED_WITHIN_SECONDS, what=f"{moment} are done, to kill then"
-        )
-        if every_second_when and kills % 2:
-            async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
-                await every_second_when()
-        await program.kill_and_start_again()
-        kills += 1
-    return kills
 
 
 @pytest.mark.slow

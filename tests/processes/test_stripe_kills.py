@@ -1,0 +1,222 @@
+"""Stripe's SDK on a bad wire, and a service that is killed: one charge per invoice, none lost.
+
+localstripe keeps the books, behind a gate that keeps idempotency keys. Its webhooks go nowhere, so
+what became of a lost answer is told by look-ups and re-sends alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.conftest import eventually
+from tests.processes.conftest import Installation, Program, Receiver, Tenant, free_port
+from tests.processes.rush import SETTLED_WITHIN_SECONDS, Rush, kill_at, moments_of
+from tests.providers.stripe_gate import Gate
+from tests.providers.stripe_schema import StripeSchema
+from tests.providers.stripe_world import DECLINED, PAID, SECRET_KEY, StripeWorld, localstripe
+
+SEED = 20_270_302
+CUSTOMERS = 20
+DECLINING = 3  # of them
+EACH = 10
+INVOICES = CUSTOMERS * EACH
+KILLS_OF_API, KILLS_OF_WORKER = 6, 14
+ASKING_AT_ONCE = 40
+ENDS = ["payment.succeeded", "invoice.payment_failure"]
+# A quarter of the calls go wrong, more than half of them after the money has moved.
+FAULTS = {
+    "drop_before": 0.04, "error_before": 0.03, "rate_limited": 0.03, "drop_after": 0.04,
+    "error_after": 0.04, "html_after": 0.02, "truncated_after": 0.03, "hang_after": 0.02,
+}  # fmt: skip
+FEWEST_FAULTS = 40
+LONGEST_HANG_SECONDS = 30.0  # longer than any call of ours
+DESCRIPTION = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp/stripe-trim2.json"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class BadWire:
+    """Breaks a quarter of the calls on their way to the gate, or of its answers, by chance."""
+
+    def __init__(self, chance: Random) -> None:
+        self.struck: Counter[str] = Counter()
+        self._chance = chance
+        self._called = asyncio.Event()
+        self._is_bad = False
+        self._is_over = asyncio.Event()
+
+    def begin(self) -> None:
+        """Break calls from now on."""
+        self._is_bad = True
+
+    def end(self) -> None:
+        """Break nothing from now on, and keep nobody waiting."""
+        self._is_bad = False
+        self._is_over.set()
+
+    async def is_called(self) -> None:
+        """Return when the next call has come in, and is not answered yet."""
+        self._called.clear()
+        await self._called.wait()
+
+    async def carry(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Carry a call there and back, or not."""
+        self._called.set()
+        fault = self._drawn() if self._is_bad else None
+        if fault is None:
+            return await handler(request)
+        self.struck[fault] += 1
+        if fault == "rate_limited":
+            return web.json_response(_error(), status=429)
+        answer = await handler(request) if fault.endswith("_after") else None
+        match fault:
+            case "error_before" | "error_after":
+                return web.json_response(_error(), status=500)
+            case "html_after":
+                return web.Response(text="<p>Maintenance</p>", content_type="text/html")
+            case "truncated_after":
+                assert isinstance(answer, web.Response)
+                assert isinstance(answer.body, bytes)
+                broken = web.StreamResponse(headers={"Content-Length": str(len(answer.body))})
+                await broken.prepare(request)
+                await broken.write(answer.body[: len(answer.body) // 2])
+            case "hang_after":
+                async with asyncio.timeout(LONGEST_HANG_SECONDS):
+                    await self._is_over.wait()
+        if request.transport:
+            request.transport.abort()
+        return web.Response()
+
+    def _drawn(self) -> str | None:
+        drawn = self._chance.random()
+        for fault, share in FAULTS.items():
+            drawn -= share
+            if drawn < 0:
+                return fault
+        return None
+
+
+@asynccontextmanager
+async def stripe_behind(wire: BadWire) -> AsyncIterator[StripeWorld]:
+    """Run localstripe, a gate before it, and the bad wire before that; tests ask the gate."""
+    with localstripe() as base:
+        async with aiohttp.ClientSession() as http:
+            gate = Gate(base, http, StripeSchema(DESCRIPTION) if DESCRIPTION.exists() else None)
+            app = gate.app()
+            app.middlewares.append(web.middleware(partial(wire.carry)))
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            gate.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            try:
+                yield StripeWorld(gate)
+            finally:
+                wire.end()
+                await runner.cleanup()
+
+
+@pytest.mark.slow
+async def test_kills_and_a_bad_wire_cost_no_charge_at_stripe_and_make_none(
+    installation: Installation,
+) -> None:
+    wire = BadWire(Random(SEED))
+    async with Receiver.open() as receiver, stripe_behind(wire) as stripe:
+        await _kill_while_everybody_asks(installation, receiver, stripe, wire)
+
+
+async def _kill_while_everybody_asks(
+    installation: Installation, receiver: Receiver, stripe: StripeWorld, wire: BadWire
+) -> None:
+    chance, port = Random(SEED), free_port()
+    installation.environment |= {
+        "RECOUP_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "RECOUP_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+        "RECOUP_STRIPE_API_BASE": stripe.base,
+        "RECOUP_STRIPE_SECRET_KEY": SECRET_KEY,
+        "RECOUP_STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
+    }
+    api = await installation.start("api", "--port", str(port))
+    worker = await installation.start("work")
+    shop = await installation.new_tenant(api.url, "", kind="stripe")
+    try:
+        endpoint = {"webhook_url": receiver.url, "event_types": ENDS}
+        await shop.post("/webhook_endpoints", {"webhook_endpoint": endpoint})
+        pay, fail = await _bill(shop, stripe)
+        invoices = pay + fail
+        chance.shuffle(invoices)
+        wire.begin()
+        rush = Rush(shop, api, invoices, at_once=ASKING_AT_ONCE)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(rush.run())
+            moments = moments_of(chance, KILLS_OF_API, until=INVOICES - ASKING_AT_ONCE)
+            together.create_task(kill_at(api, moments, lambda: rush.heard))
+            together.create_task(_kill_in_calls(worker, wire, chance))
+        assert rush.unheard, "no kill has hit anybody who was asking"
+
+        async def all_have_ended() -> bool:
+            ended = (await shop.count("succeeded"), await shop.count("failed"))
+            return ended == (len(pay), len(fail)) and len(receiver.told) >= INVOICES
+
+        await eventually(
+            all_have_ended, within_seconds=2 * SETTLED_WITHIN_SECONDS, what="every end is told"
+        )
+        assert wire.struck.total() >= FEWEST_FAULTS, wire.struck
+        assert wire.struck.keys() == FAULTS.keys(), "one of the faults has never struck"
+        ends = [(ENDS[0], rush.attempts[one]) for one in pay]
+        ends += [(ENDS[1], rush.attempts[one]) for one in fail]
+        assert sorted((told, attempt) for _, told, attempt in receiver.told) == sorted(ends)
+        charged = Counter(
+            (one["metadata"]["lago_invoice_id"], one["amount"])
+            for one in await stripe.charges()
+            if one["status"] == "succeeded"
+        )
+        assert charged == Counter((one, 1_000) for one in pay)
+        assert set(stripe.gate.charges_under_key.values()) == {1}
+        assert stripe.gate.complaints == []
+    finally:
+        await shop.close()
+    status, checked = await installation.run("check")
+    assert status == 0, checked
+    assert (await api.end(), await worker.end()) == (0, 0)
+
+
+async def _bill(shop: Tenant, stripe: StripeWorld) -> tuple[list[str], list[str]]:
+    """Bill every customer; answer the invoices that can be paid, and those that cannot."""
+    pay: list[str] = []
+    fail: list[str] = []
+    for number in range(CUSTOMERS):
+        is_declined = number < DECLINING
+        theirs = await stripe.customer()
+        card = await stripe.card(theirs, DECLINED if is_declined else PAID)
+        external_id = f"customer-{number}"
+        await shop.customer(external_id, card, provider_customer_id=theirs)
+        billed = [await shop.invoice(external_id) for _ in range(EACH)]
+        (fail if is_declined else pay).extend(billed)
+    return pay, fail
+
+
+async def _kill_in_calls(worker: Program, wire: BadWire, chance: Random) -> None:
+    """Kill the worker in the middle of a call, again and again.
+
+    A call that was cut off is asked about later, so there is always another one to come.
+    """
+    for _ in range(KILLS_OF_WORKER):
+        for _ in range(chance.randrange(1, 9)):
+            async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
+                await wire.is_called()
+        await worker.kill_and_start_again()
+
+
+def _error() -> dict[str, object]:
+    return {"error": {"type": "api_error", "message": "Trouble."}}
