@@ -129,3 +129,78 @@ async def test_a_refund_that_failed_may_be_asked_for_anew(
     )
     second = (await tenant.post(f"/contradictions/{surprise}/refund")).json()["refund"]
     assert second["lago_id"] != first["lago_id"]
+
+
+BACK = {"outcome": "refunded", "by": "ann", "reason": "ticket 8", "provider_refund_id": "re_8"}
+
+
+async def silent_refund(tenant: Tenant, pool: Pool, owner: asyncpg.Connection) -> str:
+    """A refund of which the provider told nothing for as long as it is asked; answers its id."""
+    surprise = await second_charge(tenant, pool, owner)
+    refund = (await tenant.post(f"/contradictions/{surprise}/refund")).json()["refund"]["lago_id"]
+    await owner.execute(
+        "UPDATE refunds SET state = 'sent', sent_at = now(), request = '{}' WHERE id = $1", refund
+    )
+    for state in ("unknown", "needs_review"):
+        await owner.execute("UPDATE refunds SET state = $2 WHERE id = $1", refund, state)
+    return str(refund)
+
+
+async def test_a_person_settles_a_refund_once_and_the_books_agree(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    before = await owner.fetchval("SELECT count(*) FROM ledger_entries")
+    path, once = f"/refunds/{refund}/settle", {"Idempotency-Key": "settle"}
+    answers = [await tenant.post(path, {"refund": BACK}, **once) for _ in range(2)]
+    assert answers[0].content == answers[1].content
+    settled = answers[0].json()["refund"]
+    assert (settled["status"], settled["provider_refund_id"]) == ("succeeded", "re_8")
+    assert settled["ended_at"]
+    kept = await owner.fetchrow("SELECT actor, action, object_id FROM audit_log")
+    assert tuple(kept) == ("ann", "refund.settled_by_hand", UUID(refund))
+    assert await owner.fetchval("SELECT count(*) FROM ledger_entries") == before + 2
+    assert await owner.fetchval("SELECT sum(amount_cents) FROM ledger_entries") == 0
+    assert refusal(await tenant.post(path, {"refund": BACK})) == (405, "refund_not_in_review")
+
+
+async def test_a_refund_that_a_person_calls_failed_may_be_asked_for_anew(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    said = {"outcome": "failed", "by": "ann", "reason": "not in their books"}
+    answer = await tenant.post(f"/refunds/{refund}/settle", {"refund": said})
+    assert answer.json()["refund"]["status"] == "failed"
+    [surprise] = (await tenant.get("/contradictions")).json()["contradictions"]
+    again = await tenant.post(f"/contradictions/{surprise['lago_id']}/refund")
+    assert again.json()["refund"]["lago_id"] != refund
+
+
+@pytest.mark.parametrize(
+    ("said", "details"),
+    [
+        ({**BACK, "outcome": "paid"}, {"outcome": ["value_is_invalid"]}),
+        ({**BACK, "reason": ""}, {"reason": ["value_is_mandatory"]}),
+        ({**BACK, "provider_refund_id": None}, {"provider_refund_id": ["value_is_mandatory"]}),
+    ],
+)
+async def test_a_word_about_a_refund_that_says_too_little_is_refused(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection, said: Any, details: Any
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    answer = await tenant.post(f"/refunds/{refund}/settle", {"refund": said})
+    assert (answer.status_code, answer.json()["error_details"]) == (422, details)
+    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_a_refund_under_way_or_of_others_is_not_a_persons_to_settle(
+    tenant: Tenant, other_tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    surprise = await second_charge(tenant, pool, owner)
+    refund = (await tenant.post(f"/contradictions/{surprise}/refund")).json()["refund"]["lago_id"]
+    path = f"/refunds/{refund}/settle"
+    assert refusal(await tenant.post(path, {"refund": BACK})) == (405, "refund_not_in_review")
+    theirs = await other_tenant.post(path, {"refund": BACK})
+    assert refusal(theirs) == (404, "refund_not_found")
+    nothing = await tenant.post("/refunds/nothing/settle", {"refund": BACK})
+    assert refusal(nothing) == (404, "refund_not_found")

@@ -35,6 +35,7 @@ NOBODYS: Final = "00000000-0000-7000-8000-00000000abcd"
 NAMES_A_ROW: Final = re.compile(r"(^|[._])(ids?|codes?|payment_method|search_term)$")
 OF_OTHERS: Final = {
     "external_salesforce_id", "provider_customer_id", "provider_method_id", "provider_payment_id",
+    "provider_refund_id",
 }  # fmt: skip
 
 # A body that gets past all that is looked at before the row that the path names.
@@ -47,6 +48,9 @@ FIT: Final[Mapping[str, Any]] = {
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
     "POST /payments/{lago_id}/settle": {
         "payment": {"outcome": "paid", "by": "ann", "reason": "x", "provider_payment_id": "ch"}
+    },
+    "POST /refunds/{lago_id}/settle": {
+        "refund": {"outcome": "refunded", "by": "ann", "reason": "x", "provider_refund_id": "re"}
     },
     "PUT /taxes/{code}": {"tax": {"name": "Mine"}},
     "PUT /webhook_endpoints/{lago_id}": {"webhook_endpoint": {"name": "Mine"}},

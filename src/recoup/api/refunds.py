@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET
 
 from recoup.api.describe import PAGES, answers
-from recoup.api.edge import ApiRequest, TheEdge
+from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
 from recoup.flows.refund_payment import refund_contradiction
+from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
 from recoup.rules.lago.instants import seconds
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.refunds import ContradictionObject, RefundObject, refund_object
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refusal import Refused, not_found
+from recoup.rules.refund_state import RefundVerdict
+from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.scalars import Text, text
 from recoup.store import contradictions, refunds
 from recoup.store.contradictions import Told
 from recoup.store.db import Conn
@@ -25,6 +29,21 @@ class RefundAnswer(msgspec.Struct):
     """`{"refund": {…}}` as we answer it."""
 
     refund: RefundObject
+
+
+class SettleInput(msgspec.Struct):
+    """A person's word about a refund."""
+
+    outcome: Text = UNSET  # refunded, failed
+    by: Text = UNSET
+    reason: Text = UNSET
+    provider_refund_id: Text = UNSET
+
+
+class SettleBody(msgspec.Struct):
+    """`{"refund": {…}}` as a caller sends it."""
+
+    refund: SettleInput | None = None
 
 
 class RefundsAnswer(msgspec.Struct):
@@ -101,6 +120,46 @@ async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
     return await edge.read(request, look)
 
 
+@post("/refunds/{lago_id:str}/settle", status_code=200, opt=answers(RefundAnswer, refuses=[405]))
+async def settle(
+    request: ApiRequest,
+    edge: TheEdge,
+    lago_id: FromPath[str],
+    data: JSONBody[SettleBody | None] = None,
+) -> Response[bytes]:
+    """Say how a refund ended that no provider tells of any more; kept in the audit log.
+
+    Who says `refunded` says under which id the provider has it, unless that is known.
+    """
+    said: SettleInput = required(request, data, "refund")
+    decided = RefundDecided(
+        verdict=_verdict(said.outcome),
+        by=text(said.by) or "",
+        reason=text(said.reason) or "",
+        provider_refund_id=text(said.provider_refund_id),
+    )
+    refund_id = row_id(lago_id)
+
+    async def do(conn: Conn) -> RefundAnswer:
+        if refund_id is None:
+            raise Refused(not_found("refund"))
+        key = RowKey(request.auth.organization_id, refund_id)
+        settled = await settle_refund_by_hand(
+            conn, key, decided, audit_id=edge.new_id(), now=edge.now()
+        )
+        return RefundAnswer(refund_object(settled))
+
+    return await edge.answer(request, do)
+
+
+def _verdict(said: Text) -> RefundVerdict:
+    """:raises Refused: 422, it is neither `refunded` nor `failed`."""
+    try:
+        return RefundVerdict(text(said) or "")
+    except ValueError:
+        raise Refused(invalid({"outcome": ["value_is_invalid"]})) from None
+
+
 def _contradiction(told: Told) -> ContradictionObject:
     one = told.contradiction
     return ContradictionObject(
@@ -118,5 +177,5 @@ def _contradiction(told: Told) -> ContradictionObject:
 
 
 routes = Router(
-    "/", route_handlers=[find_contradictions, pay_back, find_all, find], tags=["refunds"]
+    "/", route_handlers=[find_contradictions, pay_back, find_all, find, settle], tags=["refunds"]
 )

@@ -1,4 +1,4 @@
-"""`recoup payment` and `invoice`: what waits for a person, and the person's word about it."""
+"""`recoup payment`, `refund`, `invoice`: what waits for a person, and their word about it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from recoup.cli.running import (
     with_database,
 )
 from recoup.rules.attempt_state import Verdict
+from recoup.rules.refund_state import RefundVerdict
 
 payment = typer.Typer(no_args_is_help=True, help="Payment attempts that need a person.")
+refund = typer.Typer(no_args_is_help=True, help="Refunds that need a person.")
 invoice = typer.Typer(no_args_is_help=True, help="Invoices that need a person.")
 
 
@@ -89,6 +91,45 @@ def settle_payment(
         key = RowKey(organization_id, payment_id)
         state = await settle_by_hand(base.pool, key, decided, audit_id=audit_id, now=clock.now())
         return {"payment_id": str(payment_id), "state": state.value, "audit_id": str(audit_id)}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@refund.command("settle")
+def settle_refund(
+    refund_id: Annotated[UUID, typer.Argument(help="The refund's id, as GET /refunds shows it.")],
+    organization_id: OrganizationId,
+    outcome: Annotated[RefundVerdict, typer.Option(help="What the provider's own pages say.")],
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="How they know: it is kept in the audit log.")],
+    provider_refund_id: Annotated[
+        str | None, typer.Option(help="The refund's id at the provider; needed for `refunded`.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Settle a refund of which no provider tells any more: it must be waiting for review."""
+    from recoup import clock
+    from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
+    from recoup.rules.records.keys import RowKey
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    decided = RefundDecided(
+        verdict=outcome, by=by, reason=reason, provider_refund_id=provider_refund_id
+    )
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id, key = clock.new_id(), RowKey(organization_id, refund_id)
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            settled = await settle_refund_by_hand(
+                conn, key, decided, audit_id=audit_id, now=clock.now()
+            )
+        return {
+            "refund_id": str(refund_id),
+            "state": settled.state.value,
+            "audit_id": str(audit_id),
+        }
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 

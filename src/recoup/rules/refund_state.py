@@ -25,6 +25,13 @@ class RefundState(StrEnum):
     FAILED = "failed"
 
 
+class RefundVerdict(StrEnum):
+    """How a person may say that a refund has ended."""
+
+    REFUNDED = "refunded"  # the payer has the money
+    FAILED = "failed"  # they have not, and will not
+
+
 _ANSWERS: Final = frozenset({RefundState.PROCESSING, RefundState.SUCCEEDED, RefundState.FAILED})
 ENDINGS: Final = frozenset({RefundState.SUCCEEDED, RefundState.FAILED})
 ASKED_ABOUT: Final = frozenset({RefundState.SENT, RefundState.UNKNOWN, RefundState.PROCESSING})

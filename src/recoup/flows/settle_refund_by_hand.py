@@ -1,0 +1,83 @@
+"""Let a person settle a refund of which no provider tells any more.
+
+Called by `recoup refund settle`, and over the API. What the person says goes through the one door
+for money that goes back, like any other news, and into the audit log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, assert_never
+from uuid import UUID
+
+import msgspec
+
+from recoup.flows.reports import Source
+from recoup.flows.settle_refund import RefundReport, settle_refund_on
+from recoup.providers.protocol import Declined, Refunded
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.refunds import RefundRow
+from recoup.rules.refund_state import RefundState, RefundVerdict
+from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
+from recoup.store import audit_log, refunds
+from recoup.store.audit_log import AuditEntry
+from recoup.store.db import Conn
+
+BY_HAND: Final = "settled_by_hand"
+
+
+class RefundDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word about one refund."""
+
+    verdict: RefundVerdict
+    by: str
+    reason: str
+    provider_refund_id: str | None = None
+
+
+async def settle_refund_by_hand(
+    conn: Conn, refund: RowKey, decided: RefundDecided, *, audit_id: UUID, now: datetime
+) -> RefundRow:
+    """Settle a refund in `needs_review`, and answer what it has become.
+
+    :raises Refused: `refund_not_found`; 405 `refund_not_in_review` for any other; 422 for a blank
+        `by` or `reason`, or a missing `provider_refund_id` where the money went back.
+    """
+    blank = [name for name in ("by", "reason") if not getattr(decided, name).strip()]
+    if blank:
+        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+    held = (await refunds.lock(conn, [refund])).get(refund)
+    if held is None:
+        raise Refused(not_found("refund"))
+    if held.state is not RefundState.NEEDS_REVIEW:
+        raise Refused(not_allowed("refund_not_in_review"))
+    report = RefundReport(refund, _outcome(decided, held), Source.PERSON)
+    await settle_refund_on(conn, report, now=now)
+    entry = AuditEntry(
+        organization_id=refund.organization_id,
+        id=audit_id,
+        actor=decided.by.strip(),
+        action=f"refund.{BY_HAND}",
+        object_id=refund.id,
+        detail={
+            "outcome": decided.verdict,
+            "reason": decided.reason.strip(),
+            "provider_refund_id": decided.provider_refund_id,
+        },
+    )
+    await audit_log.write(conn, [entry], now=now)
+    return (await refunds.find(conn, [refund]))[refund]
+
+
+def _outcome(decided: RefundDecided, held: RefundRow) -> Refunded | Declined:
+    """A person's word as the provider would have said it."""
+    known_as = (decided.provider_refund_id or "").strip() or held.provider_refund_id
+    match decided.verdict:
+        case RefundVerdict.REFUNDED:
+            if known_as is None:
+                raise Refused(invalid({"provider_refund_id": ["value_is_mandatory"]}))
+            return Refunded(known_as, "succeeded", held.amount_cents, held.currency)
+        case RefundVerdict.FAILED:
+            return Declined(BY_HAND, message="Settled by hand.")
+        case _:
+            assert_never(decided.verdict)
