@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 import structlog
@@ -68,6 +68,13 @@ def settings_or_end(data_dir: Path | None) -> Settings:
         fail(str(error))
 
 
+# What sends to providers writes addresses, headers and whole bodies below WARNING, and in them
+# stand keys: no level that is asked for lets those lines out.
+CARRY_SECRETS: Final = (
+    "Adyen", "aiohttp", "gocardless_pro", "httpcore", "httpx", "requests", "stripe", "urllib3",
+)  # fmt: skip
+
+
 def log_json(level: str) -> None:
     """JSON lines on standard error, whoever writes them: standard output is for answers."""
     number = logging.getLevelName(level)
@@ -91,7 +98,8 @@ def log_json(level: str) -> None:
     )
     logging.basicConfig(level=number, handlers=[others])
     logging.captureWarnings(True)
-    logging.getLogger("pgqueuer").setLevel(max(number, logging.WARNING))
+    for writer in ("pgqueuer", *CARRY_SECRETS):
+        logging.getLogger(writer).setLevel(max(number, logging.WARNING))
     if number > logging.DEBUG:  # each start and stop is four lines of uvicorn's
         logging.getLogger("uvicorn").setLevel(max(number, logging.WARNING))
 

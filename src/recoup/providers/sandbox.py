@@ -84,6 +84,10 @@ class SandboxSecrets(msgspec.Struct, frozen=True):
     webhook_secret: str
     previous_webhook_secret: str = ""  # while the two are being exchanged
 
+    def __repr__(self) -> str:
+        """Show nothing: values are printed where nobody thinks of keys."""
+        return "SandboxSecrets(…)"
+
 
 class _Answer(msgspec.Struct, frozen=True):
     status: int

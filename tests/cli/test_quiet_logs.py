@@ -1,0 +1,47 @@
+"""At DEBUG no third party's lines get out in which keys stand, and secrets are never shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from recoup.providers.adyen import AdyenSecrets
+from recoup.providers.gocardless import GoCardlessSecrets
+from recoup.providers.sandbox import SandboxSecrets
+from recoup.providers.stripe import StripeSecrets
+
+CANARY = "canary_5b1f0c"
+LOUD = """
+import logging, sys
+from recoup.cli.running import log_json
+log_json("DEBUG")
+for level in (logging.DEBUG, logging.INFO):
+    logging.getLogger(sys.argv[1]).log(level, "Authorization: Bearer %s", sys.argv[2])
+"""
+
+
+def told(logger: str) -> str:
+    """Standard error of a process that logs at DEBUG, and in which `logger` writes the canary."""
+    words = [sys.executable, "-c", LOUD, logger, CANARY]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize(
+    "logger",
+    ["Adyen.client", "aiohttp.client", "gocardless_pro", "httpcore.http11", "httpx", "requests",
+     "stripe", "urllib3.connectionpool"],
+)  # fmt: skip
+def test_what_sends_to_providers_is_quiet_at_debug(logger: str) -> None:
+    assert CANARY not in told(logger)
+
+
+def test_other_lines_get_out_at_debug() -> None:
+    assert CANARY in told("recoup.planted")
+
+
+@pytest.mark.parametrize("kind", [AdyenSecrets, GoCardlessSecrets, SandboxSecrets, StripeSecrets])
+def test_secrets_are_not_shown(kind: type) -> None:
+    full = kind(**dict.fromkeys(kind.__struct_fields__, CANARY))
+    assert CANARY not in repr(full) + str(full) + f"{[full]}"
