@@ -11,6 +11,7 @@ from recoup.providers.adyen import AdyenSecrets
 from recoup.providers.gocardless import GoCardlessSecrets
 from recoup.providers.sandbox import SandboxSecrets
 from recoup.providers.stripe import StripeSecrets
+from recoup.rules.account_secrets import ACCOUNT_SECRETS
 
 CANARY = "canary_5b1f0c"
 LOUD = """
@@ -45,3 +46,11 @@ def test_other_lines_get_out_at_debug() -> None:
 def test_secrets_are_not_shown(kind: type) -> None:
     full = kind(**dict.fromkeys(kind.__struct_fields__, CANARY))
     assert CANARY not in repr(full) + str(full) + f"{[full]}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("adyen", AdyenSecrets), ("gocardless", GoCardlessSecrets), ("stripe", StripeSecrets)],
+)
+def test_the_table_names_all_that_an_adapter_reads(kind: str, wanted: type) -> None:
+    assert {one.name for one in ACCOUNT_SECRETS[kind]} == set(wanted.__struct_fields__)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -20,31 +19,11 @@ from recoup.cli.running import (
     show_answer,
     with_database,
 )
+from recoup.rules.account_secrets import ACCOUNT_SECRETS
 
 organization = typer.Typer(no_args_is_help=True, help="Tenants.")
 key = typer.Typer(no_args_is_help=True, help="API keys.")
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
-
-
-# What an adapter wants, by the names of its struct, and the variables that hold it.
-SECRETS: Final[Mapping[str, Mapping[str, str]]] = {
-    "stripe": {
-        "secret_key": "RECOUP_STRIPE_SECRET_KEY",
-        "webhook_secret": "RECOUP_STRIPE_WEBHOOK_SECRET",
-    },
-    "adyen": {
-        "api_key": "RECOUP_ADYEN_API_KEY",
-        "hmac_key": "RECOUP_ADYEN_HMAC_KEY",
-        "merchant_account": "RECOUP_ADYEN_MERCHANT_ACCOUNT",
-    },
-    "gocardless": {
-        "access_token": "RECOUP_GOCARDLESS_ACCESS_TOKEN",
-        "webhook_secret": "RECOUP_GOCARDLESS_WEBHOOK_SECRET",
-    },
-}
-
-
-ADYEN_LIVE_PREFIX: Final = "RECOUP_ADYEN_LIVE_PREFIX"  # without it: Adyen's test platform
 
 
 def _secret(variable: str) -> str:
@@ -185,11 +164,13 @@ def add_provider(
     from recoup.store import db
     from recoup.wiring import Opened
 
-    if kind not in {"sandbox", *SECRETS}:
+    if kind not in {"sandbox", *ACCOUNT_SECRETS}:
         fail(f"There is no adapter for {kind}: choose stripe, adyen, gocardless or sandbox.")
-    given = {field: _secret(variable) for field, variable in SECRETS.get(kind, {}).items()}
-    if kind == "adyen" and (prefix := os.environ.get(ADYEN_LIVE_PREFIX)):
-        given["live_prefix"] = prefix
+    given = {
+        one.name: _secret(one.variable)
+        for one in ACCOUNT_SECRETS.get(kind, ())
+        if one.mandatory or os.environ.get(one.variable)
+    }
 
     async def run(base: Opened) -> dict[str, Any]:
         account_id = clock.new_id()
