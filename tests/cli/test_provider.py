@@ -43,3 +43,52 @@ async def test_a_kind_without_an_adapter_is_refused(recoup: Recoup) -> None:
     refused = await recoup("provider", "add", "cashfree", *whose)
     assert (refused.status, refused.out) == (1, "")
     assert "no adapter for cashfree" in refused.err
+
+
+async def test_an_account_is_listed_and_changed_and_its_old_webhook_secret_stays_good(
+    recoup: Recoup, owner
+) -> None:
+    made, _ = await add(recoup, **GOOD)
+    whose = ("--organization", made["organization_id"], "--json")
+    new = {"RECOUP_GOCARDLESS_WEBHOOK_SECRET": "canary_next_secret"}
+    changes = ("--name", "Debits", "--success-redirect-url", "https://shop.example/thanks")
+    words = ("provider", "update", "debits eu", "--by", "ann", *whose)
+    changed = await recoup(*words, *changes, "--refund-surprises", **new)
+    assert changed.json["name"] == "Debits"
+    assert changed.json["secrets_changed"] == ["webhook_secret"]
+    [listed] = (await recoup("provider", "list", *whose)).json["provider_accounts"]
+    assert (listed["name"], listed["refund_surprises"]) == ("Debits", True)
+    assert listed["success_redirect_url"] == "https://shop.example/thanks"
+    kept = await owner.fetchrow("SELECT actor, action, detail FROM audit_log")
+    assert tuple(kept)[:2] == ("ann", "payment_provider.changed")
+    for secret in (*GOOD.values(), *new.values()):
+        assert secret not in changed.out + changed.err + kept["detail"] + str(listed)
+
+
+async def test_a_wrong_change_is_refused_and_leaves_nothing(recoup: Recoup, owner) -> None:
+    made, _ = await add(recoup, **GOOD)
+    whose = ("--organization", made["organization_id"], "--by", "ann")
+    for words in (
+        ("debits eu", "--name", " "),
+        ("debits eu", "--success-redirect-url", "javascript:1"),
+        ("nothing", "--name", "Debits"),
+    ):
+        refused = await recoup("provider", "update", *words, *whose)
+        assert (refused.status, refused.out) == (1, "")
+    assert await owner.fetchval("SELECT name FROM provider_accounts") == "debits eu"
+    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_an_account_that_is_removed_is_listed_no_more_and_its_code_is_free(
+    recoup: Recoup, owner
+) -> None:
+    made, _ = await add(recoup, **GOOD)
+    whose = ("--organization", made["organization_id"], "--json")
+    removed = await recoup("provider", "remove", "debits eu", "--by", "ann", *whose)
+    assert removed.json["removed"] is True
+    assert (await recoup("provider", "list", *whose)).json == {"provider_accounts": []}
+    again = await recoup("provider", "remove", "debits eu", "--by", "ann", *whose)
+    assert again.status == 1
+    words = ("provider", "add", "gocardless", *whose, "--code", "debits eu")
+    assert (await recoup(*words, **GOOD)).status == 0
+    assert await owner.fetchval("SELECT count(deleted_at) FROM provider_accounts") == 1

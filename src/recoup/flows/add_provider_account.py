@@ -48,12 +48,7 @@ async def add_provider_account(
     }
     if broken:
         raise Refused(invalid(broken))
-    sealed = box.seal(
-        msgspec.json.encode(dict(secrets)),
-        organization_id=organization_id,
-        row=account_id,
-        field=_FIELD,
-    )
+    sealed = seal_secrets(secrets, organization_id, account_id, box)
     account = ProviderAccount(
         organization_id=organization_id,
         id=account_id,
@@ -68,6 +63,18 @@ async def add_provider_account(
     except asyncpg.UniqueViolationError:
         raise Refused(invalid({"code": ["value_already_exist"]})) from None
     return account
+
+
+def seal_secrets(
+    secrets: Mapping[str, str], organization_id: UUID, account_id: UUID, box: SecretBox
+) -> bytes:
+    """Seal an account's secrets, for this account of this organization alone."""
+    return box.seal(
+        msgspec.json.encode(dict(secrets)),
+        organization_id=organization_id,
+        row=account_id,
+        field=_FIELD,
+    )
 
 
 def open_secrets(account: ProviderAccount, box: SecretBox) -> dict[str, str]:

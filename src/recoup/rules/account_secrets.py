@@ -38,3 +38,8 @@ ACCOUNT_SECRETS: Final[Mapping[str, tuple[AccountSecret, ...]]] = {
         ),
     ),
 }
+# What a secret is kept as once another takes its place, so that both are believed for a while.
+KEPT_AS: Final[Mapping[str, str]] = {
+    "webhook_secret": "previous_webhook_secret",
+    "hmac_key": "previous_hmac_key",
+}

@@ -12,7 +12,7 @@ import msgspec
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, values
+from recoup.store.rows import columns, insertion, update, values
 
 _BY_IDS: Final = f"""
     SELECT {columns(ProviderAccount, "a")}
@@ -35,6 +35,13 @@ _EVERYBODYS: Final = """
      WHERE deleted_at IS NULL ORDER BY organization_id, id
 """
 
+_LOCK_BY_CODE: Final = f"""
+    SELECT {columns(ProviderAccount)} FROM provider_accounts
+     WHERE organization_id = $1 AND code = $2 AND deleted_at IS NULL
+       FOR NO KEY UPDATE
+"""
+
+_UPDATE: Final = update("provider_accounts", ProviderAccount, key=("organization_id", "id"))
 _INSERT: Final = insertion("provider_accounts", ProviderAccount)
 
 
@@ -83,6 +90,17 @@ async def insert(conn: Conn, account: ProviderAccount) -> None:
     :raises asyncpg.UniqueViolationError: the organization has a live one with this code.
     """
     await conn.execute(_INSERT, *values(account))
+
+
+async def lock_by_code(conn: Conn, organization_id: UUID, code: str) -> ProviderAccount | None:
+    """Lock the live account with this code until the transaction ends."""
+    row = await conn.fetchrow(_LOCK_BY_CODE, organization_id, code)
+    return row and _account(row)
+
+
+async def write(conn: Conn, account: ProviderAccount) -> None:
+    """Write every field of an account that exists; with `deleted_at` it is live no more."""
+    await conn.execute(_UPDATE, *values(account))
 
 
 def _account(row: asyncpg.Record) -> ProviderAccount:
