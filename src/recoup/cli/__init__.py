@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typer
 
-from recoup.cli import checking, restoring, review, secrets, serving, tenants
+from recoup.cli import checking, providers, restoring, review, secrets, serving, tenants
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +23,7 @@ for command in (serving.serve, serving.api, serving.work, serving.sandbox, check
     app.command()(command)
 app.add_typer(tenants.organization, name="organization")
 app.add_typer(tenants.key, name="key")
-app.add_typer(tenants.provider, name="provider")
+app.add_typer(providers.provider, name="provider")
 app.add_typer(secrets.secrets, name="secrets")
 app.add_typer(review.payment, name="payment")
 app.add_typer(restoring.quarantine, name="quarantine")

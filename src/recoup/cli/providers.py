@@ -1,0 +1,193 @@
+"""`recoup provider`: an organization's accounts at payment providers."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from recoup.cli.running import (
+    AsJson,
+    DataDir,
+    OrganizationId,
+    fail,
+    instant,
+    show_answer,
+    with_database,
+)
+from recoup.rules.account_secrets import ACCOUNT_SECRETS
+from recoup.rules.records.provider_accounts import ProviderAccount
+
+provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
+Code = Annotated[str, typer.Argument(help="The account's code, as `provider list` shows it.")]
+By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
+
+
+def _secret(variable: str) -> str:
+    """A secret out of the environment, or asked for without showing it."""
+    said = os.environ.get(variable) or typer.prompt(variable, hide_input=True)
+    if not said.strip() or said != said.strip() or not said.isprintable():
+        fail(f"{variable} is wrong: it is empty, or has blanks or control characters around it.")
+    return str(said)
+
+
+@provider.command("add")
+def add_provider(
+    kind: Annotated[str, typer.Argument(help="stripe, adyen, gocardless or sandbox.")],
+    organization_id: OrganizationId,
+    code: Annotated[str, typer.Option(help="What customers name it by.")],
+    name: Annotated[
+        str | None, typer.Option(help="What people call it; the code otherwise.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account at a payment provider.
+
+    Its secrets are taken from the environment, or asked for: a command line is there for all to
+    read. The sandbox needs none: it is given new ones.
+    """
+    from recoup import clock
+    from recoup.flows.add_provider_account import add_provider_account
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    if kind not in {"sandbox", *ACCOUNT_SECRETS}:
+        fail(f"There is no adapter for {kind}: choose stripe, adyen, gocardless or sandbox.")
+    given = {
+        one.name: _secret(one.variable)
+        for one in ACCOUNT_SECRETS.get(kind, ())
+        if one.mandatory or os.environ.get(one.variable)
+    }
+
+    async def run(base: Opened) -> dict[str, Any]:
+        account_id = clock.new_id()
+        secrets = given or {
+            "api_key": clock.new_secret("sk_sandbox_"),
+            "webhook_secret": clock.new_secret("whsec_sandbox_"),
+        }
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            added = await add_provider_account(
+                conn, organization_id, kind=kind, code=code, name=name or code, secrets=secrets,
+                box=base.box, account_id=account_id, now=clock.now(),
+            )  # fmt: skip
+        return _shown(added)
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@provider.command("list")
+def list_providers(
+    organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """List an organization's accounts at payment providers, without their secrets."""
+    from recoup.flows.manage_provider_accounts import list_provider_accounts
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            found = await list_provider_accounts(conn, organization_id)
+        return {"provider_accounts": [_shown(account) for account in found]}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@provider.command("update")
+def update_provider(
+    code: Code,
+    organization_id: OrganizationId,
+    by: By,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    success_redirect_url: Annotated[
+        str | None, typer.Option(help="Where a payer goes after the provider's page.")
+    ] = None,
+    supports_3ds: Annotated[
+        bool | None, typer.Option(help="Whether its payers may be asked to authenticate.")
+    ] = None,
+    refund_surprises: Annotated[
+        bool | None, typer.Option(help="Whether money that belongs to no invoice is paid back.")
+    ] = None,
+    drop_previous: Annotated[
+        bool, typer.Option("--drop-previous", help="End the webhook secret of before.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an account. Those of its secrets that are in the environment take the old ones' place.
+
+    A new webhook secret leaves the old one good until `--drop-previous`.
+    """
+    from recoup import clock
+    from recoup.flows.manage_provider_accounts import (
+        AccountChange,
+        change_provider_account,
+        list_provider_accounts,
+    )
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            found = await list_provider_accounts(conn, organization_id)
+        kinds = {one.code: one.kind for one in found}
+        secrets = {
+            one.name: _secret(one.variable)
+            for one in ACCOUNT_SECRETS.get(kinds.get(code, ""), ())
+            if os.environ.get(one.variable)
+        }
+        change = AccountChange(
+            by=by, name=name, success_redirect_url=success_redirect_url,
+            supports_3ds=supports_3ds, refund_surprises=refund_surprises, secrets=secrets,
+            drops_previous=drop_previous,
+        )  # fmt: skip
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            changed = await change_provider_account(
+                conn, organization_id, code, change, box=base.box, audit_id=clock.new_id(),
+                now=clock.now(),
+            )  # fmt: skip
+        return _shown(changed) | {"secrets_given": sorted(secrets)}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@provider.command("remove")
+def remove_provider(
+    code: Code,
+    organization_id: OrganizationId,
+    by: By,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take an account away: nothing new is charged there; what was sent is still asked about."""
+    from recoup import clock
+    from recoup.flows.manage_provider_accounts import remove_provider_account
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            gone = await remove_provider_account(
+                conn, organization_id, code, by=by, audit_id=clock.new_id(), now=clock.now()
+            )
+        return _shown(gone) | {"removed": True}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+def _shown(account: ProviderAccount) -> dict[str, Any]:
+    """An account without its secrets."""
+    place = f"/webhooks/{account.kind}/{account.organization_id}"
+    return {
+        "provider_account_id": str(account.id),
+        "payment_provider": account.kind.value,
+        "payment_provider_code": account.code,
+        "name": account.name,
+        "success_redirect_url": account.success_redirect_url,
+        "supports_3ds": account.supports_3ds,
+        "refund_surprises": account.refund_surprises,
+        "webhook_path": f"{place}?code={quote(account.code, safe='')}",
+        "created_at": instant(account.created_at),
+    }
