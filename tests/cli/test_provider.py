@@ -55,7 +55,7 @@ async def test_an_account_is_listed_and_changed_and_its_old_webhook_secret_stays
     words = ("provider", "update", "debits eu", "--by", "ann", *whose)
     changed = await recoup(*words, *changes, "--refund-surprises", **new)
     assert changed.json["name"] == "Debits"
-    assert changed.json["secrets_changed"] == ["webhook_secret"]
+    assert changed.json["secrets_given"] == ["webhook_secret"]
     [listed] = (await recoup("provider", "list", *whose)).json["provider_accounts"]
     assert (listed["name"], listed["refund_surprises"]) == ("Debits", True)
     assert listed["success_redirect_url"] == "https://shop.example/thanks"
@@ -77,6 +77,18 @@ async def test_a_wrong_change_is_refused_and_leaves_nothing(recoup: Recoup, owne
         assert (refused.status, refused.out) == (1, "")
     assert await owner.fetchval("SELECT name FROM provider_accounts") == "debits eu"
     assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+
+
+async def test_a_secret_of_another_world_is_refused_and_not_repeated(recoup: Recoup, owner) -> None:
+    made, _ = await add(recoup, **GOOD)
+    before = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
+    words = ("provider", "update", "debits eu", "--by", "ann")
+    whose = ("--organization", made["organization_id"])
+    refused = await recoup(*words, *whose, RECOUP_GOCARDLESS_ACCESS_TOKEN="live_canary")
+    assert (refused.status, refused.out) == (1, "")
+    assert "access_token" in refused.err
+    assert "canary" not in refused.err
+    assert await owner.fetchval("SELECT secrets_sealed FROM provider_accounts") == before
 
 
 async def test_an_account_that_is_removed_is_listed_no_more_and_its_code_is_free(

@@ -3,6 +3,8 @@
 What would surprise you:
 - A new webhook secret does not end the old one: both are believed until somebody says that the
   provider uses the new one alone (`drops_previous`), so no event is refused meanwhile.
+- What visibly is another account's secret is refused: a charge whose answer was lost is sent again,
+  and at another account the same key would charge once more. Another account is added, not changed.
 - An account that is removed is still asked about what was sent through it. Nothing new is.
 """
 
@@ -17,7 +19,7 @@ import msgspec
 
 from recoup.flows.add_provider_account import open_secrets, seal_secrets
 from recoup.flows.find_organization import organization_must_exist
-from recoup.rules.account_secrets import KEPT_AS
+from recoup.rules.account_secrets import KEPT_AS, names_of_another_account
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
 from recoup.store import audit_log, provider_accounts
@@ -61,8 +63,8 @@ async def change_provider_account(
 ) -> ProviderAccount:
     """Change the live account with this code, and answer what it is now.
 
-    :raises Refused: `payment_provider_not_found`; 422 for a blank `by` or `name`, or an address
-        that is none.
+    :raises Refused: `payment_provider_not_found`; 422 for a blank `by` or `name`, an address that
+        is none, and a secret of another account (`value_is_of_another_account`).
     """
     _refuse_what_is_wrong(change)
     account = await _locked(conn, organization_id, code)
@@ -73,7 +75,10 @@ async def change_provider_account(
         "refund_surprises": change.refund_surprises,
     }
     told = {name: value for name, value in fields.items() if value is not None}
-    secrets = _new_secrets(open_secrets(account, box), change)
+    kept = open_secrets(account, box)
+    if elsewhere := names_of_another_account(kept, change.secrets):
+        raise Refused(invalid({name: ["value_is_of_another_account"] for name in elsewhere}))
+    secrets = _new_secrets(kept, change)
     changed = msgspec.structs.replace(account, **told)
     if not changed.success_redirect_url:
         changed = msgspec.structs.replace(changed, success_redirect_url=None)
@@ -84,7 +89,7 @@ async def change_provider_account(
     detail = {
         "code": code,
         "settings": told,
-        "secrets": sorted(change.secrets),  # their names
+        "secrets_given": sorted(change.secrets),  # their names alone
         "drops_previous": change.drops_previous,
     }
     await _audit(conn, changed, "changed", change.by, detail, audit_id=audit_id, now=now)

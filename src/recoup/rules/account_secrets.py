@@ -43,3 +43,28 @@ KEPT_AS: Final[Mapping[str, str]] = {
     "webhook_secret": "previous_webhook_secret",
     "hmac_key": "previous_hmac_key",
 }
+# What says at which account of the provider's, or in which of its worlds, money moves.
+_SAYS_WHERE: Final = frozenset({"merchant_account", "live_prefix"})
+_IN_TEST: Final[Mapping[str, tuple[str, ...]]] = {
+    "secret_key": ("sk_test_", "rk_test_"),  # Stripe's
+    "access_token": ("sandbox_",),  # GoCardless's
+}
+
+
+def names_of_another_account(kept: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Name those of `new` that visibly belong to another account than what is `kept`.
+
+    A charge whose answer was lost is asked about, and sent again, by the secrets of that day: at
+    another account nobody knows its key, and it would be charged a second time. That a key is one
+    of another account of the same world is not to be seen here.
+    """
+    return sorted(
+        name
+        for name, secret in new.items()
+        if (name in _SAYS_WHERE and kept.get(name, "") != secret)
+        or _is_in_test(name, kept.get(name, secret)) != _is_in_test(name, secret)
+    )
+
+
+def _is_in_test(name: str, secret: str) -> bool:
+    return secret.startswith(_IN_TEST.get(name, ()))  # no text begins with one of none
