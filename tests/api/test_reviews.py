@@ -75,6 +75,8 @@ async def test_a_person_settles_over_the_api_and_once(
         ({**PAID, "outcome": "lost"}, {"outcome": ["value_is_invalid"]}),
         ({"by": "ann", "reason": "x"}, {"outcome": ["value_is_invalid"]}),
         ({**PAID, "by": " "}, {"by": ["value_is_mandatory"]}),
+        ({**PAID, "reason": "a\0b"}, {"reason": ["value_is_invalid"]}),
+        ({**PAID, "provider_payment_id": "\0"}, {"provider_payment_id": ["value_is_invalid"]}),
         ({"outcome": "failed"}, {"by": ["value_is_mandatory"], "reason": ["value_is_mandatory"]}),
     ],
 )
@@ -164,6 +166,25 @@ async def test_a_person_settles_a_refund_once_and_the_books_agree(
     assert refusal(await tenant.post(path, {"refund": BACK})) == (405, "refund_not_in_review")
 
 
+async def test_two_refunds_are_not_one_at_the_provider(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    await owner.execute(
+        """INSERT INTO refunds (organization_id, id, payment_id, contradiction_id, state,
+                  amount_cents, currency, asked_by, provider_account_id, provider_payment_id,
+                  request, provider_refund_id, created_at, sent_at, ended_at)
+           SELECT organization_id, $2, payment_id, contradiction_id, 'failed', amount_cents,
+                  currency, asked_by, provider_account_id, provider_payment_id, request, 're_8',
+                  created_at, sent_at, now()
+             FROM refunds WHERE id = $1""",
+        refund, clock.new_id(),
+    )  # fmt: skip
+    answer = await tenant.post(f"/refunds/{refund}/settle", {"refund": BACK})
+    assert answer.json()["error_details"] == {"provider_refund_id": ["value_already_exist"]}
+    assert (await tenant.get(f"/refunds/{refund}")).json()["refund"]["status"] == "needs_review"
+
+
 async def test_a_refund_that_a_person_calls_failed_may_be_asked_for_anew(
     tenant: Tenant, pool: Pool, owner: asyncpg.Connection
 ) -> None:
@@ -182,6 +203,7 @@ async def test_a_refund_that_a_person_calls_failed_may_be_asked_for_anew(
         ({**BACK, "outcome": "paid"}, {"outcome": ["value_is_invalid"]}),
         ({**BACK, "reason": ""}, {"reason": ["value_is_mandatory"]}),
         ({**BACK, "provider_refund_id": None}, {"provider_refund_id": ["value_is_mandatory"]}),
+        ({**BACK, "provider_refund_id": "re\0"}, {"provider_refund_id": ["value_is_invalid"]}),
     ],
 )
 async def test_a_word_about_a_refund_that_says_too_little_is_refused(

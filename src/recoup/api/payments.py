@@ -17,6 +17,7 @@ from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters, last_said
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
+from recoup.api.verdicts import wanted_verdict
 from recoup.flows.find_customer import find_customer
 from recoup.flows.find_payments import find_payment
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
@@ -127,7 +128,7 @@ async def settle(
     """
     said: SettleInput = required(request, data, "payment")
     decided = Decided(
-        verdict=_verdict(said.outcome),
+        verdict=wanted_verdict(Verdict, said.outcome),
         by=text(said.by) or "",
         reason=text(said.reason) or "",
         provider_payment_id=text(said.provider_payment_id),
@@ -174,14 +175,6 @@ async def _list(
         return PaymentsAnswer([payment_object(details) for details in found], meta(page, total))
 
     return await edge.read(request, look)
-
-
-def _verdict(said: Text) -> Verdict:
-    """:raises Refused: 422, it is neither `paid` nor `failed`."""
-    try:
-        return Verdict(text(said) or "")
-    except ValueError:
-        raise Refused(invalid({"outcome": ["value_is_invalid"]})) from None
 
 
 def _invoice_id(request: ApiRequest) -> UUID | None:

@@ -11,6 +11,7 @@ from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
+from recoup.api.verdicts import wanted_verdict
 from recoup.flows.refund_payment import refund_contradiction
 from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
 from recoup.rules.lago.instants import seconds
@@ -18,7 +19,7 @@ from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.refunds import ContradictionObject, RefundObject, refund_object
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refund_state import RefundVerdict
-from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import Text, text
 from recoup.store import contradictions, refunds
 from recoup.store.contradictions import Told
@@ -133,7 +134,7 @@ async def settle(
     """
     said: SettleInput = required(request, data, "refund")
     decided = RefundDecided(
-        verdict=_verdict(said.outcome),
+        verdict=wanted_verdict(RefundVerdict, said.outcome),
         by=text(said.by) or "",
         reason=text(said.reason) or "",
         provider_refund_id=text(said.provider_refund_id),
@@ -150,14 +151,6 @@ async def settle(
         return RefundAnswer(refund_object(settled))
 
     return await edge.answer(request, do)
-
-
-def _verdict(said: Text) -> RefundVerdict:
-    """:raises Refused: 422, it is neither `refunded` nor `failed`."""
-    try:
-        return RefundVerdict(text(said) or "")
-    except ValueError:
-        raise Refused(invalid({"outcome": ["value_is_invalid"]})) from None
 
 
 def _contradiction(told: Told) -> ContradictionObject:

@@ -63,7 +63,9 @@ async def settle_by_hand_on(
     conn: Conn, payment: RowKey, decided: Decided, *, audit_id: UUID, now: datetime
 ) -> State:
     """The same within the caller's transaction."""
-    _refuse_blank(decided)
+    refuse_unsaid(
+        by=decided.by, reason=decided.reason, provider_payment_id=decided.provider_payment_id
+    )
     await collection.lock_covered(conn, [payment])  # invoices first, as everywhere
     held = (await attempts.lock(conn, [payment])).get(payment)
     if held is None:
@@ -100,10 +102,20 @@ async def list_open_attempts(
     return [details[key] for key in keys]
 
 
-def _refuse_blank(decided: Decided) -> None:
-    blank = [name for name in ("by", "reason") if not getattr(decided, name).strip()]
-    if blank:
-        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
+    """Refuse a person's word that does not say who and why, or that no column holds.
+
+    `ids` are those at the provider, by the field's name.
+
+    :raises Refused: 422, the fields named.
+    """
+    words = {"by": by, "reason": reason}
+    broken = {name: ["value_is_mandatory"] for name, said in words.items() if not said.strip()}
+    for name, said in (words | ids).items():
+        if said and "\0" in said:
+            broken[name] = ["value_is_invalid"]
+    if broken:
+        raise Refused(invalid(broken))
 
 
 def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:

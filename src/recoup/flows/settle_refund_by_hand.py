@@ -7,12 +7,13 @@ for money that goes back, like any other news, and into the audit log.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, assert_never
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
 
 from recoup.flows.reports import Source
+from recoup.flows.settle_by_hand import BY_HAND, refuse_unsaid
 from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import Declined, Refunded
 from recoup.rules.records.keys import RowKey
@@ -22,8 +23,6 @@ from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
 from recoup.store import audit_log, refunds
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn
-
-BY_HAND: Final = "settled_by_hand"
 
 
 class RefundDecided(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,18 +40,23 @@ async def settle_refund_by_hand(
     """Settle a refund in `needs_review`, and answer what it has become.
 
     :raises Refused: `refund_not_found`; 405 `refund_not_in_review` for any other; 422 for a blank
-        `by` or `reason`, or a missing `provider_refund_id` where the money went back.
+        `by` or `reason`, and where the money went back for a `provider_refund_id` that is missing
+        or another refund's.
     """
-    blank = [name for name in ("by", "reason") if not getattr(decided, name).strip()]
-    if blank:
-        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+    refuse_unsaid(
+        by=decided.by, reason=decided.reason, provider_refund_id=decided.provider_refund_id
+    )
     held = (await refunds.lock(conn, [refund])).get(refund)
     if held is None:
         raise Refused(not_found("refund"))
     if held.state is not RefundState.NEEDS_REVIEW:
         raise Refused(not_allowed("refund_not_in_review"))
-    report = RefundReport(refund, _outcome(decided, held), Source.PERSON)
-    await settle_refund_on(conn, report, now=now)
+    outcome = _outcome(decided, held)
+    if isinstance(outcome, Refunded):
+        of = await refunds.by_provider_id(conn, held.account_key, outcome.provider_refund_id)
+        if of not in {None, refund}:
+            raise Refused(invalid({"provider_refund_id": ["value_already_exist"]}))
+    await settle_refund_on(conn, RefundReport(refund, outcome, Source.PERSON), now=now)
     entry = AuditEntry(
         organization_id=refund.organization_id,
         id=audit_id,
