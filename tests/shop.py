@@ -6,7 +6,7 @@ What is tested goes through the flows; what is merely there beforehand is insert
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,6 +147,16 @@ class Shop:
                 box=BOX, account_id=self.account_id, now=self.clock.now(),
             )  # fmt: skip
         return self
+
+    async def moves_to(self, kind: str, secrets: Mapping[str, str]) -> None:
+        """Have the account at another kind of provider, with these secrets."""
+        sealed = BOX.seal(
+            msgspec.json.encode(dict(secrets)), organization_id=self.organization_id,
+            row=self.account_id, field="secrets",
+        )  # fmt: skip
+        await self.owner.execute(
+            "UPDATE provider_accounts SET kind = $1, secrets_sealed = $2", kind, sealed
+        )
 
     async def customer(self, *methods: str, linked: bool = True) -> UUID:
         """A customer with these sandbox methods; the first one is the default."""

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import asyncpg
-import msgspec
 
 from recoup.flows.open_provider import Providers
 from recoup.store.db import Pool
@@ -34,11 +33,5 @@ async def open_debits(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[De
         )
         stub.mandate("MD1")
         shop = await Shop(pool, owner, providers, MovableClock()).open()
-        sealed = BOX.seal(
-            msgspec.json.encode(SECRETS), organization_id=shop.organization_id,
-            row=shop.account_id, field="secrets",
-        )  # fmt: skip
-        await owner.execute(
-            "UPDATE provider_accounts SET kind = 'gocardless', secrets_sealed = $1", sealed
-        )
+        await shop.moves_to("gocardless", SECRETS)
         yield Debits(shop, stub)

@@ -19,7 +19,6 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -238,13 +237,7 @@ async def hall(
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base=NOWHERE)
         shop = await Shop(pool, owner, providers, MovableClock()).open()
-        sealed = BOX.seal(
-            msgspec.json.encode(SECRETS[kind]), organization_id=shop.organization_id,
-            row=shop.account_id, field="secrets",
-        )  # fmt: skip
-        await owner.execute(
-            "UPDATE provider_accounts SET kind = $1, secrets_sealed = $2", kind, sealed
-        )
+        await shop.moves_to(kind, SECRETS[kind])
         yield Listener(shop, kind)
         await providers.close()
 

@@ -3,6 +3,9 @@
 Stripe's part is `tests/processes/test_stripe_kills.py`, where no webhook comes either. Adyen cannot
 be asked: there the look-up is the same request under the same key. A direct debit is not paid for
 days; within minutes it is known that it was taken, which is what a lost answer left open.
+
+The five minutes are those of attempts without an answer. One that the provider has called
+`processing` is asked about by the steps of `rules/look_up_schedule.py`, which grow to a day.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from typing import TypeAlias
 
 import aiohttp
 import asyncpg
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -114,13 +116,7 @@ async def cards(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Cards]:
         providers = Providers(http, BOX, sandbox_base=NOWHERE, adyen_base=stub.base)
         shop = await Shop(pool, owner, providers, MovableClock()).open()
         secrets = {"api_key": "AQ", "merchant_account": "Acme", "hmac_key": "ab" * 32}
-        sealed = BOX.seal(
-            msgspec.json.encode(secrets), organization_id=shop.organization_id,
-            row=shop.account_id, field="secrets",
-        )  # fmt: skip
-        await owner.execute(
-            "UPDATE provider_accounts SET kind = 'adyen', secrets_sealed = $1", sealed
-        )
+        await shop.moves_to("adyen", secrets)
         yield Cards(shop, stub)
 
 

@@ -15,6 +15,7 @@ from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInp
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from tests.flows.debits import Debits
+from tests.providers.gocardless_stub import TOKEN
 
 SYNC = {"payment_provider": "gocardless", "sync_with_provider": True}
 
@@ -91,6 +92,7 @@ async def test_a_refusal_is_told_and_the_next_change_asks_again(debits: Debits) 
     assert told["external_customer_id"] == "c1"
     assert told["payment_provider"] == "gocardless"
     assert told["provider_error"]["error_code"]
+    assert TOKEN not in str(told), "GoCardless's own words hold the token here"
     assert await known_as(debits) == [None]
     debits.shop.clock.advance(minutes=1)
     await upsert(debits, name="Ada Ltd")

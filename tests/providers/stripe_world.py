@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +20,8 @@ from aiohttp import web
 from tests.providers.stripe_gate import SECRET_KEY, Gate
 from tests.providers.stripe_schema import StripeSchema
 
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Carry: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 PROGRAM = Path(__file__).with_name("localstripe_program.py")
 PAID, DECLINED, WANTS_PAYER = "4242424242424242", "4000000000000341", "4000002500003155"
 
@@ -93,14 +96,20 @@ class StripeWorld:
 
 @asynccontextmanager
 async def stripe_world(
-    localstripe_base: str, description: Path | None
+    localstripe_base: str, description: Path | None, *, wire: Carry | None = None
 ) -> AsyncIterator[StripeWorld]:
-    """Empty localstripe, and open a gate before it, which checks by Stripe's `description`."""
+    """Empty localstripe, and open a gate before it, which checks by Stripe's `description`.
+
+    `wire` carries each call to the gate and its answer back, and may break either.
+    """
     async with aiohttp.ClientSession() as http:
         async with http.delete(f"{localstripe_base}/_config/data") as answer:
             assert answer.status == 200
         gate = Gate(localstripe_base, http, StripeSchema(description) if description else None)
-        runner = web.AppRunner(gate.app())
+        app = gate.app()
+        if wire is not None:
+            app.middlewares.append(web.middleware(partial(wire)))  # it marks a function, no method
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         gate.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
