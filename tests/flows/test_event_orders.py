@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import permutations
@@ -79,6 +80,11 @@ STORIES: Mapping[tuple[str, str], tuple[Sequence[Event], str, int]] = {
          ("charged_back", {})],
         "succeeded", 1,
     ),
+    ("gocardless", "charged back, and that was cancelled"): (
+        [("confirmed", {}), ("paid_out", {}), ("charged_back", {}), ("chargeback_settled", {}),
+         ("chargeback_cancelled", {})],
+        "succeeded", 2,
+    ),
     ("gocardless", "cancelled before any bank was asked"): (
         [("created", {}), ("customer_approval_granted", {}), ("cancelled", {})],
         "failed", 0,
@@ -91,6 +97,28 @@ STORIES: Mapping[tuple[str, str], tuple[Sequence[Event], str, int]] = {
             ("CHARGEBACK", {"originalReference": "PSP"}),
         ],
         "succeeded", 1,
+    ),
+    ("adyen", "charged back, defended, and charged back again"): (
+        [
+            ("AUTHORISATION", {}),
+            ("CHARGEBACK", {"originalReference": "PSP"}),
+            ("CHARGEBACK_REVERSED", {"originalReference": "PSP"}),
+            ("SECOND_CHARGEBACK", {"originalReference": "PSP"}),
+        ],
+        "succeeded", 3,
+    ),
+    ("adyen", "declined"): (
+        [("AUTHORISATION", {"success": "false", "reason": "05 : Do not honor"}),
+         ("REPORT_AVAILABLE", {})],
+        "failed", 0,
+    ),
+    ("sandbox", "declined after an action"): (
+        [
+            ("charge.processing", {"status": "processing"}),
+            ("charge.requires_action", {"status": "requires_action", "next_action": NEXT}),
+            ("charge.failed", {"status": "failed", "code": "card_declined"}),
+        ],
+        "failed", 0,
     ),
 }  # fmt: skip
 
@@ -146,10 +174,11 @@ def _adyen(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple[b
         "pspReference": f"{what[:4]}{psp}" if original else f"PSP{psp}",
         "originalReference": original, "merchantAccountCode": "Acme",
         "merchantReference": f"Acme payment-{attempt}",
-        "amount": {"value": 1_000, "currency": "EUR"}, "eventCode": what, "success": "true",
+        "amount": {"value": 1_000, "currency": "EUR"}, "eventCode": what,
+        "success": fields.get("success", "true"), "reason": fields.get("reason"),
     }  # fmt: skip
     words = [item["pspReference"], original, "Acme", item["merchantReference"], "1000", "EUR",
-             what, "true"]  # fmt: skip
+             what, item["success"]]  # fmt: skip
     made = hmac.new(bytes.fromhex(SECRET), ":".join(words).encode(), hashlib.sha256).digest()
     item["additionalData"] = {"hmacSignature": base64.b64encode(made).decode()}
     return json.dumps({"notificationItems": [{"NotificationRequestItem": item}]}).encode(), {}
@@ -175,17 +204,21 @@ class Listener:
         """Sell, send, and hear the events in this order, one to three times each.
 
         Answers the invoice and the attempt. The n-th event of the turn-th order is told
-        `(turn + n) % 3 + 1` times, so that over all orders each is told once, twice and thrice.
+        `(turn + n) % 3 + 1` times, so that over all orders each is told once, twice and thrice:
+        the second time at once, the third when all others have been.
         """
         shop = self.shop
         invoice = await shop.sell("method_1")
         await shop.owner.execute("UPDATE customers SET payment_provider = $1", self.kind)
         attempt = await shop.begun(invoice)
         await shop.sending.ask(attempt)
-        for number, event in enumerate(events):
-            for _ in range((turn + number) % 3 + 1):
-                await self._receive(attempt, event)
-                await self._apply_all()
+        times = [(turn + number) % 3 + 1 for number, _ in enumerate(events)]
+        told = [event for event, often in zip(events, times, strict=True)
+                for _ in range(min(often, 2))]  # fmt: skip
+        late = [event for event, often in zip(events, times, strict=True) if often == 3]
+        for event in (*told, *late):
+            await self._receive(attempt, event)
+            await self._apply_all()
         shop.clock.advance(seconds=LATER.total_seconds())
         await self._apply_all()
         return invoice, attempt
@@ -259,6 +292,5 @@ async def test_every_order_comes_to_the_same_end(hall: Listener, story: tuple[st
         names = [what for what, _ in order]
         assert await hall.end_of(*heard) == end, names
         now_told = await hall.told_of(*heard)
-        assert len(set(now_told)) == len(now_told), (names, now_told)
-        assert set(now_told) <= set(told), (names, now_told)
+        assert Counter(now_told) <= Counter(told), (names, now_told)
         assert set(now_told) & END == set(told) & END, (names, now_told)

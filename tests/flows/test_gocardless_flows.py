@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+
 import pytest
 
 from recoup import clock
+from recoup.flows.apply_event import apply_event
 from recoup.flows.attach_payment_method import attach_payment_method
+from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.receive_event import receive_event
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refused
-from tests.flows.debits import Debits
+from tests.flows.debits import SECRETS, Debits
+from tests.providers.gocardless_stub import event
 
 
 async def sell(debits: Debits, mandate: str = "MD1") -> RowKey:
@@ -111,3 +120,78 @@ async def test_nothing_is_attached_while_gocardless_is_silent(debits: Debits) ->
         await attach(debits, "MD2")
     assert refused.value.refusal.details == {"base": ["payment_provider_error"]}
     assert await kept(debits) == []
+
+
+async def test_what_was_paid_and_taken_back_is_found_out_however_little_is_told(
+    debits: Debits,
+) -> None:
+    """An event tells a status at most; of a payment that had ended, GoCardless is asked again."""
+    shop = debits.shop
+    for number, (status, action, metadata) in enumerate(
+        [
+            ("failed", "failed", True),
+            ("charged_back", "charged_back", False),
+            ("charged_back", "chargeback_settled", False),
+            ("failed", "late_failure_settled", False),
+        ]
+    ):
+        invoice = await sell(debits)
+        attempt = await shop.collect(invoice)
+        payment = payments(debits)[number]
+        debits.stub.become(str(payment["id"]), "paid_out")
+        shop.clock.advance(days=4)
+        await shop.look_up(attempt)
+        assert await shop.shown(invoice) == ("succeeded", 0)
+        payment["status"] = status
+        told = {"lago_payment_id": str(attempt.id)} if metadata else {}
+        await hears(debits, str(payment["id"]), action, told)
+        row = await shop.row("invoices", invoice)
+        assert row["held_because"] == "contradicted", (action, metadata)
+        assert row["payment_dispute_lost_at"] is not None
+        kept = await shop.owner.fetch(
+            "SELECT told, amount_cents FROM contradictions WHERE payment_id = $1", attempt.id
+        )
+        assert [tuple(one) for one in kept] == [("reversed", 1_000)]
+
+
+async def test_a_hint_waits_until_gocardless_answers(debits: Debits) -> None:
+    shop = debits.shop
+    invoice = await sell(debits)
+    attempt = await shop.collect(invoice)
+    [payment] = payments(debits)
+    debits.stub.become(str(payment["id"]), "paid_out")
+    await shop.look_up(attempt)
+    payment["status"] = "failed"
+    debits.stub.fault = "drop_before"
+    with pytest.raises(ProviderSilentError):
+        await hears(debits, str(payment["id"]), "failed", {})
+    assert (await shop.row("invoices", invoice))["held_because"] is None
+    debits.stub.fault = ""
+    await apply_all(debits)
+    assert (await shop.row("invoices", invoice))["held_because"] == "contradicted"
+
+
+async def hears(debits: Debits, payment: str, action: str, metadata: dict[str, str]) -> None:
+    """Take one event in, signed, and apply what is kept."""
+    said = event(f"EV{payment}{action}", "payments", action, {"payment": payment},
+                 metadata=metadata)  # fmt: skip
+    body = json.dumps({"events": [said]}).encode()
+    signature = hmac.new(SECRETS["webhook_secret"].encode(), body, hashlib.sha256).hexdigest()
+    shop = debits.shop
+    assert await receive_event(
+        shop.pool, shop.providers, shop.organization_id, kind="gocardless", code="sandbox",
+        body=body, headers={"webhook-signature": signature}, new_id=clock.new_id,
+        now=shop.clock.now(),
+    ) == 1  # fmt: skip
+    await apply_all(debits)
+
+
+async def apply_all(debits: Debits) -> None:
+    shop = debits.shop
+    for kept in await shop.owner.fetch(
+        "SELECT organization_id, id FROM provider_events WHERE applied_at IS NULL"
+    ):
+        await apply_event(
+            shop.pool, shop.providers, RowKey(*kept), jitter=timedelta(), new_id=clock.new_id,
+            now=shop.clock.now(),
+        )  # fmt: skip

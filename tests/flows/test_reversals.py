@@ -6,19 +6,21 @@ from itertools import permutations
 
 import pytest
 
-from recoup.flows.reports import Report, Source
+from recoup.flows.reports import News, Report, Source
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.providers.protocol import Outcome, Paid, Processing, Reversed
+from recoup.providers.protocol import GivenBack, Paid, Processing, Reversed
 from recoup.rules.records.keys import RowKey
 from tests.shop import Shop
 
 
-def news(attempt: RowKey) -> dict[str, Outcome | Reversed]:
+def news(attempt: RowKey) -> dict[str, News]:
     charge = f"ch_{attempt.id.hex}"
     return {
         "processing": Processing(charge, "processing"),
         "paid": Paid(charge, "succeeded", 1_000, "EUR"),
         "reversed": Reversed(charge, "charged_back", 1_000, "eur", "fraudulent"),
+        "given back": GivenBack(charge, "chargeback_reversed", 1_000, "EUR"),
+        "again": Reversed(charge, "second", 1_000, "EUR", "fraudulent", is_second=True),
     }
 
 
@@ -51,11 +53,38 @@ async def test_the_order_in_which_it_is_told_changes_nothing(
     ]
     reasons = await shop.owner.fetch("SELECT reason, amount_cents, currency FROM contradictions")
     assert [tuple(one) for one in reasons] == [("the_money_was_taken_back", 1_000, "EUR")]
-    books = await shop.owner.fetch(
+    assert await books(shop) == {"at_provider": 0, "receivable": -1_000, "reversed": 1_000}
+
+
+async def books(shop: Shop) -> dict[str, int]:
+    sums = await shop.owner.fetch(
         "SELECT account, sum(amount_cents)::int AS cents FROM ledger_entries GROUP BY account"
-        " ORDER BY account"
     )
-    assert dict(map(tuple, books)) == {"at_provider": 0, "receivable": -1_000, "reversed": 1_000}
+    return dict(map(tuple, sums))
+
+
+@pytest.mark.parametrize("told", ["given back", "again"])
+@pytest.mark.parametrize(
+    "others", [(), *permutations(["paid", "reversed"]), ("given back",)], ids=str
+)
+async def test_money_that_comes_back_is_in_the_books_whatever_else_is_told(
+    shop: Shop, told: str, others: tuple[str, ...]
+) -> None:
+    """What it implies may have been told before, after, or never."""
+    for order in ([told, *others], [*others, told], [told, *others, told]):
+        _, attempt = await sent(shop)
+        for word in order:
+            report = Report(attempt, news(attempt)[word], Source.EVENT)
+            await settle_attempts(shop.pool, [report], now=shop.clock.now())
+        kept = await shop.owner.fetch(
+            "SELECT told FROM contradictions WHERE payment_id = $1", attempt.id
+        )
+        again = ["reversed"] if told == "again" else []
+        assert sorted(row["told"] for row in kept) == ["given_back", "reversed", *again]
+    back = 3_000 if told == "given back" else 0
+    assert await books(shop) == {
+        "at_provider": back, "receivable": -3_000, "reversed": 3_000 - back
+    }  # fmt: skip
 
 
 async def test_nobody_is_charged_again_for_what_was_taken_back(shop: Shop) -> None:

@@ -144,6 +144,20 @@ class ChargeConformance(ChargeOrders):
             assert isinstance(looked_up, Declined)
             assert looked_up.code == "canceled"
 
+    async def test_what_was_made_anew_is_asked_about_by_its_id_alone(self, psp: StandIn) -> None:
+        """After a restore nobody knows any more what was sent."""
+        if not psp.lists_charges:
+            return  # nothing is made anew from a list that there is not
+        paid = await self.paid(psp)
+        sent = await self.begun(psp, self.charge(psp, self.open_by, 1))
+        for charge, ends_as in ((paid, Paid), (sent, psp.cancel_truth)):
+            anew = msgspec.structs.replace(charge, request="")
+            looked_up = await psp.provider.look_up(anew)
+            assert looked_up == await psp.provider.look_up(charge)
+            assert not isinstance(looked_up, Lost | NotKnown)
+            told = await psp.provider.cancel(anew)
+            assert isinstance(told, ends_as)
+
     async def test_what_was_paid_is_not_canceled(self, psp: StandIn) -> None:
         charge = await self.paid(psp)
         told = await psp.provider.cancel(charge)

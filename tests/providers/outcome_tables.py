@@ -37,6 +37,7 @@ GOCARDLESS = (
 SANDBOX = ("succeeded", "processing", "requires_action", "failed")
 WORDS: Mapping[str, str] = {
     "Paid": "paid",
+    "Reversed": "paid, and taken back since: recorded, and the invoice held for a person",
     "Processing": "under way: looked up until it ends",
     "CustomerNeeded": "the payer must act: their link is in `payment.requires_action`",
     "Declined": "declined: the code decides what follows",
@@ -72,7 +73,9 @@ def _lines() -> Iterator[str]:
             if said := [f"`{status}`" for status, outcome in outcomes.items() if outcome == word]:
                 yield f"| {kind} | {', '.join(said)} | {statuses} |"
     yield ""
-    yield "Whatever else comes, at any provider, is `Lost`: no answer, a time-out, a connection"
+    yield "A first call that is turned away at the door (400, 401, 403, 404, 422, in the provider's own"
+    yield "words) is declined by its code: nothing was charged. Of a call that was sent before it says"
+    yield "nothing. Whatever else comes, at any provider, is `Lost`: no answer, a time-out, a connection"
     yield "that ends, a 409, 429 or 5xx, HTML, half an answer, an answer about another charge. It"
     yield "is never called failed, and never sent again under another key."
     yield ""

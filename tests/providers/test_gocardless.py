@@ -47,6 +47,7 @@ from recoup.providers.protocol import (
     Refunded,
     RefundOrder,
     RefundProcessing,
+    Reversed,
     SetUpOrder,
     StoredMethod,
 )
@@ -268,7 +269,7 @@ def test_what_it_does_not_take_is_not_sent(changes: Mapping[str, Any], code: str
         ("submitted", Processing),
         ("confirmed", Processing),
         ("paid_out", Paid),
-        ("charged_back", Paid),
+        ("charged_back", Reversed),
         ("cancelled", Declined),
         ("customer_approval_denied", Declined),
         ("failed", Declined),
@@ -293,7 +294,7 @@ async def test_each_status_has_its_word_however_it_is_asked_for(
     assert isinstance(told[0], word)
     if not isinstance(told[0], Lost):
         assert (told[0].status, told[0].provider_payment_id) == (status, "PM1")
-    if isinstance(told[0], Paid):
+    if isinstance(told[0], Paid | Reversed):
         assert (told[0].amount_cents, told[0].currency) == (1_000, "EUR")
 
 
@@ -310,12 +311,12 @@ async def test_a_look_up_alone_tells_why_a_payment_failed(psp: GoCardlessStandIn
     assert (told.decline_code, told.method_is_gone) == ("mandate_cancelled", True)
 
 
-async def test_what_failed_after_it_was_paid_out_had_been_paid(psp: GoCardlessStandIn) -> None:
+async def test_what_failed_after_it_was_paid_out_was_taken_back(psp: GoCardlessStandIn) -> None:
     await psp.provider.charge(a_charge(psp.provider))
     psp.stub.become("PM1", "paid_out")
     psp.stub.become("PM1", "failed", cause="refer_to_payer")
     told = await psp.provider.look_up(a_charge(psp.provider))
-    assert told == Paid("PM1", "failed", 1_000, "EUR")
+    assert told == Reversed("PM1", "failed", 1_000, "EUR", "failed")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from recoup.providers.protocol import (
     Declined,
     Delivery,
     Forged,
+    GivenBack,
     Ignored,
     LookUpNeeded,
     MethodAdded,
@@ -149,7 +150,8 @@ def test_what_cannot_be_read_is_not_kept(body: bytes) -> None:
         ("confirmed", Notice(KEY, Processing("PM1", "confirmed"))),
         ("paid_out", Notice(KEY, Paid("PM1", "paid_out", 1_000, "EUR"))),
         ("failed", LookUpNeeded(KEY, "PM1")),
-        ("chargeback_cancelled", LookUpNeeded(KEY, "PM1")),
+        ("chargeback_cancelled",
+         Notice(KEY, GivenBack("PM1", "chargeback_cancelled", 1_000, "EUR"))),
         ("resubmission_requested", Ignored("payment_resubmission_requested")),
         ("surcharge_fee_debited", Ignored("payment_surcharge_fee_debited")),
         ("sds_settlement_delayed", Ignored("payment_sds_settlement_delayed")),
@@ -177,7 +179,7 @@ def test_what_an_event_of_a_payment_means(action: str, told: Told) -> None:
 def test_an_event_that_tells_no_amount_is_a_reason_to_ask(amount: str | None) -> None:
     noted = {**NOTED, "recoup_amount": amount} if amount is not None else {}
     key = KEY if noted else None
-    for action in ("paid_out", "charged_back"):
+    for action in ("paid_out", "charged_back", "chargeback_cancelled"):
         told = PROVIDER.read_event(of_payment(action, metadata=noted))  # type: ignore[arg-type]
         assert told == LookUpNeeded(key, "PM1")
 
@@ -292,11 +294,11 @@ def _live(order: Sequence[str], payment: Payment, state: State) -> tuple[State, 
         outcome: Any = None
         if isinstance(told, Notice):
             outcome = told.outcome
-        elif isinstance(told, LookUpNeeded) and state not in {State.SUCCEEDED, State.FAILED}:
+        elif isinstance(told, LookUpNeeded):
             outcome = payment_outcome(payment)
         if outcome is None:
             continue
-        is_reversal = isinstance(outcome, Reversed)
+        is_reversal = isinstance(outcome, Reversed | GivenBack)
         reversals += is_reversal
         meaning = move(state, State.SUCCEEDED if is_reversal else WORDS[type(outcome)])
         surprises += isinstance(meaning, Contradicted)

@@ -12,7 +12,7 @@ def test_the_page_is_what_the_code_does() -> None:
 
 def test_what_was_taken_back_and_what_was_refused_are_not_called_lost() -> None:
     lines = outcome_tables.page().splitlines()
-    [paid] = [line for line in lines if "`charged_back`" in line]
+    [taken_back] = [line for line in lines if "`charged_back`" in line]
     [refused] = [line for line in lines if "`Refused`" in line]
-    assert paid.endswith("| paid |")
+    assert taken_back.endswith(f"| {outcome_tables.WORDS['Reversed']} |")
     assert refused.endswith(f"| {outcome_tables.WORDS['Declined']} |")

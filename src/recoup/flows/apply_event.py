@@ -3,8 +3,9 @@
 Nothing depends on the order in which events come, nor on how often: `rules/attempt_state.py` says
 what each means beside what is known already. An event about something that is not known yet waits.
 
-What would surprise you: what an event says of a payment method is a hint. The provider is asked for
-the method itself, outside any transaction, before anything is done with it.
+What would surprise you: some events are but hints: of a payment method, or that something happened
+to a charge, which may have ended long ago. Then the provider is asked for the thing itself, outside
+any transaction, and the event counts as applied once it has answered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from datetime import datetime, timedelta
 from typing import assert_never
 from uuid import UUID
 
-from recoup.flows.keep_methods import add_method, drop_method, find_method
+from recoup.flows.as_sent import as_sent
+from recoup.flows.keep_methods import (
+    ProviderSilentError,
+    add_method,
+    drop_method,
+    find_method,
+)
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import NothingSuch, Report, Settled, Source
 from recoup.flows.settle_attempt import settle_attempts_on
@@ -22,14 +29,18 @@ from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import (
     Ignored,
     LookUpNeeded,
+    Lost,
     MethodAdded,
     MethodGone,
     Notice,
+    NotKnown,
+    Provider,
     RefundNotice,
+    Told,
 )
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated
 from recoup.rules.look_up_schedule import next_step
-from recoup.rules.records.collection import attempt_of
+from recoup.rules.records.collection import Attempt, attempt_of
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import refund_of
 from recoup.store import attempts, db, provider_accounts, provider_events, refunds
@@ -49,7 +60,7 @@ async def apply_event(
 ) -> str | None:
     """Apply one event and answer what that did, in a word; None: it was applied before, or waits.
 
-    :raises ProviderSilentError: the provider does not answer for a method; the event waits.
+    :raises ProviderSilentError: the provider does not answer about a hint; the event waits.
     """
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         found = await provider_events.lock_to_apply(conn, event)
@@ -59,28 +70,74 @@ async def apply_event(
         account = (await provider_accounts.by_ids(conn, [kept.account]))[kept.account]
         provider = providers.of(account)
         said = provider.read_event(kept.body)
-        if not isinstance(said, MethodAdded | MethodGone):
-            outcome = await _apply(conn, said, kept.account, jitter=jitter, now=now)
-            if outcome is None and (later := next_step(sent_at=received_at, now=now)):
-                await provider_events.put_off(conn, event, until=later)
-                return None
-            await provider_events.mark_applied(conn, event, outcome or NOT_KNOWN, now=now)
-            return outcome or NOT_KNOWN
-    method = await find_method(provider, said)
+        hint = await _hint(conn, said, kept.account)
+        if hint is None:
+            word = await _apply(conn, said, kept.account, jitter=jitter, now=now)
+            return await _end(conn, event, word, received_at, now=now)
+    if isinstance(hint, Attempt):
+        return await _apply_to_charge(pool, provider, event, hint, jitter=jitter, now=now)
+    method = await find_method(provider, hint)
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         if await provider_events.lock_to_apply(conn, event) is None:
             return None
         if method is None:
-            word = await drop_method(conn, account, said.provider_method_id, now=now)
+            word = await drop_method(conn, account, hint.provider_method_id, now=now)
         else:
             word = await add_method(conn, account, method, new_id=new_id, now=now)
-        await provider_events.mark_applied(conn, event, word, now=now)
-        return word
+        return await _end(conn, event, word, received_at, now=now)
+
+
+async def _hint(
+    conn: Conn, said: Told, account: RowKey
+) -> Attempt | MethodAdded | MethodGone | None:
+    """What the provider is to be asked for first, if anything."""
+    if isinstance(said, MethodAdded | MethodGone):
+        return said
+    if not isinstance(said, LookUpNeeded):
+        return None
+    key = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
+    held = (await attempts.find(conn, [key]))[key] if key else None
+    return held if held and held.sent_at else None
+
+
+async def _apply_to_charge(
+    pool: Pool,
+    provider: Provider,
+    event: RowKey,
+    held: Attempt,
+    *,
+    jitter: timedelta,
+    now: datetime,
+) -> str | None:
+    """Ask what became of a charge that something happened to, and settle that."""
+    told = await provider.look_up(as_sent(held))
+    if isinstance(told, Lost):
+        raise ProviderSilentError(told.why)
+    async with db.transaction(pool, tenants=[event.organization_id]) as conn:
+        found = await provider_events.lock_to_apply(conn, event)
+        if found is None:
+            return None
+        word = None  # the provider has an event of it, and does not know it: not yet, perhaps
+        if not isinstance(told, NotKnown):
+            report = Report(held.key, told, Source.EVENT, jitter)
+            word = _word((await settle_attempts_on(conn, [report], now=now))[0])
+        return await _end(conn, event, word, found[1], now=now)
+
+
+async def _end(
+    conn: Conn, event: RowKey, word: str | None, received_at: datetime, *, now: datetime
+) -> str | None:
+    """Note what an event did; one that did nothing yet waits, until its steps are used up."""
+    if word is None and (later := next_step(sent_at=received_at, now=now)):
+        await provider_events.put_off(conn, event, until=later)
+        return None
+    await provider_events.mark_applied(conn, event, word or NOT_KNOWN, now=now)
+    return word or NOT_KNOWN
 
 
 async def _apply(
     conn: Conn,
-    said: Notice | RefundNotice | LookUpNeeded | Ignored,
+    said: Told,
     account: RowKey,
     *,
     jitter: timedelta,
@@ -99,16 +156,16 @@ async def _apply(
             return _word((await settle_attempts_on(conn, [report], now=now))[0])
         case LookUpNeeded():
             attempt = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
-            if attempt is None:
-                return None if said.idempotency_key is None else NOT_KNOWN
-            await attempts.look_up_now(conn, attempt, now=now)
-            return "to_be_looked_up"
+            # One that was never sent as far as we know: a restore has lost that, and finds it out.
+            return NOT_KNOWN if attempt is None and said.idempotency_key else None
         case RefundNotice():
             refund = await _refund(conn, account, said)
             if refund is None:
                 return None if said.idempotency_key is None else "no_such_refund"
             told = RefundReport(refund, said.outcome, Source.EVENT)
             return (await settle_refund_on(conn, told, now=now)).word
+        case MethodAdded() | MethodGone():
+            raise AssertionError("a hint is asked about first")
         case _:
             assert_never(said)
 

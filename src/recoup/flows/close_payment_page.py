@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+from recoup.flows.as_sent import as_sent
 from recoup.flows.batches import Failed
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Answer, Ask, PageIsOpen
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.providers.protocol import Charge, NotKnown, Outcome
+from recoup.providers.protocol import Fate, NotKnown
 from recoup.rules.attempt_state import FINAL, State
 from recoup.rules.invoice_status import HANDLED
 from recoup.rules.method_choice import NoAttempt
-from recoup.rules.records.collection import Attempt, idempotency_key
+from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.db import Pool
@@ -45,14 +46,14 @@ async def close_payment_page(
             return True
         accounts = await provider_accounts.by_ids(conn, [held.account_key])
         provider = providers.of(accounts[held.account_key])
-    told: Outcome | NotKnown
+    told: Fate | NotKnown
     if held.provider_payment_id is None:  # its opening was never answered: is there one?
-        told = await provider.look_up(_charge(held))
+        told = await provider.look_up(as_sent(held))
         await settle_attempts(pool, [Report(page, told, Source.EVENT)], now=now())
         held = await _read(pool, page)
         if held.state in FINAL or held.provider_payment_id is None:
             return held.state in FINAL
-    told = await provider.cancel(_charge(held))
+    told = await provider.cancel(as_sent(held))
     await settle_attempts(pool, [Report(page, told, Source.EXPIRY)], now=now())
     return (await _read(pool, page)).state in FINAL
 
@@ -96,14 +97,3 @@ async def retry_past_pages(
 async def _read(pool: Pool, key: RowKey) -> Attempt:
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         return (await attempts.find(conn, [key]))[key]
-
-
-def _charge(held: Attempt) -> Charge:
-    assert held.request is not None, "what was sent has its request"
-    return Charge(
-        idempotency_key(held.id),
-        held.request,
-        sent_before=True,
-        provider_payment_id=held.provider_payment_id,
-        sent_at=held.sent_at,
-    )

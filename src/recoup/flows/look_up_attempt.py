@@ -12,15 +12,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from recoup.flows.as_sent import as_sent
 from recoup.flows.batches import Batches
 from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.settlement_book import DID_NOT_ACT
-from recoup.providers.protocol import Charge, Declined, Lost, NotKnown, Outcome, Provider
+from recoup.providers.protocol import Charge, Declined, Fate, Lost, NotKnown, Provider
 from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
-from recoup.rules.records.collection import Attempt, idempotency_key
+from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, db, provider_accounts, provider_health, quarantines
 from recoup.store.db import Pool
@@ -44,18 +45,11 @@ async def look_up_attempt(
     if found is None:
         return None
     held, provider, is_held_back, was_troubled = found
-    assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
-    charge = Charge(
-        idempotency_key(held.id),
-        held.request,
-        sent_before=True,
-        provider_payment_id=held.provider_payment_id,
-        sent_at=held.sent_at,
-    )
+    charge = as_sent(held)
     if payer_is_late(held.state, held.expires_at, now=now()):
         return await _end(provider, charge, held, settling=settling, jitter=jitter)
-    told: Outcome | NotKnown = await provider.look_up(charge)
+    told: Fate | NotKnown = await provider.look_up(charge)
     may_send = not is_held_back and may_re_send(sent_at=held.sent_at, now=now())
     if isinstance(told, NotKnown) and may_send:
         told = await provider.charge(charge)

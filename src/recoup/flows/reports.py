@@ -8,9 +8,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from recoup.providers.protocol import NotKnown, Outcome, Reversed
+from recoup.providers.protocol import Fate, GivenBack, NotKnown
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated
 from recoup.rules.records.keys import RowKey
+
+News: TypeAlias = Fate | GivenBack | NotKnown
 
 
 class Source(StrEnum):
@@ -27,7 +29,7 @@ class Report(msgspec.Struct, frozen=True):
     """News of one attempt."""
 
     attempt: RowKey
-    outcome: Outcome | NotKnown | Reversed
+    outcome: News
     source: Source
     jitter: timedelta = timedelta()  # delays the next try, drawn by the edge
 

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from recoup.flows.reports import NothingSuch, Report, Settled
+import msgspec
+
+from recoup.flows.reports import News, NothingSuch, Report, Settled
 from recoup.flows.settlement_book import Book
-from recoup.providers.protocol import Declined, Paid, Reversed
+from recoup.providers.protocol import Declined, GivenBack, Paid, Reversed
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.db import Conn, Pool
@@ -52,15 +54,23 @@ async def settle_attempts_on(
 
 
 def _steps(reports: Sequence[Report]) -> list[_Step]:
-    """The reports, and before each that money was taken back, that it had moved."""
-    steps: list[_Step] = []
-    for position, report in enumerate(reports):
-        back = report.outcome
-        if isinstance(back, Reversed):
-            paid = Paid(back.provider_payment_id, back.status, back.amount_cents, back.currency)
-            steps.append((position, Report(report.attempt, paid, report.source, report.jitter)))
-        steps.append((position, report))
-    return steps
+    """The reports, each after what it implies: events come in any order, or never."""
+    return [
+        (position, msgspec.structs.replace(report, outcome=outcome))
+        for position, report in enumerate(reports)
+        for outcome in _with_what_it_implies(report.outcome)
+    ]
+
+
+def _with_what_it_implies(told: News) -> list[News]:
+    """What is given back was taken back before, and what is taken back had been paid."""
+    if not isinstance(told, Reversed | GivenBack):
+        return [told]
+    what = (told.provider_payment_id, told.status, told.amount_cents, told.currency)
+    first: list[News] = [Paid(*what), Reversed(*what, reason=told.status)]
+    if isinstance(told, GivenBack):
+        return [*first, told]
+    return [*first, GivenBack(*what), told] if told.is_second else [first[0], told]
 
 
 def _turns(steps: Sequence[_Step]) -> list[list[_Step]]:

@@ -17,14 +17,14 @@ from recoup.flows.authenticate_attempt import begin_authenticated
 from recoup.flows.lose_dispute import tell_lost_disputes
 from recoup.flows.plan_next_try import plan_next_tries
 from recoup.flows.refund_payment import refund_surprises
-from recoup.flows.reports import Report, Settled, Source
+from recoup.flows.reports import News, Report, Settled, Source
 from recoup.flows.tell_ends import tell_ends
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
+    GivenBack,
     Lost,
     NotKnown,
-    Outcome,
     Paid,
     Processing,
     Reversed,
@@ -92,8 +92,8 @@ class Book:
     def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
         """Ask the table what the report means, and remember what it does."""
         outcome = report.outcome
-        if isinstance(outcome, Reversed):
-            return self._reverse(attempt, covered, outcome)
+        if isinstance(outcome, Reversed | GivenBack):
+            return self._turn_back(attempt, covered, outcome)
         told = _STATES[type(outcome)]
         meaning = attempt_state.move(attempt.state, told)
         match meaning:
@@ -110,23 +110,27 @@ class Book:
                 assert_never(meaning)
         return meaning
 
-    def _reverse(
-        self, attempt: Attempt, covered: Sequence[Covered], outcome: Reversed
+    def _turn_back(
+        self, attempt: Attempt, covered: Sequence[Covered], outcome: Reversed | GivenBack
     ) -> Contradicted:
-        """Money that had moved was taken back; that it had moved was taken in before this."""
+        """Money was taken back, or that undone; what this implies was taken in before it."""
+        is_back = isinstance(outcome, GivenBack)
+        told = "given_back" if is_back else "reversed"
+        turn = "second/" if isinstance(outcome, Reversed) and outcome.is_second else ""
         contradiction = Contradiction(
             payment=attempt.key,
-            id=uuid5(attempt.id, f"reversed/{outcome.provider_payment_id}"),
+            id=uuid5(attempt.id, f"{told}/{turn}{outcome.provider_payment_id}"),
             was=attempt.state,
-            told="reversed",
-            reason=Surprise.REVERSED.value,
+            told=told,
+            reason=(Surprise.GIVEN_BACK if is_back else Surprise.REVERSED).value,
             amount_cents=outcome.amount_cents,
             currency=outcome.currency.upper(),
             provider_payment_id=outcome.provider_payment_id,
         )
-        lines = reversed_lines(outcome.amount_cents)
+        cents = outcome.amount_cents
+        lines = reversed_lines(-cents if is_back else cents)
         self._surprises.append(_Surprised(contradiction, attempt.account_key, lines, covered))
-        return Contradicted(was=attempt.state, told=State.FAILED)
+        return Contradicted(was=attempt.state, told=State.SUCCEEDED if is_back else State.FAILED)
 
     def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
         outcome = report.outcome
@@ -141,7 +145,7 @@ class Book:
                     self._customer_needed.append(attempt)
             case Lost() | NotKnown():
                 self._unanswered(report, attempt, State.UNKNOWN)
-            case Reversed():
+            case Reversed() | GivenBack():
                 raise AssertionError("what was taken back had ended before")
             case _:
                 assert_never(outcome)
@@ -181,7 +185,7 @@ class Book:
                 self._unanswered(report, attempt, attempt.state)
             case NotKnown() | Processing() | CustomerNeeded():
                 self._answered(attempt)
-            case Paid() | Declined() | Reversed():
+            case Paid() | Declined() | Reversed() | GivenBack():
                 raise AssertionError("an end moves every attempt that has not ended")
             case _:
                 assert_never(outcome)
@@ -285,7 +289,7 @@ class Book:
         covered: Sequence[Covered],
         told: State,
         reason: Surprise,
-        outcome: Outcome | NotKnown,
+        outcome: News,
         *,
         booked_cents: int | None = None,
     ) -> None:
@@ -414,7 +418,7 @@ def _class_of(report: Report, decline: Decline, *, method_is_gone: bool) -> Decl
             assert_never(report.source)
 
 
-def _is_second_charge(attempt: Attempt, outcome: Outcome | NotKnown) -> bool:
+def _is_second_charge(attempt: Attempt, outcome: News) -> bool:
     """A success after a success, under another id: the same word, and other money."""
     return isinstance(outcome, Paid) and outcome.provider_payment_id != attempt.provider_payment_id
 

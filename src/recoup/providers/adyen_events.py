@@ -27,6 +27,7 @@ from recoup.providers.protocol import (
     Declined,
     Delivery,
     Forged,
+    GivenBack,
     Ignored,
     MethodAdded,
     Notice,
@@ -39,10 +40,11 @@ from recoup.providers.protocol import (
 
 MOST_ITEMS: Final = 100
 _Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,80}\Z")]
+_SECOND: Final = "SECOND_CHARGEBACK"  # after the first was defended, and given back
 # A cancelled or expired authorisation had been told as paid: for us the money was taken back.
 _TAKEN_BACK: Final = frozenset(
     {
-        *("CAPTURE_FAILED", "CHARGEBACK", "SECOND_CHARGEBACK"),
+        *("CAPTURE_FAILED", "CHARGEBACK", _SECOND),
         *("PREARBITRATION_LOST", "SCHEME_ARBITRATION_LOST"),
         *("CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REFUND", "EXPIRE"),
     }
@@ -118,7 +120,11 @@ def read(body: str) -> Told:
         if not succeeded:
             return Ignored("nothing_was_taken_back")
         payment = item.original_reference or item.psp_reference
-        return Notice(key, Reversed(payment, code, cents, item.amount.currency, code.lower()))
+        taken = Reversed(payment, code, cents, item.amount.currency, code.lower(), code == _SECOND)
+        return Notice(key, taken)
+    if code == "CHARGEBACK_REVERSED" and succeeded:
+        payment = item.original_reference or item.psp_reference
+        return Notice(key, GivenBack(payment, code, cents, item.amount.currency))
     if code not in {"AUTHORISATION", "OFFER_CLOSED"}:
         return Ignored("says_nothing_of_money")
     if signed is None:

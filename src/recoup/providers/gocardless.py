@@ -44,6 +44,7 @@ from recoup.providers.protocol import (
     CustomerMade,
     Declined,
     Delivery,
+    Fate,
     Forged,
     Lost,
     Manner,
@@ -51,7 +52,6 @@ from recoup.providers.protocol import (
     NotChargeable,
     NotKnown,
     Order,
-    Outcome,
     Page,
     RateLimit,
     Refund,
@@ -123,15 +123,15 @@ class GoCardlessProvider:
         }
         return json.dumps({"payments": payment})
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> Fate:
         """Ask for the money: at most one charge per key, however often this is called."""
         return await self._in_a_thread(partial(gocardless_charges.charge_once, charge=charge))
 
-    async def look_up(self, charge: Charge) -> Outcome | NotKnown:
+    async def look_up(self, charge: Charge) -> Fate | NotKnown:
         """Ask what became of a charge. Charges nothing."""
         return await self._in_a_thread(partial(gocardless_charges.look_up, charge=charge))
 
-    async def cancel(self, charge: Charge) -> Outcome:
+    async def cancel(self, charge: Charge) -> Fate:
         """Ask for an end without money, and answer what became of the charge."""
         return await self._in_a_thread(partial(gocardless_charges.cancel, charge=charge))
 

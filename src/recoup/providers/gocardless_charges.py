@@ -27,16 +27,16 @@ from recoup.providers.protocol import (
     Charge,
     ChargeList,
     Declined,
+    Fate,
     ListedCharge,
     Lost,
     NotKnown,
-    Outcome,
 )
 
 _BEFORE_SENDING: Final = timedelta(minutes=1)  # their clock is not ours
 
 
-def charge_once(calls: Calls, *, charge: Charge) -> Outcome:
+def charge_once(calls: Calls, *, charge: Charge) -> Fate:
     """Make the payment, or find the one that this key has made."""
     wanted = json.loads(charge.request)["payments"]
     headers = {"Idempotency-Key": charge.idempotency_key}
@@ -54,13 +54,13 @@ def charge_once(calls: Calls, *, charge: Charge) -> Outcome:
     return _outcome(calls, payment) if _is_ours(payment, wanted) else Lost("another_payment")
 
 
-def look_up(calls: Calls, *, charge: Charge) -> Outcome | NotKnown:
+def look_up(calls: Calls, *, charge: Charge) -> Fate | NotKnown:
     """Find the payment, and say what its status means."""
     payment = _find(calls, charge)
     return _outcome(calls, payment) if isinstance(payment, Payment) else payment
 
 
-def cancel(calls: Calls, *, charge: Charge) -> Outcome:
+def cancel(calls: Calls, *, charge: Charge) -> Fate:
     """Cancel the payment if it has not gone to the banks, and say what became of it."""
     found = _find(calls, charge)
     if isinstance(found, NotKnown):
@@ -91,7 +91,6 @@ def list_page(calls: Calls, *, params: Mapping[str, Any]) -> ChargeList | Lost:
 
 def _find(calls: Calls, charge: Charge) -> Payment | NotKnown | Lost:
     """Find the payment by its id, or else by what was noted beside it."""
-    wanted = json.loads(charge.request)["payments"]
     known_as = charge.provider_payment_id
     if known_as is not None:
         heard = calls.ask(services.PaymentsService, lambda payments: payments.get(known_as))
@@ -99,6 +98,7 @@ def _find(calls: Calls, charge: Charge) -> Payment | NotKnown | Lost:
         if isinstance(payment, Payment) and payment.id != known_as:
             return Lost("another_payment")
         return payment
+    wanted = json.loads(charge.request)["payments"]
     params: dict[str, str] = {"mandate": wanted["links"]["mandate"]}
     if charge.sent_at is not None:
         params["created_at[gte]"] = instant(charge.sent_at - _BEFORE_SENDING)
@@ -114,7 +114,7 @@ def _find(calls: Calls, charge: Charge) -> Payment | NotKnown | Lost:
     return next(iter(alive or ours), NotKnown())
 
 
-def _outcome(calls: Calls, payment: Payment) -> Outcome:
+def _outcome(calls: Calls, payment: Payment) -> Fate:
     """Say what a payment's status means, and of one that came to nothing, why."""
     told = payment_outcome(payment)
     if not isinstance(told, Declined):

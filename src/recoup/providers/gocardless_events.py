@@ -33,6 +33,7 @@ from recoup.providers.gocardless_words import (
 from recoup.providers.protocol import (
     Delivery,
     Forged,
+    GivenBack,
     Ignored,
     LookUpNeeded,
     MethodAdded,
@@ -130,9 +131,11 @@ def _of_payment(event: _Event) -> Told:
                 return LookUpNeeded(key, payment_id)
             reason = event.why.cause or event.action
             return Notice(key, Reversed(payment_id, event.action, *amount, reason))
-        # `chargeback_cancelled`: the money is ours after all. It says no more than that the payment
-        # is worth a look, since what was reversed cannot be unreversed by an event.
-        case "failed" | "chargeback_cancelled":
+        case "chargeback_cancelled":
+            if (amount := read_amount(event.noted(AMOUNT))) is None:
+                return LookUpNeeded(key, payment_id)
+            return Notice(key, GivenBack(payment_id, event.action, *amount))
+        case "failed":
             return LookUpNeeded(key, payment_id)
         # `resubmission_requested` is somebody at the dashboard (we send `retry_if_possible: false`)
         # and says nothing of money. The others are about fees and the time of the payout.

@@ -17,13 +17,14 @@ import msgspec
 
 from recoup.providers.protocol import (
     Declined,
+    Fate,
     Lost,
-    Outcome,
     Paid,
     Processing,
     Refunded,
     RefundOutcome,
     RefundProcessing,
+    Reversed,
     StoredMethod,
 )
 from recoup.rules.provider_money import from_provider
@@ -43,8 +44,8 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 # https://developer.gocardless.com/api-reference/
 # So of Lago's nine only these are sent: by the first a payment is found again when its id was never
 # told, and an event finds its attempt; the second is for people who search GoCardless's dashboard.
-# The third is ours: events tell no amount, and what is charged back may have ended long before, so
-# that nobody asks about it any more. A payment's amount never changes, nor is a part taken back.
+# The third is ours: events tell no amount, and with it an event says all without a question.
+# A payment's amount never changes, nor is a part of it taken back.
 PAYMENT: Final = "lago_payment_id"
 REFUND: Final = "lago_refund_id"
 INVOICE: Final = "lago_invoice_id"
@@ -202,17 +203,18 @@ def read_amount(text: object) -> tuple[int, str] | None:
     return int(cents), currency
 
 
-def payment_outcome(payment: Payment, why: Details | None = None) -> Outcome:
+def payment_outcome(payment: Payment, why: Details | None = None) -> Fate:
     """Say what a payment's status means. `why` it failed is told by its events alone."""
     if payment.status in UNDER_WAY:
         return Processing(payment.id, payment.status)
-    # `charged_back`: the money had moved. That it went back is told by the event, which says
-    # `Reversed` (an attempt that has ended is looked up by nobody), and seen by the daily sweep.
-    was_paid_out = payment.status == "failed" and payment.links.payout is not None
-    if payment.status in {"paid_out", "charged_back"} or was_paid_out:
+    failed_late = payment.status == "failed" and payment.links.payout is not None
+    taken_back = payment.status == "charged_back" or failed_late
+    if payment.status == "paid_out" or taken_back:
         cents = from_provider(ProviderKind.GOCARDLESS, payment.currency, payment.amount)
         if cents is None:
             return Lost("unreadable_amount")
+        if taken_back:
+            return Reversed(payment.id, payment.status, cents, payment.currency, payment.status)
         return Paid(payment.id, payment.status, cents, payment.currency)
     if payment.status in DEAD:
         return payment_declined(payment.id, payment.status, why or UNKNOWN_WHY)

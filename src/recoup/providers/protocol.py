@@ -49,10 +49,11 @@ class Charge(msgspec.Struct, frozen=True):
     """A charge as it is sent, and re-sent to the letter."""
 
     idempotency_key: str
-    request: str  # as `Provider.render` made it
-    sent_before: bool = (
-        False  # then a refusal says nothing of the earlier call, which may have got in
-    )
+    # As `Provider.render` made it. Empty where the attempt was made anew from the provider's list:
+    # then the provider's id is known, and it is asked about and never sent.
+    request: str
+    # Then a refusal says nothing of the earlier call, which may have got in.
+    sent_before: bool = False
     provider_payment_id: str | None = None  # once the provider has told it
     sent_at: datetime | None = None  # of the first call
 
@@ -122,6 +123,22 @@ class Reversed(msgspec.Struct, frozen=True):
     amount_cents: int
     currency: str
     reason: str
+    is_second: bool = False  # implies that the first was given back
+
+
+class GivenBack(msgspec.Struct, frozen=True):
+    """What was taken back is ours again: the charge-back was cancelled, or defended.
+
+    It implies that the charge had been paid and taken back, whether or not that was told before.
+    """
+
+    provider_payment_id: str
+    status: str
+    amount_cents: int
+    currency: str
+
+
+Fate: TypeAlias = Outcome | Reversed  # what became of a charge, asked for long after
 
 
 class RefundOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +235,7 @@ class ListedCharge(msgspec.Struct, frozen=True):
 
     idempotency_key: str | None
     provider_payment_id: str
-    outcome: Outcome
+    outcome: Fate
     amount_cents: int
     currency: str
     metadata: Mapping[str, str] = {}  # as it was sent, where the provider lists it
@@ -242,7 +259,7 @@ class Notice(msgspec.Struct, frozen=True):
     """
 
     idempotency_key: str | None
-    outcome: Paid | Processing | CustomerNeeded | Declined | Reversed
+    outcome: Paid | Processing | CustomerNeeded | Declined | Reversed | GivenBack
 
 
 class RefundNotice(msgspec.Struct, frozen=True):
@@ -317,17 +334,17 @@ class Provider(Protocol):
         Of a page (`Manner.PAGE`) it is the request that opens the page.
         """
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> Fate:
         """Ask for the money: at most one charge per key, however often this is called.
 
         Of a page: open it. It is `CustomerNeeded` with its `url` until it was paid or has ended;
         a try that failed on it does not end it.
         """
 
-    async def look_up(self, charge: Charge) -> Outcome | NotKnown:
+    async def look_up(self, charge: Charge) -> Fate | NotKnown:
         """Ask what became of a charge. Charges nothing."""
 
-    async def cancel(self, charge: Charge) -> Outcome:
+    async def cancel(self, charge: Charge) -> Fate:
         """Ask for an end without money, and answer what became of the charge.
 
         `Declined` with code `canceled`: it is dead. `Paid`: too late. `Processing`,

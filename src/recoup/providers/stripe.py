@@ -63,6 +63,7 @@ from recoup.providers.stripe_requests import (
     PAGE,
     Operation,
     customer_params,
+    read_charge,
     read_request,
     render_order,
     render_refund,
@@ -194,7 +195,7 @@ class StripeProvider:
         return read_event(body)
 
     async def _charge(self, charge: Charge) -> Outcome:
-        asked = read_request(charge.request)
+        asked = read_charge(charge)
         options: Any = {"idempotency_key": charge.idempotency_key}
         params: Any = asked.params
         told: Intent | Session | TurnedAway | Lost
@@ -213,7 +214,7 @@ class StripeProvider:
         return read_page(told) if isinstance(told, Session) else read_intent(told)
 
     async def _look_up(self, charge: Charge) -> Outcome | NotKnown:
-        asked = read_request(charge.request)
+        asked = read_charge(charge)
         if asked.operation == PAGE:
             page = await find_page(self._stripe, charge, asked)
             return read_page(page) if isinstance(page, Session) else page
@@ -221,7 +222,7 @@ class StripeProvider:
         return read_intent(intent) if isinstance(intent, Intent) else intent
 
     async def _cancel(self, charge: Charge) -> Outcome:
-        asked = read_request(charge.request)
+        asked = read_charge(charge)
         found: Intent | Session | TurnedAway | NotKnown | Lost
         if asked.operation == PAGE:
             found = await self._expire(charge, asked)

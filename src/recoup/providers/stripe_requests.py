@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from recoup.providers.protocol import (
+    Charge,
     Manner,
     NewCustomer,
     NotChargeable,
@@ -87,6 +88,15 @@ def render_refund(order: RefundOrder) -> str:
 def read_request(request: str) -> Operation:
     """Read back what was rendered."""
     return msgspec.json.decode(request, type=Operation)
+
+
+def read_charge(charge: Charge) -> Operation:
+    """Read back what a charge's request was, or could have been where nobody knows it any more."""
+    if charge.request:
+        return read_request(charge.request)
+    is_page = (charge.provider_payment_id or "").startswith("cs_")
+    attempt = charge.idempotency_key.removeprefix("payment-")
+    return Operation(PAGE if is_page else CHARGE, {"metadata": {"lago_payment_id": attempt}})
 
 
 def set_up_params(order: SetUpOrder) -> dict[str, Any] | None:

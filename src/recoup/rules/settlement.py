@@ -29,6 +29,7 @@ class Surprise(StrEnum):
     SECOND_CHARGE = "a_second_charge"
     AFTER_THE_END = "the_attempt_had_ended"
     REVERSED = "the_money_was_taken_back"  # a charge-back, a lost dispute, a failed capture
+    GIVEN_BACK = "the_money_was_given_back"  # what was taken back is ours again
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ def unapplied(amount_cents: int) -> tuple[Line, ...]:
 
 
 def reversed_lines(amount_cents: int) -> tuple[Line, ...]:
-    """The entries of money that the payer's bank, or the provider, has taken back."""
+    """The entries of money that was taken back by bank or provider; negative: given back."""
     return (Line("at_provider", -amount_cents), Line("reversed", amount_cents))
 
 

@@ -157,11 +157,6 @@ _BY_PROVIDER_ID: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
 """
 
-_LOOK_UP_NOW: Final = """
-    UPDATE payments SET look_up_at = $3
-     WHERE organization_id = $1 AND id = $2 AND look_up_at > $3
-"""
-
 _CLOSE_PAGES: Final = """
     UPDATE payments p SET expires_at = $3, look_up_at = $3
       FROM payment_invoices pi
@@ -264,11 +259,6 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) 
 async def close_pages(conn: Conn, invoice: RowKey, *, now: datetime) -> None:
     """Let the payer's time on the open page of this locked invoice be up: the sweep closes it."""
     await conn.execute(_CLOSE_PAGES, invoice.organization_id, invoice.id, now)
-
-
-async def look_up_now(conn: Conn, key: RowKey, *, now: datetime) -> None:
-    """Let the next look-up of this attempt be due, if one is planned."""
-    await conn.execute(_LOOK_UP_NOW, key.organization_id, key.id, now)
 
 
 async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:

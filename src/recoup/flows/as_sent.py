@@ -1,0 +1,18 @@
+"""A charge as it was sent, put together again to ask about it, or to send it to the letter."""
+
+from __future__ import annotations
+
+from recoup.providers.protocol import Charge
+from recoup.rules.records.collection import Attempt, idempotency_key
+
+
+def as_sent(held: Attempt) -> Charge:
+    """What was sent of this attempt."""
+    assert held.request is not None, "what was sent has its request"
+    return Charge(
+        idempotency_key(held.id),
+        held.request,
+        sent_before=True,
+        provider_payment_id=held.provider_payment_id,
+        sent_at=held.sent_at,
+    )
