@@ -57,6 +57,15 @@ STORIES: Mapping[tuple[str, str], tuple[Sequence[Event], str, int]] = {
         ],
         "succeeded", 1,
     ),
+    ("stripe", "disputed, won, and disputed again"): (
+        [
+            ("payment_intent.succeeded", {"status": "succeeded"}),
+            ("charge.dispute.funds_withdrawn", {"status": "needs_response"}),
+            ("charge.dispute.funds_reinstated", {"status": "won"}),
+            ("charge.dispute.closed", {"status": "lost", "id": "dp_other", "amount": 400}),
+        ],
+        "succeeded", 3,
+    ),
     ("stripe", "declined after an action"): (
         [
             ("payment_intent.requires_action", {"status": "requires_action", "next_action": NEXT}),
@@ -107,6 +116,13 @@ STORIES: Mapping[tuple[str, str], tuple[Sequence[Event], str, int]] = {
         ],
         "succeeded", 3,
     ),
+    ("adyen", "authorised, and cancelled by somebody"): (
+        [
+            ("AUTHORISATION", {}),
+            ("CANCELLATION", {"originalReference": "PSP"}),
+        ],
+        "succeeded", 1,
+    ),
     ("adyen", "declined"): (
         [("AUTHORISATION", {"success": "false", "reason": "05 : Do not honor"}),
          ("REPORT_AVAILABLE", {})],
@@ -134,7 +150,7 @@ def _stripe(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple[
         "id": intent, "object": "payment_intent", "amount": 1_000, "amount_received": 1_000,
         "currency": "eur", "metadata": {"lago_payment_id": str(attempt)}, **fields,
     }  # fmt: skip
-    if what == "charge.dispute.closed":
+    if what.startswith("charge.dispute."):
         said = {"id": f"dp_{attempt.hex}", "amount": 1_000, "currency": "eur",
                 "payment_intent": intent, **fields}  # fmt: skip
     body = {"id": f"evt_{attempt.hex}_{what}", "object": "event", "type": what,
@@ -244,13 +260,13 @@ class Listener:
     async def end_of(self, invoice: RowKey, attempt: RowKey) -> tuple[Any, ...]:
         """What it has come to: state, what the invoice shows, what contradicts it."""
         against = await self.shop.owner.fetch(
-            "SELECT reason, amount_cents FROM contradictions WHERE payment_id = $1 ORDER BY reason",
+            "SELECT reason, amount_cents FROM contradictions WHERE payment_id = $1",
             attempt.id,
         )
         return (
             await self.shop.state(attempt),
             await self.shop.shown(invoice),
-            [tuple(row) for row in against],
+            sorted(map(tuple, against)),
         )
 
     async def told_of(self, *rows: RowKey) -> list[str]:

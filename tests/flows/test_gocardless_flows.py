@@ -13,11 +13,14 @@ from recoup import clock
 from recoup.flows.apply_event import apply_event
 from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.notice_restore import hold_all_back
 from recoup.flows.receive_event import receive_event
+from recoup.flows.reconcile_account import reconcile_account
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refused
+from recoup.store.db import Pool
 from tests.flows.debits import SECRETS, Debits
 from tests.providers.gocardless_stub import event
 
@@ -147,7 +150,7 @@ async def test_what_was_paid_and_taken_back_is_found_out_however_little_is_told(
         await hears(debits, str(payment["id"]), action, told)
         row = await shop.row("invoices", invoice)
         assert row["held_because"] == "contradicted", (action, metadata)
-        assert row["payment_dispute_lost_at"] is not None
+        assert (row["payment_dispute_lost_at"] is not None) is (status == "charged_back")
         kept = await shop.owner.fetch(
             "SELECT told, amount_cents FROM contradictions WHERE payment_id = $1", attempt.id
         )
@@ -195,3 +198,45 @@ async def apply_all(debits: Debits) -> None:
             shop.pool, shop.providers, RowKey(*kept), jitter=timedelta(), new_id=clock.new_id,
             now=shop.clock.now(),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("becomes", "state", "held"),
+    [("charged_back", "succeeded", "contradicted"), ("failed", "failed", None)],
+)
+async def test_what_a_restore_has_lost_ends_as_it_did_at_gocardless(
+    debits: Debits, scout: Pool, becomes: str, state: str, held: str | None
+) -> None:
+    """Made anew, its method and its request are not known: it is settled, and no comparison ends
+    in an error."""
+    shop = debits.shop
+    debits.stub.now = shop.clock.now()
+    invoice = await sell(debits)
+    attempt = await shop.collect(invoice)
+    [payment] = payments(debits)
+    for table in ("payment_invoices", "decisions", "payments"):
+        column = "id" if table == "payments" else "payment_id"
+        await shop.owner.execute(f"DELETE FROM {table} WHERE {column} = $1", attempt.id)
+    await shop.change("invoices", invoice, payment_status="pending")
+    now = shop.clock.now()
+    await hold_all_back(shop.pool, scout, because="another_cluster", since=now, now=now)
+    if becomes == "charged_back":
+        payment["status"] = becomes
+    await compare(debits)
+    if becomes == "failed":
+        assert await shop.state(attempt) == "processing"
+        debits.stub.become(str(payment["id"]), becomes, cause="refer_to_payer")
+        await shop.look_up(attempt)
+    assert await shop.state(attempt) == state
+    assert (await shop.row("invoices", invoice))["held_because"] == held
+    live = "SELECT count(*) FROM quarantines WHERE released_at IS NULL"
+    assert not await shop.owner.fetchval(live)
+
+
+async def compare(debits: Debits) -> None:
+    shop = debits.shop
+    shop.clock.advance(minutes=2)
+    await reconcile_account(
+        shop.pool, shop.providers, RowKey(shop.organization_id, shop.account_id),
+        new_id=clock.new_id, now=shop.clock.now,
+    )  # fmt: skip

@@ -13,7 +13,10 @@ from recoup import clock
 from recoup.flows.batches import serve_each
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
 from recoup.flows.open_payment_page import PaymentPage, open_payment_page
+from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted, Ask, PageIsOpen, retry_payments
+from recoup.flows.settle_attempt import settle_attempts
+from recoup.providers.protocol import Paid
 from recoup.rules.look_up_schedule import PAYER_HAS
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
@@ -213,3 +216,18 @@ async def test_the_schedule_leaves_a_payer_at_their_page_alone(shop: Shop) -> No
     [answer] = await retry_payments(shop.pool, [ask], now=shop.clock.now())
     assert isinstance(answer, PageIsOpen)
     assert answer.expires_at == shop.clock.now() + timedelta(days=1)
+
+
+async def test_nobody_is_left_to_pay_on_the_page_of_an_invoice_that_is_held(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    """An attempt that had failed turns out to be paid while its payer is on the page."""
+    invoice = await shop.sell("pm_sandbox_insufficient_funds")
+    attempt = await shop.collect(invoice)
+    page = await opened(shop, invoice)
+    late = Paid("ch_late", "succeeded", 1_000, "EUR")
+    await settle_attempts(shop.pool, [Report(attempt, late, Source.EVENT)], now=shop.clock.now())
+    assert (await shop.row("invoices", invoice))["held_because"] == "contradicted"
+    await shop.look_up(await page_of(shop, invoice))  # as the sweep finds it due
+    await pays(page.url)
+    assert await paid(psp) == 0

@@ -14,10 +14,12 @@ import pytest
 from recoup import clock
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.flows.apply_event import apply_event
+from recoup.flows.notice_restore import hold_all_back
 from recoup.flows.receive_event import NOT_TAKEN, receive_event
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import db
+from recoup.store.db import Pool
 from tests.shop import BOX, Shop
 
 NO_TIME = timedelta()
@@ -155,3 +157,58 @@ async def test_an_event_about_nothing_of_ours_is_kept_and_does_nothing(
     assert await receive(shop, body) == 1
     assert await apply(shop, await the_event(shop)) == "no_such_attempt"
     assert await shop.state(attempt) == "sent"
+
+
+async def test_an_event_of_what_a_restore_has_made_unsent_is_no_second_charge(shop: Shop) -> None:
+    """The provider tells of an attempt that is `ready` here: so it was sent, and ends now."""
+    invoice = await shop.sell("pm_sandbox_ok")
+    attempt = await shop.begun(invoice)
+    await receive(shop, paid(attempt))
+    assert await apply(shop, await the_event(shop)) == "moved_to_succeeded"
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert await shop.owner.fetchval("SELECT count(*) FROM contradictions") == 0
+    await shop.submit(attempt)
+    assert await shop.owner.fetchval("SELECT sum(amount_cents) FROM ledger_entries"
+                                     " WHERE account = 'at_provider'") == 1_000  # fmt: skip
+
+
+async def test_a_removed_account_is_listened_to_for_what_it_has_sent(shop: Shop) -> None:
+    invoice, attempt = await sent(shop)
+    await shop.owner.execute("UPDATE provider_accounts SET deleted_at = now()")
+    assert await receive(shop, paid(attempt)) == 1
+    assert await apply(shop, await the_event(shop)) == "moved_to_succeeded"
+    assert await shop.shown(invoice) == ("succeeded", 0)
+
+
+async def test_an_account_added_anew_does_not_hide_the_one_before(shop: Shop) -> None:
+    invoice, attempt = await sent(shop)
+    await shop.owner.execute("UPDATE provider_accounts SET deleted_at = now()")
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await add_provider_account(
+            conn, shop.organization_id, kind="sandbox", code="sandbox", name="Sandbox",
+            secrets={"api_key": "sk_sandbox_1", "webhook_secret": "whsec"}, box=BOX,
+            account_id=clock.new_id(), now=shop.clock.now(),
+        )  # fmt: skip
+    assert await receive(shop, paid(attempt)) == 2
+    words = [
+        await apply(shop, row["id"])
+        for row in await shop.owner.fetch("SELECT id FROM provider_events")
+    ]
+    assert sorted(map(str, words)) == ["moved_to_succeeded", "no_such_attempt"]
+    assert await shop.shown(invoice) == ("succeeded", 0)
+
+
+async def test_what_a_restore_may_have_lost_waits_for_the_end_of_the_quarantine(
+    shop: Shop, scout: Pool
+) -> None:
+    lost = RowKey(shop.organization_id, clock.new_id())
+    now = shop.clock.now()
+    await hold_all_back(shop.pool, scout, because="another_cluster", since=now, now=now)
+    await receive(shop, paid(lost))
+    for _ in range(3):
+        assert await apply(shop, await the_event(shop)) is None
+        shop.clock.advance(hours=30)
+    await shop.owner.execute(
+        "UPDATE quarantines SET released_at = now(), released_because = 'by_hand'"
+    )
+    assert await apply(shop, await the_event(shop)) == "no_such_attempt"

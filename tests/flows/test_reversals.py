@@ -18,7 +18,7 @@ def news(attempt: RowKey) -> dict[str, News]:
     return {
         "processing": Processing(charge, "processing"),
         "paid": Paid(charge, "succeeded", 1_000, "EUR"),
-        "reversed": Reversed(charge, "charged_back", 1_000, "eur", "fraudulent"),
+        "reversed": Reversed(charge, "charged_back", 1_000, "eur", "fraudulent", is_lost=True),
         "given back": GivenBack(charge, "chargeback_reversed", 1_000, "EUR"),
         "again": Reversed(charge, "second", 1_000, "EUR", "fraudulent", is_second=True),
     }

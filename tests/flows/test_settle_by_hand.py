@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from recoup import clock
+from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.reports import Report, Source
+from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.settle_by_hand import Decided, list_open_attempts, settle_by_hand
 from recoup.providers.protocol import Paid
 from recoup.rules.attempt_state import State, Verdict
@@ -161,3 +163,21 @@ async def test_a_person_decides_where_the_provider_refuses_every_look_up(
     assert await shop.state(attempt) == "unknown"
     await settle_by_hand(shop.pool, attempt, word, audit_id=clock.new_id(), now=shop.clock.now())
     assert await shop.state(attempt) == "failed"
+
+
+async def test_of_a_page_the_person_must_tell_the_payments_own_id(shop: Shop) -> None:
+    """By the page's id the provider's own word would be other money: a second charge."""
+    invoice = await shop.sell("pm_sandbox_ok")
+    await open_payment_page(
+        shop.pool, shop.providers, invoice.organization_id, invoice.id,
+        new_id=clock.new_id, now=shop.clock.now,
+    )  # fmt: skip
+    attempt = RowKey(*await shop.owner.fetchrow("SELECT organization_id, id FROM payments"))
+    shop.clock.advance(days=3)
+    nameless = msgspec.structs.replace(PAID, provider_payment_id=None)
+    refused = await refusal_of(shop, attempt, nameless)
+    assert refused.details == {"provider_payment_id": ["value_is_mandatory"]}
+    assert await settle(shop, attempt, PAID) is State.SUCCEEDED
+    told = Report(attempt, Paid("ch_7", "succeeded", 1_000, "EUR"), Source.EVENT)
+    await settle_attempts(shop.pool, [told], now=shop.clock.now())
+    assert (await shop.row("invoices", invoice))["held_because"] is None

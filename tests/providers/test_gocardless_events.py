@@ -157,7 +157,8 @@ def test_what_cannot_be_read_is_not_kept(body: bytes) -> None:
         ("sds_settlement_delayed", Ignored("payment_sds_settlement_delayed")),
         ("of <tomorrow>", Ignored("payment_unknown")),
         *(
-            (word, Notice(KEY, Reversed("PM1", word, 1_000, "EUR", "insufficient_funds")))
+            (word, Notice(KEY, Reversed("PM1", word, 1_000, "EUR", "insufficient_funds",
+                                        is_lost=word != "late_failure_settled")))
             for word in ("charged_back", "chargeback_settled", "late_failure_settled")
         ),
         *(

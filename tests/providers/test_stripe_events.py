@@ -20,6 +20,7 @@ from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
     Forged,
+    GivenBack,
     Ignored,
     LookUpNeeded,
     MethodAdded,
@@ -166,7 +167,7 @@ def test_why_a_refund_failed_is_kept() -> None:
 
 
 def test_money_that_was_taken_back_is_told_by_the_intent() -> None:
-    taken = Notice(None, Reversed("pi_1", "lost", 1_000, "EUR", "fraudulent"))
+    taken = Notice(None, Reversed("pi_1", "lost", 1_000, "EUR", "fraudulent", "dp_1", is_lost=True))
     assert told("charge.dispute.closed", DISPUTE) == taken
     assert told("charge.dispute.closed", {**DISPUTE, "status": "won"}) == Ignored(
         "dispute_not_lost"
@@ -174,6 +175,9 @@ def test_money_that_was_taken_back_is_told_by_the_intent() -> None:
     withdrawn = told("charge.dispute.funds_withdrawn", {**DISPUTE, "status": "needs_response"})
     assert isinstance(withdrawn, Notice)
     assert isinstance(withdrawn.outcome, Reversed)
+    assert not withdrawn.outcome.is_lost, "it may be won yet"
+    back = told("charge.dispute.funds_reinstated", {**DISPUTE, "status": "won"})
+    assert back == Notice(None, GivenBack("pi_1", "won", 1_000, "EUR", "dp_1"))
     assert told("charge.dispute.closed", {**DISPUTE, "payment_intent": None}) == Ignored("not_ours")
 
 

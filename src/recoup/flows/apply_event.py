@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
+import structlog
+
 from recoup.flows.as_sent import as_sent
+from recoup.flows.count_as_sent import count_as_sent
 from recoup.flows.keep_methods import (
     ProviderSilentError,
     add_method,
@@ -27,6 +30,7 @@ from recoup.flows.reports import NothingSuch, Report, Settled, Source
 from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import (
+    Canceled,
     Ignored,
     LookUpNeeded,
     Lost,
@@ -38,15 +42,27 @@ from recoup.providers.protocol import (
     RefundNotice,
     Told,
 )
-from recoup.rules.attempt_state import Contradicted, Moved, Repeated
-from recoup.rules.look_up_schedule import next_step
+from recoup.rules.attempt_state import FINAL, Contradicted, Moved, Repeated, State
+from recoup.rules.look_up_schedule import AFTERWARDS, next_step
 from recoup.rules.records.collection import Attempt, attempt_of
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import refund_of
-from recoup.store import attempts, db, provider_accounts, provider_events, refunds
+from recoup.store import (
+    attempts,
+    collection,
+    db,
+    provider_accounts,
+    provider_events,
+    quarantines,
+    refunds,
+)
 from recoup.store.db import Conn, Pool
 
-NOT_KNOWN = "no_such_attempt"
+# By then whatever was told before a cancellation has come, if it was told at all.
+AN_AUTHORISATION_IS_LATE: Final = timedelta(minutes=15)
+NOT_KNOWN: Final = "no_such_attempt"
+
+log = structlog.get_logger()
 
 
 async def apply_event(
@@ -72,8 +88,9 @@ async def apply_event(
         said = provider.read_event(kept.body)
         hint = await _hint(conn, said, kept.account)
         if hint is None:
-            word = await _apply(conn, said, kept.account, jitter=jitter, now=now)
-            return await _end(conn, event, word, received_at, now=now)
+            is_fresh = now - received_at < AN_AUTHORISATION_IS_LATE
+            word = await _apply(conn, said, kept.account, is_fresh=is_fresh, jitter=jitter, now=now)
+            return await _end(conn, event, kept.account, word, received_at, now=now)
     if isinstance(hint, Attempt):
         return await _apply_to_charge(pool, provider, event, hint, jitter=jitter, now=now)
     method = await find_method(provider, hint)
@@ -84,7 +101,7 @@ async def apply_event(
             word = await drop_method(conn, account, hint.provider_method_id, now=now)
         else:
             word = await add_method(conn, account, method, new_id=new_id, now=now)
-        return await _end(conn, event, word, received_at, now=now)
+        return await _end(conn, event, kept.account, word, received_at, now=now)
 
 
 async def _hint(
@@ -95,8 +112,7 @@ async def _hint(
         return said
     if not isinstance(said, LookUpNeeded):
         return None
-    key = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
-    held = (await attempts.find(conn, [key]))[key] if key else None
+    held = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
     return held if held and held.sent_at else None
 
 
@@ -111,26 +127,45 @@ async def _apply_to_charge(
 ) -> str | None:
     """Ask what became of a charge that something happened to, and settle that."""
     told = await provider.look_up(as_sent(held))
-    if isinstance(told, Lost):
+    if isinstance(told, Lost) and told.is_outage:
         raise ProviderSilentError(told.why)
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         found = await provider_events.lock_to_apply(conn, event)
         if found is None:
             return None
+        if isinstance(told, Lost):  # asked as often as it likes, it does not say
+            later = next_step(sent_at=found[1], now=now) or now + AFTERWARDS
+            await provider_events.put_off(conn, event, until=later)
+            return None
         word = None  # the provider has an event of it, and does not know it: not yet, perhaps
         if not isinstance(told, NotKnown):
             report = Report(held.key, told, Source.EVENT, jitter)
             word = _word((await settle_attempts_on(conn, [report], now=now))[0])
-        return await _end(conn, event, word, found[1], now=now)
+        return await _end(conn, event, held.account_key, word, found[1], now=now)
 
 
 async def _end(
-    conn: Conn, event: RowKey, word: str | None, received_at: datetime, *, now: datetime
+    conn: Conn,
+    event: RowKey,
+    account: RowKey,
+    word: str | None,
+    received_at: datetime,
+    *,
+    now: datetime,
 ) -> str | None:
-    """Note what an event did; one that did nothing yet waits, until its steps are used up."""
-    if word is None and (later := next_step(sent_at=received_at, now=now)):
+    """Note what an event did; one that did nothing yet waits, until its steps are used up.
+
+    In quarantine it waits for the end of that: what it is about may have been lost by a restore.
+    """
+    later = next_step(sent_at=received_at, now=now)
+    if word is None and later is None:
+        is_held_back = account in await quarantines.live(conn, [event.organization_id])
+        later = now + AFTERWARDS if is_held_back else None
+    if word is None and later is not None:
         await provider_events.put_off(conn, event, until=later)
         return None
+    if word in {None, NOT_KNOWN}:  # by another program in this account, or money that we have lost
+        log.info("event_of_unknown_attempt", row=str(event))
     await provider_events.mark_applied(conn, event, word or NOT_KNOWN, now=now)
     return word or NOT_KNOWN
 
@@ -140,6 +175,7 @@ async def _apply(
     said: Told,
     account: RowKey,
     *,
+    is_fresh: bool,
     jitter: timedelta,
     now: datetime,
 ) -> str | None:
@@ -151,13 +187,18 @@ async def _apply(
             known_as = said.outcome.provider_payment_id
             attempt = await _attempt(conn, account, said.idempotency_key, known_as)
             if attempt is None:
-                return None if said.idempotency_key is None else NOT_KNOWN
-            report = Report(attempt, said.outcome, Source.EVENT, jitter)
+                return await _of_nothing(conn, account, said.idempotency_key)
+            if isinstance(said.outcome, Canceled) and attempt.state not in FINAL and is_fresh:
+                return None  # of an authorisation that we have not been told of yet
+            if attempt.state is State.READY:
+                await _send_after_all(conn, account, attempt, now=now)
+            report = Report(attempt.key, said.outcome, Source.EVENT, jitter)
             return _word((await settle_attempts_on(conn, [report], now=now))[0])
         case LookUpNeeded():
             attempt = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
-            # One that was never sent as far as we know: a restore has lost that, and finds it out.
-            return NOT_KNOWN if attempt is None and said.idempotency_key else None
+            if attempt is None:
+                return await _of_nothing(conn, account, said.idempotency_key)
+            return None  # never sent, as far as we know: whoever compares the lists finds that out
         case RefundNotice():
             refund = await _refund(conn, account, said)
             if refund is None:
@@ -172,16 +213,30 @@ async def _apply(
 
 async def _attempt(
     conn: Conn, account: RowKey, key: str | None, known_as: str | None
-) -> RowKey | None:
+) -> Attempt | None:
     """The attempt that is meant, if it is this tenant's and this account's."""
     if key is None:
-        return await attempts.by_provider_id(conn, account, known_as) if known_as else None
-    attempt_id = attempt_of(key)
-    if attempt_id is None:
+        asked = await attempts.by_provider_id(conn, account, known_as) if known_as else None
+    else:
+        attempt_id = attempt_of(key)
+        asked = RowKey(account.organization_id, attempt_id) if attempt_id else None
+    held = (await attempts.find(conn, [asked])).get(asked) if asked else None
+    return held if held and held.provider_account_id == account.id else None
+
+
+async def _of_nothing(conn: Conn, account: RowKey, key: str | None) -> str | None:
+    """Nothing is known of it. Without our key it may become known; with it, after a restore."""
+    if key is None or account in await quarantines.live(conn, [account.organization_id]):
         return None
-    asked = RowKey(account.organization_id, attempt_id)
-    held = (await attempts.find(conn, [asked])).get(asked)
-    return asked if held and held.provider_account_id == account.id else None
+    return NOT_KNOWN
+
+
+async def _send_after_all(conn: Conn, account: RowKey, attempt: Attempt, *, now: datetime) -> None:
+    """The provider tells of what we believe to be unsent: a restore has lost that it was."""
+    await collection.lock_covered(conn, [attempt.key])  # invoices first, as everywhere
+    held = (await attempts.lock(conn, [attempt.key]))[attempt.key]
+    if held.state is State.READY:
+        await count_as_sent(conn, held, account, amount_cents=held.amount_cents, now=now)
 
 
 async def _refund(conn: Conn, account: RowKey, said: RefundNotice) -> RowKey | None:

@@ -41,21 +41,18 @@ async def receive_event(
     :raises Refused: 400 for a bad signature, an unknown tenant or account, or several and no code.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
-        account = await provider_accounts.by_code(conn, organization_id, kind, code)
-        if account is None:
+        # A removed account is listened to as long as something was sent through it: one that was
+        # added anew in its place has the same secret, and knows nothing of what the first has sent.
+        heard = []
+        for account in await provider_accounts.of_code(conn, organization_id, kind, code):
+            verified = providers.of(account).verify(body, headers, now=now)
+            if not isinstance(verified, Forged):
+                heard += [
+                    ProviderEvent(organization_id, new_id(), account.id, one.event_id, one.body)
+                    for one in verified
+                ]
+        if not heard:
             raise Refused(NOT_TAKEN)
-        verified = providers.of(account).verify(body, headers, now=now)
-        if isinstance(verified, Forged):
-            raise Refused(NOT_TAKEN)
-        kept = await provider_events.keep(
-            conn,
-            [
-                ProviderEvent(
-                    organization_id, new_id(), account.id, delivery.event_id, delivery.body
-                )
-                for delivery in verified
-            ],
-            now=now,
-        )
+        kept = await provider_events.keep(conn, heard, now=now)
         await jobs.promise(conn, Job.APPLY_EVENT, kept)
     return len(kept)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from recoup.flows.count_as_sent import LONG_AGO, count_as_sent
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
@@ -24,12 +25,9 @@ from recoup.flows.submit_attempt import withdraw
 from recoup.providers.protocol import (
     CannotList,
     ChargeList,
-    CustomerNeeded,
     Declined,
     ListedCharge,
     Lost,
-    Paid,
-    Processing,
     Provider,
 )
 from recoup.rules.attempt_state import State
@@ -45,7 +43,6 @@ from recoup.rules.reconciliation import (
 from recoup.rules.records.collection import Attempt, Debt, attempt_of
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts, quarantines, reconciliations
-from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
 from recoup.store.quarantines import Quarantine
 from recoup.store.reconciliations import Finding, Reconciliation
@@ -53,8 +50,6 @@ from recoup.store.reconciliations import Finding, Reconciliation
 # A charge that was under way when the restore was noticed is on the provider's list by then.
 UNDER_WAY_AT_MOST: Final = timedelta(seconds=15)
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
-# What is made anew counts as sent before any key's life: it is asked about, and never re-sent.
-LONG_AGO: Final = timedelta(days=60)
 
 
 async def reconcile_account(
@@ -197,7 +192,9 @@ async def _mend(
                 continue
             recreated.append(key)
         elif known[attempt].state is State.READY:
-            await _count_as_sent(conn, account, known[attempt], charge, now=now)
+            await count_as_sent(
+                conn, known[attempt], account, amount_cents=charge.amount_cents, now=now
+            )
         assert not isinstance(charge.outcome, Lost), "it would be unreadable"
         await settle_attempts_on(conn, [Report(attempt, charge.outcome, Source.EVENT)], now=now)
         if what is Judged.KNOWN:
@@ -224,7 +221,7 @@ async def _recreate(
         return "invoice_unknown"
     if debt.currency != charge.currency.upper() or charge.amount_cents <= 0:
         return "another_currency"
-    assert isinstance(charge.outcome, Paid | Processing | CustomerNeeded), "money is on its way"
+    assert not isinstance(charge.outcome, Declined | Lost), "money has moved, or may yet"
     busy = await collection.open_attempt(conn, debt.key)
     if busy is not None:
         held = (await attempts.lock(conn, [busy]))[busy]
@@ -246,22 +243,6 @@ async def _recreate(
         now=now,
     )
     return None
-
-
-async def _count_as_sent(
-    conn: Conn, account: RowKey, attempt: Attempt, charge: ListedCharge, *, now: datetime
-) -> None:
-    """The restored row says that it was never sent, and the provider's list that it was."""
-    row = Sent(
-        key=attempt.key,
-        amount_cents=charge.amount_cents,
-        provider_account_id=account.id,
-        provider_customer_id="",
-        payment_method_id=attempt.payment_method_id,
-        provider_method_id=attempt.provider_method_id,
-        request="",
-    )
-    await attempts.send(conn, [row], look_up_at=now, now=now - LONG_AGO)
 
 
 def _finding(charge: ListedCharge, what: What, detail: str) -> Finding:

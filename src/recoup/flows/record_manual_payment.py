@@ -79,7 +79,7 @@ async def record_manual_payment(
     )  # fmt: skip
     await ledger.write(conn, received, now=now)
     await invoices.add_paid(conn, invoice.key, amount_cents, now=now)
-    await attempts.close_pages(conn, invoice.key, now=now)  # it was for what was due before
+    await attempts.close_pages(conn, [invoice.key], now=now)  # it was for what was due before
     if amount_cents == invoice.due_cents:
         await _settle(conn, invoice, payment_id, now=now)
     key = RowKey(organization_id, payment_id)

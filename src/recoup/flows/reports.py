@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from recoup.providers.protocol import Fate, GivenBack, NotKnown
+from recoup.providers.protocol import Canceled, Fate, GivenBack, NotKnown
 from recoup.rules.attempt_state import Contradicted, Moved, Repeated
 from recoup.rules.records.keys import RowKey
 
-News: TypeAlias = Fate | GivenBack | NotKnown
+News: TypeAlias = Fate | GivenBack | Canceled | NotKnown
 
 
 class Source(StrEnum):
@@ -32,6 +32,7 @@ class Report(msgspec.Struct, frozen=True):
     outcome: News
     source: Source
     jitter: timedelta = timedelta()  # delays the next try, drawn by the edge
+    is_implied: bool = False  # by other news: its amount and id are not the provider's own word
 
 
 class NothingSuch(msgspec.Struct, frozen=True):

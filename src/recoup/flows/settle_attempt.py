@@ -55,22 +55,25 @@ async def settle_attempts_on(
 
 def _steps(reports: Sequence[Report]) -> list[_Step]:
     """The reports, each after what it implies: events come in any order, or never."""
-    return [
-        (position, msgspec.structs.replace(report, outcome=outcome))
-        for position, report in enumerate(reports)
-        for outcome in _with_what_it_implies(report.outcome)
-    ]
+    steps: list[_Step] = []
+    for position, report in enumerate(reports):
+        for implied in _implied_by(report.outcome):
+            step = msgspec.structs.replace(report, outcome=implied, is_implied=True)
+            steps.append((position, step))
+        steps.append((position, report))
+    return steps
 
 
-def _with_what_it_implies(told: News) -> list[News]:
+def _implied_by(told: News) -> list[News]:
     """What is given back was taken back before, and what is taken back had been paid."""
     if not isinstance(told, Reversed | GivenBack):
-        return [told]
+        return []
     what = (told.provider_payment_id, told.status, told.amount_cents, told.currency)
-    first: list[News] = [Paid(*what), Reversed(*what, reason=told.status)]
+    paid = Paid(*what)
+    taken = Reversed(*what, reason=told.status, dispute_id=told.dispute_id)
     if isinstance(told, GivenBack):
-        return [*first, told]
-    return [*first, GivenBack(*what), told] if told.is_second else [first[0], told]
+        return [paid, taken]
+    return [paid, taken, GivenBack(*what, told.dispute_id)] if told.is_second else [paid]
 
 
 def _turns(steps: Sequence[_Step]) -> list[list[_Step]]:

@@ -5,7 +5,8 @@ provider's own pages; what they say goes through the one door for money, like an
 into the audit log.
 
 What would surprise you: who says that money moved must say where, unless the provider once did. By
-that id the provider's own word, should it still come, is known as the same charge.
+that id the provider's own word, should it still come, is known as the same charge. Of an attempt
+with its payer that id may be the page's, and not the payment's: there the person must tell it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
 from recoup.rules.look_up_schedule import person_may_decide
+from recoup.rules.manner import Manner
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
@@ -120,10 +122,12 @@ def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
 
 def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
     """A person's word as the provider would have said it."""
-    known_as = (decided.provider_payment_id or "").strip() or held.provider_payment_id
+    told = (decided.provider_payment_id or "").strip()
+    known_as = told or held.provider_payment_id
     match decided.verdict:
         case Verdict.PAID:
-            if known_as is None:
+            may_be_a_page = held.manner is not Manner.OFF_SESSION
+            if known_as is None or (may_be_a_page and not told):
                 raise Refused(invalid({"provider_payment_id": ["value_is_mandatory"]}))
             return Paid(known_as, "succeeded", held.amount_cents, held.currency)
         case Verdict.FAILED:

@@ -20,6 +20,7 @@ from recoup.flows.refund_payment import refund_surprises
 from recoup.flows.reports import News, Report, Settled, Source
 from recoup.flows.tell_ends import tell_ends
 from recoup.providers.protocol import (
+    Canceled,
     CustomerNeeded,
     Declined,
     GivenBack,
@@ -54,6 +55,8 @@ from recoup.store.ledger import LedgerEntry
 
 # What ends a wait for the payer, in our own word: every provider has another for it.
 DID_NOT_ACT: Final = "customer_did_not_act"
+# How an attempt ends whose authorisation was cancelled, or has run out, before it was told.
+CANCELED_AUTHORISATION: Final = "authorisation_canceled"
 
 _OUR_QUESTIONS: Final = frozenset({Source.LOOK_UP, Source.EXPIRY})
 
@@ -72,6 +75,7 @@ class _Surprised(msgspec.Struct, frozen=True):
     account: RowKey
     lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
     covered: Sequence[Covered]
+    lost_dispute: UUID | None = None  # it is that, and this is what makes it so
 
 
 class Book:
@@ -91,15 +95,18 @@ class Book:
 
     def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
         """Ask the table what the report means, and remember what it does."""
+        report = _as_it_is_for(report, attempt)
         outcome = report.outcome
         if isinstance(outcome, Reversed | GivenBack):
             return self._turn_back(attempt, covered, outcome)
         told = _STATES[type(outcome)]
         meaning = attempt_state.move(attempt.state, told)
         match meaning:
+            case Contradicted() if _is_of_a_canceled(attempt, outcome):
+                return Repeated()
             case Contradicted():
                 self._contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
-            case Repeated() if _is_second_charge(attempt, outcome):
+            case Repeated() if _is_second_charge(attempt, report):
                 self._contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
                 return Contradicted(was=attempt.state, told=told)
             case Repeated():
@@ -116,10 +123,14 @@ class Book:
         """Money was taken back, or that undone; what this implies was taken in before it."""
         is_back = isinstance(outcome, GivenBack)
         told = "given_back" if is_back else "reversed"
-        turn = "second/" if isinstance(outcome, Reversed) and outcome.is_second else ""
+        which = "/".join(filter(None, (outcome.provider_payment_id, outcome.dispute_id)))
+        lost_dispute = None
+        if isinstance(outcome, Reversed):
+            which = f"second/{which}" if outcome.is_second else which
+            lost_dispute = uuid5(attempt.id, f"lost/{which}") if outcome.is_lost else None
         contradiction = Contradiction(
             payment=attempt.key,
-            id=uuid5(attempt.id, f"{told}/{turn}{outcome.provider_payment_id}"),
+            id=uuid5(attempt.id, f"{told}/{which}"),
             was=attempt.state,
             told=told,
             reason=(Surprise.GIVEN_BACK if is_back else Surprise.REVERSED).value,
@@ -129,7 +140,9 @@ class Book:
         )
         cents = outcome.amount_cents
         lines = reversed_lines(-cents if is_back else cents)
-        self._surprises.append(_Surprised(contradiction, attempt.account_key, lines, covered))
+        self._surprises.append(
+            _Surprised(contradiction, attempt.account_key, lines, covered, lost_dispute)
+        )
         return Contradicted(was=attempt.state, told=State.SUCCEEDED if is_back else State.FAILED)
 
     def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
@@ -145,8 +158,8 @@ class Book:
                     self._customer_needed.append(attempt)
             case Lost() | NotKnown():
                 self._unanswered(report, attempt, State.UNKNOWN)
-            case Reversed() | GivenBack():
-                raise AssertionError("what was taken back had ended before")
+            case Reversed() | GivenBack() | Canceled():
+                raise AssertionError("it is read otherwise before")
             case _:
                 assert_never(outcome)
 
@@ -185,7 +198,7 @@ class Book:
                 self._unanswered(report, attempt, attempt.state)
             case NotKnown() | Processing() | CustomerNeeded():
                 self._answered(attempt)
-            case Paid() | Declined() | Reversed() | GivenBack():
+            case Paid() | Declined() | Reversed() | GivenBack() | Canceled():
                 raise AssertionError("an end moves every attempt that has not ended")
             case _:
                 assert_never(outcome)
@@ -366,16 +379,16 @@ class Book:
         new = await contradictions.insert(
             conn, [one.contradiction for one in self._surprises], now=self._now
         )
-        taken_back: dict[RowKey, UUID] = {}
+        lost: dict[RowKey, UUID] = {}
         to_pay_back: list[tuple[Contradiction, RowKey]] = []
         for surprised in self._surprises:
             contradiction = surprised.contradiction
+            invoices = [one.debt.key for one in surprised.covered]
+            if surprised.lost_dispute:  # it may be lost long after the money was taken
+                lost |= dict.fromkeys(invoices, surprised.lost_dispute)
             if contradiction.id not in new:
                 continue  # told again, it holds nothing that a person has let go
-            invoices = [one.debt.key for one in surprised.covered]
             self._held.update(invoices)
-            if contradiction.reason == Surprise.REVERSED:
-                taken_back |= dict.fromkeys(invoices, contradiction.id)
             self._enter(
                 contradiction.payment,
                 contradiction.id,
@@ -385,8 +398,9 @@ class Book:
             if contradiction.unapplied_cents > 0:
                 to_pay_back.append((contradiction, surprised.account))
         await collection.hold(conn, self._held, because=CONTRADICTED)
+        await attempts.close_pages(conn, self._held, now=self._now)  # nobody is to pay on one now
         await self._pay_back(conn, to_pay_back)
-        await tell_lost_disputes(conn, taken_back, now=self._now)
+        await tell_lost_disputes(conn, lost, now=self._now)
 
     async def _pay_back(
         self, conn: Conn, surprises: Sequence[tuple[Contradiction, RowKey]]
@@ -418,9 +432,43 @@ def _class_of(report: Report, decline: Decline, *, method_is_gone: bool) -> Decl
             assert_never(report.source)
 
 
-def _is_second_charge(attempt: Attempt, outcome: News) -> bool:
+def _as_it_is_for(report: Report, attempt: Attempt) -> Report:
+    """What the report says of this attempt, in the state that it is in."""
+    outcome = report.outcome
+    if isinstance(outcome, Canceled):
+        what = (outcome.provider_payment_id, outcome.status)
+        if attempt.state is State.SUCCEEDED:
+            taken = Reversed(*what, outcome.amount_cents, outcome.currency, outcome.status)
+            return msgspec.structs.replace(report, outcome=taken)
+        declined = Declined(CANCELED_AUTHORISATION, provider_payment_id=what[0], status=what[1])
+        return msgspec.structs.replace(report, outcome=declined)
+    if report.is_implied and isinstance(outcome, Paid):
+        # Of a part that is taken back the whole had been paid, and by the id that is known.
+        paid = Paid(
+            attempt.provider_payment_id or outcome.provider_payment_id,
+            outcome.status,
+            attempt.amount_cents,
+            attempt.currency,
+        )
+        return msgspec.structs.replace(report, outcome=paid)
+    return report
+
+
+def _is_second_charge(attempt: Attempt, report: Report) -> bool:
     """A success after a success, under another id: the same word, and other money."""
-    return isinstance(outcome, Paid) and outcome.provider_payment_id != attempt.provider_payment_id
+    outcome = report.outcome
+    if not isinstance(outcome, Paid) or report.is_implied:
+        return False
+    return outcome.provider_payment_id != attempt.provider_payment_id
+
+
+def _is_of_a_canceled(attempt: Attempt, outcome: News) -> bool:
+    """An authorisation that is told after its cancellation; what was never sent has none."""
+    return (
+        isinstance(outcome, Paid)
+        and attempt.error_code == CANCELED_AUTHORISATION
+        and attempt.provider_payment_id == outcome.provider_payment_id
+    )
 
 
 def _failed_row(failure: Failure) -> NewsRow:

@@ -77,7 +77,7 @@ async def update_invoice(
     if status is not None and differs:
         await invoices.show_payment_status(conn, invoice.key, status, now=now)
         if status == "succeeded":
-            await attempts.close_pages(conn, invoice.key, now=now)
+            await attempts.close_pages(conn, [invoice.key], now=now)
         change = StatusChange(invoice.key, cause=change_id)
         await tell(conn, await payment_status_updated(conn, [change]), now=now)
     return await find_invoice(conn, organization_id, invoice.id)

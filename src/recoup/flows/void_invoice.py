@@ -37,7 +37,7 @@ async def void_invoice(
     if invoice.status != "finalized":
         raise Refused(not_allowed("not_voidable"))
     await invoices.void(conn, invoice.key, now=now)
-    await attempts.close_pages(conn, invoice.key, now=now)
+    await attempts.close_pages(conn, [invoice.key], now=now)
     reversal = ledger.transfer(
         invoice.key, uuid5(invoice.id, "void"), invoice.due_cents, invoice.currency,
         debit="revenue", credit="receivable",

@@ -24,6 +24,7 @@ import msgspec
 from recoup.providers.adyen_answers import UNREADABLE, Amount, raw_code
 from recoup.providers.adyen_requests import read_reference
 from recoup.providers.protocol import (
+    Canceled,
     Declined,
     Delivery,
     Forged,
@@ -40,15 +41,12 @@ from recoup.providers.protocol import (
 
 MOST_ITEMS: Final = 100
 _Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,80}\Z")]
-_SECOND: Final = "SECOND_CHARGEBACK"  # after the first was defended, and given back
-# A cancelled or expired authorisation had been told as paid: for us the money was taken back.
-_TAKEN_BACK: Final = frozenset(
-    {
-        *("CAPTURE_FAILED", "CHARGEBACK", _SECOND),
-        *("PREARBITRATION_LOST", "SCHEME_ARBITRATION_LOST"),
-        *("CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REFUND", "EXPIRE"),
-    }
+_CANCELED: Final = frozenset({"CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REFUND", "EXPIRE"})
+# After the first was defended, and given back. A dispute ends in one of them at most once.
+_TAKEN_AGAIN: Final = frozenset(
+    {"SECOND_CHARGEBACK", "PREARBITRATION_LOST", "SCHEME_ARBITRATION_LOST"}
 )
+_TAKEN_BACK: Final = _TAKEN_AGAIN | {"CHARGEBACK", "CAPTURE_FAILED"}
 _PAID_BACK: Final = frozenset({"REFUND", "REFUND_WITH_DATA"})
 _NOT_PAID_BACK: Final = frozenset({"REFUND_FAILED", "REFUNDED_REVERSED"})
 _TOKEN_NAMES: Final = ("tokenization.storedPaymentMethodId", "recurring.recurringDetailReference")
@@ -119,12 +117,16 @@ def read(body: str) -> Told:
     if code in _TAKEN_BACK:
         if not succeeded:
             return Ignored("nothing_was_taken_back")
-        payment = item.original_reference or item.psp_reference
-        taken = Reversed(payment, code, cents, item.amount.currency, code.lower(), code == _SECOND)
-        return Notice(key, taken)
+        return Notice(key, _taken(item, cents))
+    payment = item.original_reference or item.psp_reference
     if code == "CHARGEBACK_REVERSED" and succeeded:
-        payment = item.original_reference or item.psp_reference
         return Notice(key, GivenBack(payment, code, cents, item.amount.currency))
+    if code in _CANCELED:
+        # A refund by somebody at Adyen's pages comes under one of these names too.
+        is_refund = item.additional_data.get("modification.action") == "refund"
+        if is_refund or not succeeded:
+            return Ignored("refunded_elsewhere" if is_refund else "not_canceled")
+        return Notice(key, Canceled(payment, code, cents, item.amount.currency))
     if code not in {"AUTHORISATION", "OFFER_CLOSED"}:
         return Ignored("says_nothing_of_money")
     if signed is None:
@@ -136,6 +138,21 @@ def read(body: str) -> Told:
     if code == "OFFER_CLOSED" and not succeeded:
         return Ignored("the_offer_is_open")
     return Notice(key, _declined(item))
+
+
+def _taken(item: Item, cents: int) -> Reversed:
+    """Money that was taken back; of a first chargeback `disputeStatus` says whether it is lost."""
+    code = item.event_code
+    is_lost = code in _TAKEN_AGAIN or item.additional_data.get("disputeStatus") == "Lost"
+    return Reversed(
+        item.original_reference or item.psp_reference,
+        code,
+        cents,
+        item.amount.currency,
+        code.lower(),
+        is_lost=is_lost,
+        is_second=code in _TAKEN_AGAIN,
+    )
 
 
 def sign(item: Item, secret: bytes) -> str:

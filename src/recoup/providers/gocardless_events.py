@@ -130,7 +130,9 @@ def _of_payment(event: _Event) -> Told:
             if (amount := read_amount(event.noted(AMOUNT))) is None:
                 return LookUpNeeded(key, payment_id)
             reason = event.why.cause or event.action
-            return Notice(key, Reversed(payment_id, event.action, *amount, reason))
+            is_lost = event.action != "late_failure_settled"  # nobody defends a direct debit
+            taken = Reversed(payment_id, event.action, *amount, reason, is_lost=is_lost)
+            return Notice(key, taken)
         case "chargeback_cancelled":
             if (amount := read_amount(event.noted(AMOUNT))) is None:
                 return LookUpNeeded(key, payment_id)

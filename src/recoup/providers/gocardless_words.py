@@ -214,7 +214,10 @@ def payment_outcome(payment: Payment, why: Details | None = None) -> Fate:
         if cents is None:
             return Lost("unreadable_amount")
         if taken_back:
-            return Reversed(payment.id, payment.status, cents, payment.currency, payment.status)
+            return Reversed(
+                *(payment.id, payment.status, cents, payment.currency, payment.status),
+                is_lost=not failed_late,
+            )
         return Paid(payment.id, payment.status, cents, payment.currency)
     if payment.status in DEAD:
         return payment_declined(payment.id, payment.status, why or UNKNOWN_WHY)

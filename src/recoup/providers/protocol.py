@@ -123,7 +123,21 @@ class Reversed(msgspec.Struct, frozen=True):
     amount_cents: int
     currency: str
     reason: str
-    is_second: bool = False  # implies that the first was given back
+    dispute_id: str = ""  # where the provider has one: another dispute takes other money back
+    is_lost: bool = False  # a dispute that has ended so; else it may be decided for us yet
+    is_second: bool = False  # of the same dispute: implies that the first was given back
+
+
+class Canceled(msgspec.Struct, frozen=True):
+    """An authorisation was cancelled, or has run out: no money, or no more of it.
+
+    What had been told as paid was taken back; what had not has come to nothing.
+    """
+
+    provider_payment_id: str
+    status: str
+    amount_cents: int
+    currency: str
 
 
 class GivenBack(msgspec.Struct, frozen=True):
@@ -136,6 +150,7 @@ class GivenBack(msgspec.Struct, frozen=True):
     status: str
     amount_cents: int
     currency: str
+    dispute_id: str = ""
 
 
 Fate: TypeAlias = Outcome | Reversed  # what became of a charge, asked for long after
@@ -259,7 +274,7 @@ class Notice(msgspec.Struct, frozen=True):
     """
 
     idempotency_key: str | None
-    outcome: Paid | Processing | CustomerNeeded | Declined | Reversed | GivenBack
+    outcome: Paid | Processing | CustomerNeeded | Declined | Reversed | GivenBack | Canceled
 
 
 class RefundNotice(msgspec.Struct, frozen=True):

@@ -182,7 +182,7 @@ def outcome(charge: ChargeObject) -> Paid | Processing | CustomerNeeded | Declin
 
 def taken_back(charge: ChargeObject) -> Reversed:
     """A charge whose money the payer's bank has taken back."""
-    return Reversed(charge.id, "disputed", charge.amount, charge.currency, "disputed")
+    return Reversed(charge.id, "disputed", charge.amount, charge.currency, "disputed", is_lost=True)
 
 
 def refund_outcome(refund: RefundObject) -> Refunded | Declined | Lost:

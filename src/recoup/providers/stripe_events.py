@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from recoup.providers.protocol import (
+    GivenBack,
     Ignored,
     LookUpNeeded,
     Lost,
@@ -170,9 +171,12 @@ def _dispute_told(event: Event) -> Told:
     cents = from_provider(ProviderKind.STRIPE, dispute.currency, dispute.amount)
     if cents is None or cents >= 2**63:
         return UNREADABLE
+    what = (intent_id, dispute.status, cents, dispute.currency.upper())
+    if event.type == "charge.dispute.funds_reinstated":
+        return Notice(None, GivenBack(*what, dispute.id))
     reason = dispute.reason or "dispute"
-    taken = Reversed(intent_id, dispute.status, cents, dispute.currency.upper(), reason)
-    return Notice(None, taken)
+    is_lost = event.type == "charge.dispute.closed"
+    return Notice(None, Reversed(*what, reason, dispute.id, is_lost))
 
 
 def _set_up_told(event: Event) -> Told:
@@ -229,6 +233,7 @@ _READERS: Final[Mapping[str, Callable[[Event], Told]]] = MappingProxyType(
         "refund.failed": _refund_told,
         "charge.refund.updated": _refund_told,
         "charge.dispute.funds_withdrawn": _dispute_told,
+        "charge.dispute.funds_reinstated": _dispute_told,
         "charge.dispute.closed": _dispute_told,
         "setup_intent.succeeded": _set_up_told,
         "payment_method.attached": _attached_told,

@@ -142,7 +142,7 @@ _FAILURES: Final = """
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (p.organization_id, p.provider_account_id)
      WHERE p.state = 'failed' AND p.decline_class IS NOT NULL
-       AND p.payment_method_id = asked.payment_method_id
+       AND p.payment_method_id IS NOT DISTINCT FROM asked.payment_method_id  -- NULL: made anew
      ORDER BY p.ended_at, p.id
 """
 
@@ -160,7 +160,9 @@ _BY_PROVIDER_ID: Final = """
 _CLOSE_PAGES: Final = """
     UPDATE payments p SET expires_at = $3, look_up_at = $3
       FROM payment_invoices pi
-     WHERE pi.organization_id = $1 AND pi.invoice_id = $2 AND pi.open
+      JOIN unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+        ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
+     WHERE pi.open
        AND (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
        AND p.manner = 'page' AND p.state = 'customer_needed'
 """
@@ -175,7 +177,8 @@ _READY_SINCE: Final = """
      WHERE state = 'ready' AND ended_at IS NULL
        AND CASE WHEN send_at IS NULL THEN created_at <= $1 ELSE send_at <= $3 END
        AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
-            WHERE q.organization_id = payments.organization_id AND q.released_at IS NULL)
+            WHERE q.organization_id = payments.organization_id
+              AND q.provider_account_id = payments.provider_account_id AND q.released_at IS NULL)
      ORDER BY created_at LIMIT $2
 """
 
@@ -256,9 +259,10 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) 
     return _key(row) if row else None
 
 
-async def close_pages(conn: Conn, invoice: RowKey, *, now: datetime) -> None:
-    """Let the payer's time on the open page of this locked invoice be up: the sweep closes it."""
-    await conn.execute(_CLOSE_PAGES, invoice.organization_id, invoice.id, now)
+async def close_pages(conn: Conn, invoices: Collection[RowKey], *, now: datetime) -> None:
+    """Let the payer's time on the open pages of these locked invoices be up: the sweep closes."""
+    if invoices:
+        await conn.execute(_CLOSE_PAGES, *_ids(invoices), now)
 
 
 async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:

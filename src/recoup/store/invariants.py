@@ -238,7 +238,8 @@ INVARIANTS: Final = (
            AND p.state = 'ready'
            AND greatest(p.created_at, p.send_at) < $2::timestamptz - {_LOST_AFTER}
            AND NOT EXISTS (SELECT FROM quarantines q  -- it waits for the end of that
-                WHERE q.organization_id = p.organization_id AND q.released_at IS NULL)
+                WHERE q.organization_id = p.organization_id
+                  AND q.provider_account_id = p.provider_account_id AND q.released_at IS NULL)
            AND NOT EXISTS (SELECT FROM pgqueuer job
                 WHERE job.entrypoint = 'submit_attempt'
                   AND job.dedupe_key = format('submit_attempt/%s/%s', p.organization_id, p.id))

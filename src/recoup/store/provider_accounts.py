@@ -26,6 +26,12 @@ _LIVE: Final = f"""
      ORDER BY created_at, id
 """
 
+_OF_CODE: Final = f"""
+    SELECT {columns(ProviderAccount)} FROM provider_accounts
+     WHERE organization_id = $1 AND kind = $2 AND ($3::text IS NULL OR code = $3)
+     ORDER BY created_at DESC, id
+"""
+
 _ALL_OF_KIND: Final = """
     SELECT organization_id, id FROM provider_accounts WHERE kind = $1 AND deleted_at IS NULL
 """
@@ -55,16 +61,20 @@ async def by_ids(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, ProviderA
     return {account.key: account for account in map(_account, rows)}
 
 
-async def by_code(
-    conn: Conn, organization_id: UUID, kind: str | None, code: str | None
-) -> ProviderAccount | None:
-    """The live account with this code; without a code, the only one (of the kind) that there is."""
-    fitting = [
-        account
-        for account in await live(conn, organization_id, kind)
-        if code is None or account.code == code
-    ]
-    return fitting[0] if len(fitting) == 1 else None
+async def of_code(
+    conn: Conn, organization_id: UUID, kind: str, code: str | None
+) -> list[ProviderAccount]:
+    """The accounts of this kind with this code, newest first, removed ones too.
+
+    Without a code: all, if they have one code between them.
+    """
+    rows = await conn.fetch(_OF_CODE, organization_id, kind, code)
+    accounts = [_account(row) for row in rows]
+    live_codes = {account.code for account in accounts if account.deleted_at is None}
+    if len(live_codes) > 1:
+        return []
+    codes = live_codes or {account.code for account in accounts[:1]}
+    return [account for account in accounts if account.code in codes]
 
 
 async def live(conn: Conn, organization_id: UUID, kind: str | None = None) -> list[ProviderAccount]:
