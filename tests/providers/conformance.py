@@ -10,6 +10,7 @@ provider lacks its stand-in says by flags (`stand_in.StandIn`), and the adapter 
 
 from __future__ import annotations
 
+from tests.providers.on_awkward_ids import AwkwardIdConformance
 from tests.providers.on_changed_bytes import ChangedBytesConformance
 from tests.providers.on_charges import ChargeConformance
 from tests.providers.on_methods import MethodConformance
@@ -31,5 +32,6 @@ class ProviderConformance(
     WebhookConformance,
     WireConformance,
     ChangedBytesConformance,
+    AwkwardIdConformance,
 ):
     """All of it."""

@@ -27,7 +27,9 @@ class RefundOrders(ChargeOrders):
     def refund(
         self, psp: StandIn, charge: Charge, number: int = 0, *, amount_cents: int = 400
     ) -> Refund:
-        assert charge.provider_payment_id, "only a charge that is known can be paid back"
+        assert charge.provider_payment_id is not None, (
+            "only a charge that is known can be paid back"
+        )
         order = RefundOrder(
             refund_id=UUID(int=REFUND.int + number),
             provider_payment_id=charge.provider_payment_id,

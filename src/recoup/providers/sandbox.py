@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, TypeVar
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from recoup.providers.addresses import NO_SUCH_ID, in_a_path
 from recoup.providers.protocol import (
     LONGEST_CALL,
     CannotList,
@@ -154,7 +154,10 @@ class SandboxProvider:
             if not isinstance(told, Processing | CustomerNeeded):
                 return told
             known_as = told.provider_payment_id
-        answer = await self._call("POST", self._v1 / "charges" / known_as / "cancel")
+        if (named := in_a_path(known_as)) is None:
+            return Lost(NO_SUCH_ID)
+        url = self._v1.joinpath("charges", named, "cancel", encoded=True)
+        answer = await self._call("POST", url)
         if isinstance(answer, Lost):
             return answer
         if answer.status in {200, 409}:  # 409: it has ended otherwise, and how is said
@@ -204,7 +207,10 @@ class SandboxProvider:
         self, provider_method_id: str, provider_customer_id: str | None
     ) -> StoredMethod | NotKnown | Lost:
         """Ask for one method: every test method is every customer's."""
-        url = self._v1 / "payment_methods" / provider_method_id
+        named = in_a_path(provider_method_id)
+        if named is None or (provider_customer_id and in_a_path(provider_customer_id) is None):
+            return NotKnown()
+        url = self._v1.joinpath("payment_methods", named, encoded=True)
         answer = await self._call("GET", url.with_query(customer=provider_customer_id or ""))
         if isinstance(answer, Lost):
             return answer
@@ -218,10 +224,13 @@ class SandboxProvider:
             provider_customer_id=said.payment_method.customer,
         )
 
-    async def list_methods(self, provider_customer_id: str) -> Sequence[StoredMethod] | Lost:
+    async def list_methods(
+        self, provider_customer_id: str
+    ) -> Sequence[StoredMethod] | NotKnown | Lost:
         """Ask for a customer's methods: it keeps none, since all are every customer's."""
-        path = f"customers/{quote(provider_customer_id, safe='')}/payment_methods"
-        found = await self._get(path, MethodsAnswer)
+        if (named := in_a_path(provider_customer_id)) is None:
+            return NotKnown()
+        found = await self._get(f"customers/{named}/payment_methods", MethodsAnswer)
         if isinstance(found, Lost):
             return found
         return [

@@ -20,6 +20,7 @@ import httpx
 import msgspec
 import stripe
 
+from recoup.providers.addresses import NO_SUCH_ID
 from recoup.providers.protocol import (
     LONGEST_CALL,
     Charge,
@@ -44,6 +45,7 @@ from recoup.providers.protocol import (
     Told,
 )
 from recoup.providers.stripe_answers import (
+    AN_ID,
     Expandable,
     Intent,
     Session,
@@ -243,7 +245,7 @@ class StripeProvider:
         self, charge: Charge, asked: Operation
     ) -> Intent | TurnedAway | NotKnown | Lost:
         intent_id = charge.provider_payment_id
-        if intent_id is None:
+        if intent_id is None or not AN_ID.match(intent_id):
             found = await find_intent(self._stripe, charge, asked)
             if not isinstance(found, Intent):
                 return found
@@ -254,7 +256,7 @@ class StripeProvider:
         self, charge: Charge, asked: Operation
     ) -> Session | TurnedAway | NotKnown | Lost:
         page_id = charge.provider_payment_id
-        if page_id is None or not page_id.startswith("cs_"):
+        if page_id is None or not (page_id.startswith("cs_") and AN_ID.match(page_id)):
             found = await find_page(self._stripe, charge, asked)
             if not isinstance(found, Session) or found.status != "open":
                 return found
@@ -264,6 +266,8 @@ class StripeProvider:
     async def _refund(self, refund: Refund) -> RefundOutcome:
         asked = read_request(refund.request)
         params: Any = asked.params
+        if not AN_ID.match(params["payment_intent"]):
+            return Declined(code=NO_SUCH_ID)  # it is nobody's, so nothing is ever sent
         options: Any = {"idempotency_key": refund.idempotency_key}
         told = await call(self._stripe.v1.refunds.create_async(params, options), StripeRefund)
         if isinstance(told, Lost):

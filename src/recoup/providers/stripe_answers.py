@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from re import compile as pattern
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -42,6 +43,9 @@ Url = Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://[\x21-\x7e]{1,5000}\Z")]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
 Instant = Annotated[int, msgspec.Meta(ge=0, le=2**33)]
+
+# An id to ask for. Anything else is nobody's, and would make a path that leads elsewhere.
+AN_ID: Final = pattern(r"\A[A-Za-z0-9_]{1,255}\Z")
 
 # Lago's mark of what is paid on a page, in the metadata of the intent as `payment_type`.
 ONE_TIME: Final = "one-time"

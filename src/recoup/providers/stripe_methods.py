@@ -6,7 +6,6 @@ again, and is gone for us although Stripe still shows it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,12 +13,10 @@ import msgspec
 import stripe
 
 from recoup.providers.protocol import Lost, NotKnown, StoredMethod
-from recoup.providers.stripe_answers import Expandable, Id, List, Word, decode, id_of
+from recoup.providers.stripe_answers import AN_ID, Expandable, Id, List, Word, decode, id_of
 from recoup.providers.stripe_http import TurnedAway, call
 
 PAGE_SIZE: Final = 100
-# Anything else is nobody's id, and would make a path that leads elsewhere.
-AN_ID: Final = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
 
 
 class Details(msgspec.Struct):

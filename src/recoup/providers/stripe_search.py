@@ -26,6 +26,7 @@ from recoup.providers.protocol import (
     RefundOutcome,
 )
 from recoup.providers.stripe_answers import (
+    AN_ID,
     Id,
     Intent,
     List,
@@ -66,7 +67,7 @@ async def find_intent(
     client: stripe.StripeClient, charge: Charge, asked: Operation
 ) -> Intent | NotKnown | Lost:
     """Find the payment intent of a charge."""
-    if charge.provider_payment_id:
+    if charge.provider_payment_id and AN_ID.match(charge.provider_payment_id):
         intent = await call(
             client.v1.payment_intents.retrieve_async(charge.provider_payment_id, WITH_CHARGE),
             Intent,
@@ -92,6 +93,8 @@ async def find_page(
     """Find the checkout session of an attempt, with its intent."""
     sessions = client.v1.checkout.sessions
     known_as = charge.provider_payment_id or ""
+    if not AN_ID.match(known_as):
+        known_as = ""
     if known_as.startswith("cs_"):
         page = await call(sessions.retrieve_async(known_as, WITH_INTENT), Session)
         if isinstance(page, Session):
@@ -114,7 +117,7 @@ async def find_refund(client: stripe.StripeClient, refund: Refund) -> RefundOutc
     """Find out what became of a refund."""
     params = read_request(refund.request).params
     ours = params["metadata"]["lago_refund_id"]
-    if refund.provider_refund_id:
+    if refund.provider_refund_id and AN_ID.match(refund.provider_refund_id):
         told = await call(client.v1.refunds.retrieve_async(refund.provider_refund_id), StripeRefund)
         if isinstance(told, StripeRefund):
             is_ours = (told.metadata or {}).get("lago_refund_id") == ours
