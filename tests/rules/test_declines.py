@@ -35,6 +35,7 @@ def stripe(**codes: str) -> DeclineClass:
 
 def test_no_table_is_forgotten_here() -> None:
     assert sorted(TABLES) == [
+        "ADYEN_ERRORS",
         "ADYEN_REFUSALS",
         "DIRECT_DEBIT_RETURNS",
         "GOCARDLESS_CAUSES",
@@ -197,3 +198,23 @@ def test_failed_debits(codes: dict[str, str], expected: DeclineClass) -> None:
 )
 def test_refusals_of_adyen(code: str, expected: DeclineClass) -> None:
     assert classify(Decline(ProviderKind.ADYEN, decline_code=code)) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("000", DeclineClass.OURS),
+        ("800", DeclineClass.NEW_METHOD),
+        ("803", DeclineClass.NEW_METHOD),
+        ("901", DeclineClass.OURS),
+        ("14_030", DeclineClass.OURS),
+        ("14_999", UNSORTED),
+    ],
+)
+def test_what_adyen_turns_away(code: str, expected: DeclineClass) -> None:
+    assert classify(Decline(ProviderKind.ADYEN, code=code)) is expected
+
+
+def test_what_says_nothing_of_a_charge_at_adyen_is_no_decline() -> None:
+    declined = {code for codes in declines.ADYEN_ERRORS.values() for code in codes}
+    assert not declined & {"701", "703", "704", "903", "904"}

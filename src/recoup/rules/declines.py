@@ -235,6 +235,27 @@ ADYEN_REFUSAL_WAITS: Final[Mapping[str, timedelta]] = {
     "29": timedelta(hours=24),
 }
 
+# Adyen's error codes, where a request was turned away; those that say nothing of it are `Lost`, and
+# not here. What was turned away will be again, until somebody changes it. `000` has many messages,
+# each about the API key or what was sent. Sources: Adyen's page of error codes, the examples in its
+# description of Checkout, the lists of the codes in two SDKs.
+ADYEN_ERRORS: Final[Table] = {
+    DeclineClass.NEW_METHOD: (
+        *("101", "102", "103", "108", "129", "140", "141", "153", "161"),  # details that are wrong
+        *("800", "803", "805"),  # no contract, no such detail, none for this kind of charge
+        "806",  # nor left for this kind of method
+    ),
+    DeclineClass.OURS: (
+        *("000", "010", "901", "906", "907", "908", "950", "951"),  # the key's roles, the account
+        *("905", "905_1", "905_2", "905_3", "905_4"),  # no acquirer for this method or currency
+        *("100", "125", "130", "137", "138", "158", "192", "702", "902", "14_030"),  # fields
+        *("107", "802", "807"),  # recurring payments as the account has them
+        *("120", "121", "139", "180", "181"),  # the shopper's reference, and e-mail
+        "166",  # the amount
+        "167",  # the payment to change
+    ),
+}
+
 # Why GoCardless says that a debit failed. Source: developer.gocardless.com, causes of events.
 GOCARDLESS_CAUSES: Final[Table] = {
     DeclineClass.NEVER: (
@@ -297,7 +318,7 @@ VOCABULARIES: Final[Mapping[ProviderKind, Vocabulary]] = MappingProxyType(
             advice={},
             declines=ADYEN_REFUSALS,
             network_declines=ISO_8583,
-            errors={},
+            errors=ADYEN_ERRORS,
             network_advice_waits=MASTERCARD_ADVICE_WAITS,
             decline_waits=ADYEN_REFUSAL_WAITS,
         ),
