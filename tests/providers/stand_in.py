@@ -38,6 +38,7 @@ class StandIn(ABC):
     truth: ClassVar[type[Paid | Processing]] = Paid  # a charge by a good method, at once
     refund_truth: ClassVar[type[Refunded | RefundProcessing]] = Refunded
     cancel_truth: ClassVar[type[Declined | Processing]] = Declined  # Processing: it tells later
+    page_truth: ClassVar[type[Paid | Processing]] = Paid  # a page that was paid; as above
     # What a provider may be without. Then the adapter says so: `NotKnown` for each look-up,
     # `NotChargeable` for a page, `CannotList` for a list, `Declined` for a page to set up.
     answers_look_ups: ClassVar[bool] = True  # of charges and of refunds

@@ -15,8 +15,9 @@ import pytest
 from recoup.providers import adyen_events
 from recoup.providers.adyen import AdyenProvider
 from recoup.providers.protocol import Delivery, Forged
-from tests.providers.charge_conformance import NOW
-from tests.providers.test_adyen import HMAC_KEY, SECRETS, a_batch, an_item
+from tests.providers.adyen_webhooks import HMAC_KEY, a_batch, an_item
+from tests.providers.stand_in import NOW
+from tests.providers.test_adyen import SECRETS
 
 SHAPES = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "adyen-webhooks-v1.json"
 SIGNED = ("pspReference", "merchantAccountCode", "merchantReference", "eventCode", "success")

@@ -25,7 +25,7 @@ from recoup.providers.protocol import (
     RefundProcessing,
     SetUpOrder,
 )
-from tests.providers.charge_conformance import ATTEMPT, KEY
+from tests.providers.stand_in import ATTEMPT, KEY
 from tests.providers.test_adyen import SECRETS
 
 SPEC = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "adyen-checkout-v72.json"

@@ -188,8 +188,8 @@ async def _apply(
             attempt = await _attempt(conn, account, said.idempotency_key, known_as)
             if attempt is None:
                 return await _of_nothing(conn, account, said.idempotency_key)
-            if isinstance(said.outcome, Canceled) and attempt.state not in FINAL and is_fresh:
-                return None  # of an authorisation that we have not been told of yet
+            if _came_too_soon(said.outcome, attempt) and is_fresh:
+                return None
             if attempt.state is State.READY:
                 await _send_after_all(conn, account, attempt, now=now)
             report = Report(attempt.key, said.outcome, Source.EVENT, jitter)
@@ -222,6 +222,11 @@ async def _attempt(
         asked = RowKey(account.organization_id, attempt_id) if attempt_id else None
     held = (await attempts.find(conn, [asked])).get(asked) if asked else None
     return held if held and held.provider_account_id == account.id else None
+
+
+def _came_too_soon(told: object, attempt: Attempt) -> bool:
+    """An authorisation was cancelled that we have not been told of yet."""
+    return isinstance(told, Canceled) and not told.is_ours and attempt.state not in FINAL
 
 
 async def _of_nothing(conn: Conn, account: RowKey, key: str | None) -> str | None:

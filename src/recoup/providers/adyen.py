@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from recoup.providers import adyen_events, adyen_requests
+from recoup.providers.addresses import NO_SUCH_ID, in_a_path
 from recoup.providers.adyen_answers import (
     Accepted,
     Link,
@@ -29,7 +30,7 @@ from recoup.providers.adyen_answers import (
     read_turned_away,
     stored_method,
 )
-from recoup.providers.adyen_calls import Answer, Calls, in_a_path
+from recoup.providers.adyen_calls import Answer, Calls
 from recoup.providers.adyen_requests import RefundRequest, Sent
 from recoup.providers.protocol import (
     CannotList,
@@ -111,9 +112,9 @@ class AdyenProvider:
         """Ask what became of a link. Of a payment Adyen has no way to say."""
         sent = msgspec.json.decode(charge.request, type=Sent)
         link = charge.provider_payment_id
-        if not sent.is_page or link is None:
+        if not sent.is_page or link is None or (named := in_a_path(link)) is None:
             return NotKnown()
-        answer = await self._calls.ask(lambda adyen: adyen.links.get_payment_link(in_a_path(link)))
+        answer = await self._calls.ask(lambda adyen: adyen.links.get_payment_link(named))
         return answer if isinstance(answer, Lost) else read_link(answer, sent)
 
     async def cancel(self, charge: Charge) -> Outcome:
@@ -122,12 +123,15 @@ class AdyenProvider:
         known_as = charge.provider_payment_id
         if known_as is None:
             return Lost("not_known_here")  # its first call may still arrive
+        if (named := in_a_path(known_as)) is None:
+            return Lost(NO_SUCH_ID)
         if sent.is_page:
-            return await self._close(charge, sent, known_as)
-        body = msgspec.json.encode({"merchantAccount": self._account}).decode()
+            return await self._close(charge, sent, named)
+        key = charge.idempotency_key
+        body = adyen_requests.render_cancel(key, self._account)
         answer = await self._calls.ask(
             lambda adyen: adyen.modifications.cancel_authorised_payment_by_psp_reference(
-                body, in_a_path(known_as), f"cancel-{charge.idempotency_key}"
+                body, named, f"cancel-{key}"
             )
         )
         if isinstance(answer, Lost):
@@ -144,10 +148,12 @@ class AdyenProvider:
     async def refund(self, refund: Refund) -> RefundOutcome:
         """Pay back: at most once per key. That the money went back, an event tells."""
         kept = msgspec.json.decode(refund.request, type=RefundRequest)
+        if (named := in_a_path(kept.payment)) is None:
+            return Declined(NO_SUCH_ID)  # it is nobody's, so nothing is ever sent
         body = bytes(kept.body).decode()
         answer = await self._calls.ask(
             lambda adyen: adyen.modifications.refund_captured_payment(
-                body, in_a_path(kept.payment), refund.idempotency_key
+                body, named, refund.idempotency_key
             )
         )
         if isinstance(answer, Lost):
@@ -183,10 +189,10 @@ class AdyenProvider:
         self, provider_customer_id: str
     ) -> Sequence[StoredMethod] | NotKnown | Lost:
         """Ask for a shopper's methods; none for one who left none, or is not known."""
-        query = {
-            "merchantAccount": quote(self._account, safe=""),
-            "shopperReference": quote(provider_customer_id, safe=""),
-        }  # quoted here, since the SDK joins it as it is
+        if (named := in_a_path(provider_customer_id)) is None:
+            return NotKnown()
+        # Quoted here, since the SDK joins it as it is.
+        query = {"merchantAccount": quote(self._account, safe=""), "shopperReference": named}
         answer = await self._calls.ask(
             lambda adyen: adyen.methods.get_tokens_for_stored_payment_details(
                 query_parameters=query
@@ -229,9 +235,9 @@ class AdyenProvider:
         """Say what a kept event means."""
         return adyen_events.read(body)
 
-    async def _close(self, charge: Charge, sent: Sent, link: str) -> Outcome:
+    async def _close(self, charge: Charge, sent: Sent, named: str) -> Outcome:
         answer = await self._calls.ask(
-            lambda adyen: adyen.links.update_payment_link('{"status":"expired"}', in_a_path(link))
+            lambda adyen: adyen.links.update_payment_link('{"status":"expired"}', named)
         )
         if not isinstance(answer, Lost) and answer.status == 200:
             return read_link(answer, sent)

@@ -29,6 +29,7 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,255}\Z")]
 _Value = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Shown = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{0,255}\Z")]
 _Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
 
 _PAID: Final = frozenset({"Authorised", "SentForSettle", "SettleScheduled", "Settled", "Refunded"})
@@ -38,8 +39,14 @@ _DECLINED: Final = frozenset({"Cancelled", "CaptureFailed", "Error", "Expired", 
 # sent: no money moves. `AUTHENTICATION_REQUIRED` leads to a payment link, which finishes itself.
 _UNFINISHED: Final = frozenset({"ChallengeShopper", "IdentifyShopper", "RedirectShopper"})
 AUTHENTICATION_REQUIRED: Final = "38"  # docs.adyen.com/development-resources/refusal-reasons
-IN_PROGRESS: Final = "704"  # the key's first call is still under way, or was just done
+# Codes that say nothing of what became of the request: the server could not process it, a resource
+# was away for a while, the key's first call is still under way or was just done, an internal error,
+# unable to process. Source: docs.adyen.com/development-resources/error-codes, as all codes here.
+NOT_DECIDED: Final = frozenset({"701", "703", "704", "903", "904"})
 _NOT_DECIDED: Final = frozenset({404, 409, 429})
+_THEIR_TROUBLE: Final = "internal"  # of the four error types, the one that is not about the request
+# No contract with this shopper, no such payment detail, none for this kind of charge.
+METHOD_IS_GONE: Final = frozenset({"800", "803", "805"})
 _RAW_CODE: Final = pattern(r"\s*([0-9A-Z]{2})\b.*")
 
 
@@ -90,9 +97,9 @@ class Token(msgspec.Struct, rename="camel"):
     """A stored payment method."""
 
     id: Id
-    type: str | None = None
-    brand: str | None = None
-    last_four: str | None = None
+    type: _Shown | None = None
+    brand: _Shown | None = None
+    last_four: _Shown | None = None
     expiry_month: str | None = None
     expiry_year: str | None = None
     supported_recurring_processing_models: list[str] | None = None
@@ -102,13 +109,14 @@ class Tokens(msgspec.Struct, rename="camel"):
     """A shopper's stored payment methods."""
 
     shopper_reference: str
-    stored_payment_methods: list[Token]
+    stored_payment_methods: list[Token] = []  # Adyen's description does not promise it
 
 
 class Error(msgspec.Struct, rename="camel"):
     """Why a call was turned away."""
 
     error_code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{1,32}\Z")]
+    error_type: str | None = None
 
 
 def decode(body: bytes | str, kind: type[Read]) -> Read | None:
@@ -177,12 +185,13 @@ def read_turned_away(answer: Answer, *, sent_before: bool) -> Declined | Lost:
         error is None
         or sent_before
         or is_passing
-        or error.error_code == IN_PROGRESS
+        or error.error_code in NOT_DECIDED
+        or error.error_type == _THEIR_TROUBLE
         or answer.status in _NOT_DECIDED
         or not 400 <= answer.status < 500
     ):
         return lost(answer)
-    return Declined(error.error_code)
+    return Declined(error.error_code, method_is_gone=error.error_code in METHOD_IS_GONE)
 
 
 def stored_method(token: Token, customer: str) -> StoredMethod:
@@ -192,8 +201,8 @@ def stored_method(token: Token, customer: str) -> StoredMethod:
         "type": "card" if token.type == "scheme" else token.type,
         "brand": token.brand,
         "last4": token.last_four,
-        "expiration_month": token.expiry_month,
-        "expiration_year": token.expiry_year,
+        "expiration_month": _number(token.expiry_month),
+        "expiration_year": _year(token.expiry_year),
     }
     return StoredMethod(
         provider_method_id=token.id,
@@ -236,3 +245,13 @@ def _declined(said: Payment) -> Declined:
 def _url(action: dict[str, Any]) -> str | None:
     found = action.get("url") or action.get("downloadUrl")
     return found if isinstance(found, str) else None
+
+
+def _number(text: str | None) -> int | None:
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= 4
+    return int(text) if text is not None and is_number else None
+
+
+def _year(text: str | None) -> int | None:
+    year = _number(text)  # its last two digits, by Adyen's description
+    return year + 2000 if year is not None and year < 100 else year

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 import requests
@@ -96,8 +95,10 @@ class _Transport:
         read = b""
         while piece := raw.read1(_READ_AT_ONCE, decode_content=True):
             read += piece
-            if len(read) > MOST_ANSWER_BYTES or time.monotonic() > self._deadline:
-                raise ValueError("an endless answer")
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
+            if len(read) > MOST_ANSWER_BYTES:  # cut off, it cannot be read; its status still can
+                break
         return read
 
 
@@ -158,13 +159,8 @@ class Calls:
             answer = question(services)
         except _TooLateError:
             return Lost("no_time_was_left")
-        # ValueError: an endless answer, an address or a header that cannot be sent.
+        # ValueError: an address or a header that cannot be sent.
         except (*_OUTAGES, requests.RequestException, ValueError) as error:
             return Lost(type(error).__name__, is_outage=isinstance(error, _OUTAGES))
         assert isinstance(answer, Answer)
         return answer
-
-
-def in_a_path(text: str) -> str:
-    """An id as a part of an address, which it cannot leave."""
-    return quote(text, safe="")

@@ -126,7 +126,8 @@ def read(body: str) -> Told:
         is_refund = item.additional_data.get("modification.action") == "refund"
         if is_refund or not succeeded:
             return Ignored("refunded_elsewhere" if is_refund else "not_canceled")
-        return Notice(key, Canceled(payment, code, cents, item.amount.currency))
+        is_ours = signed is not None and signed.is_cancel
+        return Notice(key, Canceled(payment, code, cents, item.amount.currency, is_ours))
     if code not in {"AUTHORISATION", "OFFER_CLOSED"}:
         return Ignored("says_nothing_of_money")
     if signed is None:

@@ -1,7 +1,7 @@
 """What is sent to Adyen, rendered to be kept and re-sent to the letter.
 
 A reference ends in our key, since Adyen signs the reference of an event and not its metadata:
-decision 7.
+decision 7. A word of ours may follow: ` page`, ` cancel`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ from recoup.rules.records.provider_accounts import ProviderKind
 
 REFERENCE_LENGTH: Final = 80
 ON_A_PAGE: Final = " page"
+OF_A_CANCEL: Final = " cancel"
+# Adyen wants one of every payment, though nobody returns from one without a payer.
+NOBODY_RETURNS: Final = "https://www.adyen.com/"
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_ENDS_IN_KEY: Final = pattern(rf"(?:\A|.* )((?:payment|refund)-{_UUID})({ON_A_PAGE})?")
+_KEY: Final = f"(?:payment|refund)-{_UUID}"
+_ENDS_IN_KEY: Final = pattern(rf"(?:\A|.* )({_KEY})({ON_A_PAGE}|{OF_A_CANCEL})?")
 _MOST_PAIRS: Final = 20
 _LONGEST_NAME: Final = 20
 _LONGEST_VALUE: Final = 80
@@ -40,10 +44,11 @@ class RefundRequest(msgspec.Struct, frozen=True):
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """What a reference says: the key, and whether the payer is on a page of Adyen's."""
+    """What a reference says: the key, and whether it is of a page, or of an end we asked for."""
 
     key: str
     is_page: bool
+    is_cancel: bool
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -83,8 +88,6 @@ def render(order: Order, account: str) -> str | NotChargeable:
         "shopperReference": order.provider_customer_id,
         "recurringProcessingModel": "UnscheduledCardOnFile",
         "metadata": fit(order.metadata),
-        # The schema wants one even where nobody is there to return.
-        "returnUrl": order.return_url or "https://localhost/",
     }
     if order.customer_email:
         body["shopperEmail"] = order.customer_email
@@ -92,14 +95,26 @@ def render(order: Order, account: str) -> str | NotChargeable:
         body["countryCode"] = order.customer_country
     if is_page:
         body["storePaymentMethodMode"] = "enabled"
+        if order.return_url:  # without one the page has no button that leads away
+            body["returnUrl"] = order.return_url
         if order.expires_at is not None:
             body["expiresAt"] = order.expires_at.astimezone(UTC).isoformat(timespec="seconds")
         return msgspec.json.encode(body).decode()
     if not order.provider_method_id:
         return NotChargeable("no_payment_method")
+    body["returnUrl"] = order.return_url or NOBODY_RETURNS
     body["shopperInteraction"] = "ContAuth"
     body["paymentMethod"] = {"type": "scheme", "storedPaymentMethodId": order.provider_method_id}
     return msgspec.json.encode(body).decode()
+
+
+def render_cancel(key: str, account: str) -> str:
+    """Render the body of `POST /payments/{payment}/cancels`.
+
+    Its reference is that of the event that tells how it ended, so that it is known as ours.
+    """
+    asked = {"merchantAccount": account, "reference": f"{key}{OF_A_CANCEL}"}
+    return msgspec.json.encode(asked).decode()
 
 
 def render_refund(order: RefundOrder, account: str) -> str:
@@ -144,7 +159,7 @@ def reference(ours: str, key: str) -> str:
 def read_reference(text: str) -> Signed | None:
     """Say which key a reference ends in; None where it is none of ours."""
     found = _ENDS_IN_KEY.fullmatch(text)
-    return Signed(found[1], found[2] is not None) if found else None
+    return Signed(found[1], found[2] == ON_A_PAGE, found[2] == OF_A_CANCEL) if found else None
 
 
 def fit(metadata: Mapping[str, str]) -> dict[str, str]:

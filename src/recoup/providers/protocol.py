@@ -138,6 +138,7 @@ class Canceled(msgspec.Struct, frozen=True):
     status: str
     amount_cents: int
     currency: str
+    is_ours: bool = False  # we asked for that end; else the authorisation is yet to be told
 
 
 class GivenBack(msgspec.Struct, frozen=True):
