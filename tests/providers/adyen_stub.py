@@ -36,7 +36,6 @@ class AdyenStub:
         self.books = AdyenBooks()
         self.accounts: dict[str, str] = {}  # by API key; a key that is not in it may use any
         self.complaints: list[str] = []  # what Adyen's own description does not know
-        self.replayed: list[str] = []
         self._schema = AdyenSchema(description) if description else None
         self._kept: dict[tuple[str, str], Said] = {}
 
@@ -75,7 +74,8 @@ class AdyenStub:
     def _once(self, request: web.Request, asked: dict[str, Any]) -> Said:
         """Do it once per key: what was done is answered again, what was refused is not kept.
 
-        Keys are a company's own, and of 64 characters at most. Source: docs.adyen.com/development-resources/api-idempotency.
+        Keys are a company's own, and of 64 characters at most. Source:
+        docs.adyen.com/development-resources/api-idempotency.
         """
         api_key = request.headers.get("x-api-key", "")
         named = asked.get("merchantAccount") or request.query.get("merchantAccount")
@@ -89,7 +89,6 @@ class AdyenStub:
         if len(key) > LONGEST_KEY:
             return refused("702", "Unexpected input")
         if (api_key, key) in self._kept:
-            self.replayed.append(key)
             return self._kept[api_key, key]
         said = self._do(request, account, key, asked)
         if key and said[0] < 300:
