@@ -25,7 +25,13 @@ class RefundOrders(ChargeOrders):
     """Makes the refunds of a test."""
 
     def refund(
-        self, psp: StandIn, charge: Charge, number: int = 0, *, amount_cents: int = 400
+        self,
+        psp: StandIn,
+        charge: Charge,
+        number: int = 0,
+        *,
+        amount_cents: int = 400,
+        before_cents: int = 0,
     ) -> Refund:
         assert charge.provider_payment_id is not None, (
             "only a charge that is known can be paid back"
@@ -36,6 +42,7 @@ class RefundOrders(ChargeOrders):
             amount_cents=amount_cents,
             currency="EUR",
             charged_cents=1_000,
+            refunded_before_cents=before_cents,
             reference="Acme - Invoice ACM-001",
             metadata={"lago_invoice_id": "01890000-0000-7000-8000-000000000002"},
         )
@@ -66,7 +73,7 @@ class RefundConformance(RefundOrders):
 
     async def test_two_refunds_of_one_charge_are_two(self, psp: StandIn) -> None:
         charge = await self.paid(psp)
-        refunds = [self.refund(psp, charge, number) for number in range(2)]
+        refunds = [self.refund(psp, charge, n, before_cents=400 * n) for n in range(2)]
         told = [await psp.provider.refund(refund) for refund in refunds]
         assert all(isinstance(one, psp.refund_truth) for one in told)
         assert await psp.refunded_keys() == [refund.idempotency_key for refund in refunds]
