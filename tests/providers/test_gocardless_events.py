@@ -38,8 +38,8 @@ from recoup.providers.protocol import (
 )
 from recoup.rules.attempt_state import Contradicted, Moved, State, move
 from recoup.rules.refund_state import RefundState, moves
-from tests.providers.charge_conformance import ATTEMPT, KEY, NOW
-from tests.providers.gocardless_stub import event
+from tests.providers.gocardless_books import event
+from tests.providers.stand_in import ATTEMPT, KEY, NOW
 
 NEW, OLD = "whsec_new", "whsec_old"
 PROVIDER = GoCardlessProvider(GoCardlessSecrets("sandbox_1", NEW, OLD), base=None)
@@ -163,9 +163,9 @@ def test_what_cannot_be_read_is_not_kept(body: bytes) -> None:
         ),
         *(
             (word, Notice(KEY, Declined(
-                code=word, message="Not enough.", decline_code="insufficient_funds",
+                code=code, message="Not enough.", decline_code="insufficient_funds",
                 network_decline_code="AM04", provider_payment_id="PM1", status=word)))
-            for word in ("cancelled", "customer_approval_denied")
+            for word, code in (("cancelled", "canceled"), ("customer_approval_denied",) * 2)
         ),
     ],
 )  # fmt: skip

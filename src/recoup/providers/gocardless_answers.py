@@ -12,13 +12,7 @@ from typing import Any, Final, TypeVar
 from gocardless_pro import services
 
 from recoup.providers.gocardless_calls import Calls, Heard, Said, TurnedAway
-from recoup.providers.gocardless_words import (
-    MANDATE_GONE,
-    UNKNOWN_WHY,
-    Details,
-    Listed,
-    believed,
-)
+from recoup.providers.gocardless_words import UNKNOWN_WHY, Details, Listed, believed
 from recoup.providers.protocol import Declined, Lost
 
 Kind = TypeVar("Kind")
@@ -75,7 +69,7 @@ def turned_away(heard: TurnedAway, *, sent_before: bool) -> Declined | Lost:
     """What a refusal says. Of an earlier call, which may have got in, it says nothing."""
     if sent_before:
         return Lost(f"http_{heard.status}")
-    return Declined(code=heard.code, method_is_gone=heard.code in MANDATE_GONE)
+    return Declined(code=heard.code)
 
 
 def why(calls: Calls, about: Mapping[str, str]) -> Details | Lost:

@@ -48,7 +48,7 @@ _THREADS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="gocardl
 _OUTAGES: Final = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
 # The call itself did nothing, and the provider says why. Source: section "Errors" of
 # https://developer.gocardless.com/api-reference/
-_TURNED_AWAY: Final = frozenset({400, 401, 403, 404, 422})
+_TURNED_AWAY: Final = frozenset({400, 401, 403, 404, 410, 422})
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -122,8 +122,10 @@ class _Api(ApiClient):  # type: ignore[misc]  # the SDK ships no types
         read = b""
         while piece := raw.read1(_READ_AT_ONCE, decode_content=True):
             read += piece
-            if len(read) > MOST_ANSWER_BYTES or time.monotonic() > self._deadline:
+            if len(read) > MOST_ANSWER_BYTES:
                 raise MalformedResponseError("an endless answer", "", self.status)
+            if time.monotonic() > self._deadline:
+                raise requests.ReadTimeout
         return read
 
 
@@ -154,8 +156,7 @@ class Calls:
         # The SDK fails in its own ways on what is no answer: TypeError, AttributeError,
         # RecursionError, … Whatever it was, the money may have moved.
         except Exception as error:  # noqa: BLE001
-            status = api.status if api is not None else None
-            return _lost(error, status)
+            return _lost(error, api)
         return Said(body)
 
 
@@ -181,7 +182,7 @@ def _read_conflict(error: IdempotentCreationConflictError) -> Conflict | Lost:
 def _read_error(error: ApiError, api: _Api) -> TurnedAway | Lost:
     if api.status in _TURNED_AWAY and isinstance(error.type, str):
         return TurnedAway(api.status, _reason(error))
-    return _lost(error, api.status, _seconds_to_wait(api.headers) if api.status == 429 else None)
+    return _lost(error, api)
 
 
 def _reason(error: ApiError) -> str:
@@ -190,15 +191,17 @@ def _reason(error: ApiError) -> str:
     reasons = [one.get("reason") for one in errors if isinstance(one, dict)]
     words = [word for word in (*reasons, error.type) if isinstance(word, str)]
     # Any other text could repeat what was sent, and is kept nowhere.
-    return next((word for word in words if fullmatch(r"[a-z0-9_]{1,64}", word)), "unreadable_error")
+    return next((word for word in words if fullmatch(r"[a-z_]{1,64}", word)), "unreadable_error")
 
 
-def _lost(error: Exception, status: int | None, wait: float | None = None) -> Lost:
+def _lost(error: Exception, api: _Api | None) -> Lost:
     if isinstance(error, _TooLateError):
         return Lost("no_time_was_left")
-    if status is None or isinstance(error, _OUTAGES):
+    status = api.status if api is not None else None
+    if api is None or status is None or isinstance(error, _OUTAGES):
         return Lost(type(error).__name__, is_outage=isinstance(error, _OUTAGES))
-    if status >= 400:
+    if status >= 400:  # whoever says it: it need not be GoCardless itself
+        wait = _seconds_to_wait(api.headers) if status == 429 else None
         return Lost(f"http_{status}", wait, is_outage=status >= 500)
     if isinstance(error, GoCardlessProError):
         return Lost("unreadable_answer")

@@ -18,6 +18,7 @@ from recoup.providers.gocardless_answers import instant, one, page, pages, turne
 from recoup.providers.gocardless_calls import Calls, Conflict, TurnedAway
 from recoup.providers.gocardless_words import (
     DEAD,
+    MANDATE_GONE,
     PAYMENT,
     Payment,
     Payments,
@@ -44,7 +45,9 @@ def charge_once(calls: Calls, *, charge: Charge) -> Fate:
         services.PaymentsService, lambda payments: payments.create(params=wanted, headers=headers)
     )
     if isinstance(heard, TurnedAway):
-        return turned_away(heard, sent_before=charge.sent_before)
+        told = turned_away(heard, sent_before=charge.sent_before)
+        is_gone = isinstance(told, Declined) and told.code in MANDATE_GONE
+        return msgspec.structs.replace(told, method_is_gone=True) if is_gone else told
     if isinstance(heard, Conflict):
         made_before = heard.resource_id
         heard = calls.ask(services.PaymentsService, lambda payments: payments.get(made_before))
@@ -62,18 +65,21 @@ def look_up(calls: Calls, *, charge: Charge) -> Fate | NotKnown:
 
 def cancel(calls: Calls, *, charge: Charge) -> Fate:
     """Cancel the payment if it has not gone to the banks, and say what became of it."""
-    found = _find(calls, charge)
-    if isinstance(found, NotKnown):
-        return Lost("no_such_payment")  # it may still get in: nobody has said that it is dead
-    if isinstance(found, Lost):
-        return found
-    heard = calls.ask(services.PaymentsService, lambda payments: payments.cancel(found.id))
+    payment_id = charge.provider_payment_id
+    if payment_id is None:
+        found = _find(calls, charge)
+        if isinstance(found, NotKnown):
+            return Lost("no_such_payment")  # it may still get in: nobody has said that it is dead
+        if isinstance(found, Lost):
+            return found
+        payment_id = found.id
+    heard = calls.ask(services.PaymentsService, lambda payments: payments.cancel(payment_id))
     if isinstance(heard, TurnedAway):  # too late, or it has ended: which?
-        heard = calls.ask(services.PaymentsService, lambda payments: payments.get(found.id))
+        heard = calls.ask(services.PaymentsService, lambda payments: payments.get(payment_id))
     payment = one(heard, "payments", Payment)
     if isinstance(payment, Lost):
         return payment
-    if payment.id != found.id:
+    if payment.id != payment_id:
         return Lost("another_payment")
     told = _outcome(calls, payment)
     return msgspec.structs.replace(told, code="canceled") if isinstance(told, Declined) else told

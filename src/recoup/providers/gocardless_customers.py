@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from gocardless_pro import services
 
@@ -15,6 +16,7 @@ from recoup.providers.gocardless_calls import Calls, Conflict, TurnedAway
 from recoup.providers.gocardless_words import (
     ENDED,
     Flow,
+    Id,
     Made,
     Mandate,
     Mandates,
@@ -32,6 +34,8 @@ from recoup.providers.protocol import (
     SetUpOrder,
     StoredMethod,
 )
+
+_GONE: Final = frozenset({404, 410})  # never was, or its data was removed
 
 
 def create(calls: Calls, *, new: NewCustomer) -> CustomerMade | Declined | Lost:
@@ -61,8 +65,10 @@ def create(calls: Calls, *, new: NewCustomer) -> CustomerMade | Declined | Lost:
 
 def find_mandate(calls: Calls, *, mandate_id: str) -> StoredMethod | NotKnown | Lost:
     """One mandate; `NotKnown` where it has ended, or never was."""
+    if believed(mandate_id, Id) is None:
+        return NotKnown()  # it can be none of theirs, and would lead to another path
     heard = calls.ask(services.MandatesService, lambda mandates: mandates.get(mandate_id))
-    if isinstance(heard, TurnedAway) and heard.status == 404:
+    if isinstance(heard, TurnedAway) and heard.status in _GONE:
         return NotKnown()
     mandate = one(heard, "mandates", Mandate)
     if isinstance(mandate, Lost):
@@ -78,17 +84,19 @@ def list_mandates(calls: Calls, *, customer_id: str) -> Sequence[StoredMethod] |
     GoCardless answers for a customer whom it does not know with an empty list, so of nobody's
     mandates it is asked whether there is such a customer.
     """
+    if believed(customer_id, Id) is None:
+        return NotKnown()
     listed = pages(calls, services.MandatesService, {"customer": customer_id}, Mandates)
     if isinstance(listed, Lost):
         return listed
     if isinstance(listed, TurnedAway):
-        return NotKnown() if listed.status == 404 else Lost(f"http_{listed.status}")
+        return NotKnown() if listed.status in _GONE else Lost(f"http_{listed.status}")
     found = [mandate for part in listed for mandate in part.mandates]
     if any(mandate.links.customer != customer_id for mandate in found):
         return Lost("mandates_of_another_customer")
     if not found:
         heard = calls.ask(services.CustomersService, lambda customers: customers.get(customer_id))
-        if isinstance(heard, TurnedAway) and heard.status in {404, 410}:
+        if isinstance(heard, TurnedAway) and heard.status in _GONE:
             return NotKnown()
         if isinstance(made := one(heard, "customers", Made), Lost):
             return made

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-import msgspec
 from gocardless_pro import services
 
 from recoup.providers.gocardless_answers import instant, one, pages, turned_away, why
@@ -31,10 +30,7 @@ def refund_once(calls: Calls, *, refund: Refund) -> RefundOutcome:
         services.RefundsService, lambda refunds: refunds.create(params=wanted, headers=headers)
     )
     if isinstance(heard, TurnedAway):
-        told = turned_away(heard, sent_before=refund.sent_before)
-        if isinstance(told, Lost):
-            return told
-        return msgspec.structs.replace(told, method_is_gone=False)  # no mandate was asked for
+        return turned_away(heard, sent_before=refund.sent_before)
     if isinstance(heard, Conflict):
         made_before = heard.resource_id
         heard = calls.ask(services.RefundsService, lambda refunds: refunds.get(made_before))

@@ -32,8 +32,10 @@ from recoup.rules.records.provider_accounts import ProviderKind
 
 Kind = TypeVar("Kind")
 
-# An answer is believed where it can be kept: by an id, an amount and a currency as ours are.
-Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f/?#]{1,255}\Z")]
+# An answer is believed where it can be kept: by an id, an amount and a currency as ours are. An id
+# becomes a part of a path, so it is no more than one, and none that leads elsewhere.
+Id = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.\.?\Z)[^\x00-\x1f\x7f/?#]{1,255}\Z")]
+_Word = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
 _Units = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
 # What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
@@ -69,7 +71,10 @@ USABLE: Final = frozenset(
 ENDED: Final = frozenset({"cancelled", "failed", "expired", "consumed", "blocked"})
 # Reasons for which a charge is refused whose mandate is no more.
 MANDATE_GONE: Final = frozenset(
-    {"mandate_is_inactive", "mandate_replaced", "resource_not_found", "linked_resource_not_found"}
+    {
+        *("mandate_is_inactive", "mandate_replaced", "resource_not_found", "link_not_found"),
+        "customer_data_removed",
+    }
 )
 _CAUSES_OF_A_LOST_MANDATE: Final = frozenset({"mandate_cancelled", "mandate_expired"})
 
@@ -115,11 +120,11 @@ class Mandate(msgspec.Struct):
     id: Id
     status: str
     links: _MandateLinks
-    scheme: str | None = None
+    scheme: _Word | None = None
 
 
 class _Cursors(msgspec.Struct):
-    after: str | None = None
+    after: Id | None = None
 
 
 class _Meta(msgspec.Struct):
@@ -225,9 +230,9 @@ def payment_outcome(payment: Payment, why: Details | None = None) -> Fate:
 
 
 def payment_declined(payment_id: str, status: str, why: Details) -> Declined:
-    """A payment that came to nothing."""
+    """A payment that came to nothing. One that was cancelled says so in the protocol's word."""
     return Declined(
-        code=status,
+        code="canceled" if status == "cancelled" else status,
         message=why.description or "",
         decline_code=why.cause,
         network_decline_code=why.reason_code,
