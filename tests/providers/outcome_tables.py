@@ -97,6 +97,7 @@ def _lines() -> Iterator[str]:
         for title, table in (
             ("Network advice", vocabulary.network_advice), ("Advice", vocabulary.advice),
             ("Decline codes", vocabulary.declines), ("Network codes", vocabulary.network_declines),
+            ("Decline codes that give way to a network code", vocabulary.vague_declines),
             ("Error codes", vocabulary.errors),
         ):  # fmt: skip
             if table:

@@ -39,6 +39,8 @@ def test_no_table_is_forgotten_here() -> None:
         "ADYEN_REFUSALS",
         "DIRECT_DEBIT_RETURNS",
         "GOCARDLESS_CAUSES",
+        "GOCARDLESS_ERRORS",
+        "GOCARDLESS_VAGUE_CAUSES",
         "ISO_8583",
         "MASTERCARD_ADVICE_AS_NUMBERED_BY_THE_NETWORK",
         "STRIPE_ADVICE",
@@ -170,19 +172,95 @@ def test_the_same_digits_mean_what_their_own_provider_means() -> None:
     assert classify(Decline(ProviderKind.GOCARDLESS, network_advice_code="03")) is UNSORTED
 
 
+def debit(**codes: str) -> DeclineClass:
+    return classify(Decline(ProviderKind.GOCARDLESS, **codes))
+
+
 @pytest.mark.parametrize(
-    ("codes", "expected"),
+    ("cause", "expected"),
     [
-        ({"decline_code": "insufficient_funds"}, DeclineClass.SOFT),
-        ({"decline_code": "mandate_cancelled"}, DeclineClass.NEVER),
-        ({"decline_code": "payer_deceased"}, DeclineClass.NEVER),
-        ({"network_decline_code": "ARUDD-0"}, DeclineClass.SOFT),
-        ({"network_decline_code": "MD01"}, DeclineClass.NEVER),
-        ({"code": "no_mandate_error"}, DeclineClass.OURS),
+        ("insufficient_funds", DeclineClass.SOFT),
+        ("refer_to_payer", DeclineClass.SOFT),
+        ("daily_payment_limit_reached", DeclineClass.SOFT),
+        ("mandate_cancelled", DeclineClass.NEW_METHOD),
+        ("bank_account_closed", DeclineClass.NEW_METHOD),
+        ("account_blocked_for_any_financial_transaction", DeclineClass.NEW_METHOD),
+        ("authorisation_disputed", DeclineClass.NEVER),
+        ("payer_deceased", DeclineClass.NEVER),
+        ("payment_stopped", DeclineClass.NEVER),
+        ("customer_approval_denied", DeclineClass.NEVER),
+        ("payment_cancelled", DeclineClass.OURS),
+        ("bank_declined_payment", DeclineClass.CUSTOMER),
+        ("other", DeclineClass.CUSTOMER),
     ],
 )
-def test_failed_debits(codes: dict[str, str], expected: DeclineClass) -> None:
-    assert classify(Decline(ProviderKind.GOCARDLESS, **codes)) is expected
+def test_why_a_debit_failed(cause: str, expected: DeclineClass) -> None:
+    for code in ("failed", "canceled"):  # what it came to says less
+        assert debit(code=code, decline_code=cause) is expected
+    assert debit(decline_code=cause, network_decline_code="FAILED") is expected  # as instant ones
+
+
+# Pairs as GoCardless lists them: the cause alone would be tried again, or not be told from another.
+@pytest.mark.parametrize(
+    ("cause", "reason_code", "expected"),
+    [
+        ("refer_to_payer", "ARUDD-0", DeclineClass.SOFT),
+        ("refer_to_payer", "MS02", DeclineClass.NEVER),  # the payer has refused it
+        ("refer_to_payer", "MS03", DeclineClass.CUSTOMER),
+        ("refer_to_payer", "SL01", DeclineClass.CUSTOMER),
+        ("refer_to_payer", "ACH_RETURN-R16", DeclineClass.NEW_METHOD),  # frozen
+        ("refer_to_payer", "ACH_RETURN-R08", DeclineClass.NEVER),
+        ("bank_account_closed", "MD07", DeclineClass.NEVER),  # the payer has died
+        ("bank_account_closed", "ARUDD-B", DeclineClass.NEW_METHOD),
+        ("other", "ARUDD-6", DeclineClass.CUSTOMER),
+        ("other", "DISHONOUR-BE05", DeclineClass.NEVER),
+        ("insufficient_funds", "AM04", DeclineClass.SOFT),
+        ("mandate_cancelled", "MD01", DeclineClass.NEW_METHOD),
+        ("authorisation_disputed", "MD01", DeclineClass.NEVER),
+    ],
+)
+def test_a_vague_cause_gives_way_to_the_banks_own_code(
+    cause: str, reason_code: str, expected: DeclineClass
+) -> None:
+    assert debit(decline_code=cause, network_decline_code=reason_code) is expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ACH_RETURN-R02", "ACH_RETURN-R05", "ACH_RETURN-R07", "ACH_RETURN-R10", "ACH_RETURN-R29"],
+)
+def test_we_never_retry_what_nacha_forbids(code: str) -> None:
+    told = debit(decline_code="refer_to_payer", network_decline_code=code)
+    assert told in NO_TRY_BY_ITSELF
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("access_token_revoked", DeclineClass.OURS),
+        ("access_token_not_found", DeclineClass.OURS),
+        ("access_token_not_active", DeclineClass.OURS),
+        ("insufficient_permissions", DeclineClass.OURS),
+        ("validation_failed", DeclineClass.OURS),
+        ("no_mandate_error", DeclineClass.OURS),
+        ("canceled", DeclineClass.OURS),
+        ("mandate_is_inactive", DeclineClass.NEW_METHOD),
+        ("mandate_replaced", DeclineClass.NEW_METHOD),
+        ("bank_account_disabled", DeclineClass.NEW_METHOD),
+        ("resource_not_found", DeclineClass.NEW_METHOD),
+        ("customer_approval_denied", DeclineClass.NEVER),
+        ("failed", UNSORTED),
+    ],
+)
+def test_debits_that_gocardless_turns_away(code: str, expected: DeclineClass) -> None:
+    assert debit(code=code) is expected
+
+
+@pytest.mark.parametrize("kind", ProviderKind)
+def test_no_code_is_clear_and_vague(kind: ProviderKind) -> None:
+    words = VOCABULARIES[kind]
+    clear = {code for codes in words.declines.values() for code in codes}
+    assert not clear & {code for codes in words.vague_declines.values() for code in codes}
 
 
 @pytest.mark.parametrize(

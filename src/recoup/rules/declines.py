@@ -1,4 +1,4 @@
-"""What a decline means: every code that we know of, sorted into seven classes.
+"""What a decline means: every code that we know of, sorted into the seven of `decline_class`.
 
 Called by whoever records a decline, so that `rules/retry_policy.py` need not know a single code.
 
@@ -8,33 +8,30 @@ What would surprise you:
 - The cards' own advice outranks the decline's name: it is the advice that fees are charged by.
 - A code that nobody has sorted is `UNSORTED`: one slow try, and the customer is told.
 
-The tables are data, sorted by class; a test sees that no code is in one twice. `*(…)` keeps on one
-line what belongs together. Where our sources disagree, or name two classes, the more cautious one
-was taken and a comment says why. The question answered is *may it be tried again, days later?*, not
-*may another provider be asked at once?*
+The tables are data, sorted by class: the cards' here, the direct debits' in `debit_declines`. A
+test sees that no code is in one twice. `*(…)` keeps on one line what belongs together. Where our
+sources disagree, or name two classes, the more cautious one was taken and a comment says why. The
+question answered is *may it be tried again, days later?*, not *may another provider be asked at
+once?*
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from recoup.rules.debit_declines import (
+    DIRECT_DEBIT_RETURNS,
+    GOCARDLESS_CAUSE_WAITS,
+    GOCARDLESS_CAUSES,
+    GOCARDLESS_ERRORS,
+    GOCARDLESS_VAGUE_CAUSES,
+)
+from recoup.rules.decline_class import DeclineClass as DeclineClass
+from recoup.rules.decline_class import Table as Table
 from recoup.rules.records.provider_accounts import ProviderKind
-
-
-class DeclineClass(StrEnum):
-    """Who can do something about a decline, and so whether the engine may try again."""
-
-    NEVER = "never"  # issuer or holder said no for good: this method is finished
-    NEW_METHOD = "new_method"  # needs another method, or this one's new details
-    AUTHENTICATION = "authentication"  # needs the customer present (3DS, SCA)
-    OURS = "ours"  # our data, amount, settings or fraud rule: the merchant acts
-    SOFT = "soft"  # may clear by itself, in days
-    TECHNICAL = "technical"  # a fault of network or provider, over in minutes or hours
-    CUSTOMER = "customer"  # customer or bank must act; the same method can work afterwards
 
 
 class Decline(msgspec.Struct, frozen=True):
@@ -58,8 +55,6 @@ class Decline(msgspec.Struct, frozen=True):
     advice_code: str | None = None
     network_advice_code: str | None = None
 
-
-Table = Mapping[DeclineClass, tuple[str, ...]]
 
 UNSORTED: Final = DeclineClass.CUSTOMER
 """The class of codes that no table has: a decline may be for good, so at most one slow try."""
@@ -256,43 +251,14 @@ ADYEN_ERRORS: Final[Table] = {
     ),
 }
 
-# Why GoCardless says that a debit failed. Source: developer.gocardless.com, causes of events.
-GOCARDLESS_CAUSES: Final[Table] = {
-    DeclineClass.NEVER: (
-        *("bank_account_closed", "mandate_cancelled"),  # the mandate is gone
-        "authorisation_disputed",  # a legal matter from here on
-        "payer_deceased",  # and no more messages either
-    ),
-    DeclineClass.NEW_METHOD: (
-        *("invalid_bank_details", "direct_debit_not_enabled", "mandate_expired"),
-        "bank_account_transferred",  # the mandate often follows by itself, and is a new one then
-    ),
-    DeclineClass.OURS: ("no_mandate_error",),  # contract section 5.5: there was nothing to charge
-    DeclineClass.SOFT: ("insufficient_funds", "refer_to_payer"),
-}
 
-# The schemes' own words, by GoCardless's spelling of them. Sources: Bacs ARUDD, EPC's SEPA codes.
-DIRECT_DEBIT_RETURNS: Final[Table] = {
-    DeclineClass.NEVER: (
-        *("ARUDD-1", "ARUDD-2", "ARUDD-5", "ARUDD-6", "ARUDD-B"),
-        *("AC04", "AC06", "MD01", "MD07"),
-    ),
-    DeclineClass.NEW_METHOD: ("ARUDD-3",),
-    DeclineClass.OURS: ("ARUDD-8", "ARUDD-9", "ARUDD-A"),
-    DeclineClass.SOFT: ("ARUDD-0", "AM04"),
-    DeclineClass.CUSTOMER: (
-        "SL01",
-        "MS03",  # no reason given; worth one try, which is what this class has
-    ),
-}
-
-
-class Vocabulary(msgspec.Struct, frozen=True):
-    """One provider's words: a table for each field of `Decline`, and how long some say to wait."""
+class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider's words: tables for each field of `Decline`, and how long some say to wait."""
 
     network_advice: Table
     advice: Table
     declines: Table
+    vague_declines: Table = {}  # say less than the network's code: they decide where it does not
     network_declines: Table
     errors: Table
     network_advice_waits: Mapping[str, timedelta]
@@ -326,10 +292,11 @@ VOCABULARIES: Final[Mapping[ProviderKind, Vocabulary]] = MappingProxyType(
             network_advice={},
             advice={},
             declines=GOCARDLESS_CAUSES,
+            vague_declines=GOCARDLESS_VAGUE_CAUSES,
             network_declines=DIRECT_DEBIT_RETURNS,
-            errors={DeclineClass.OURS: ("no_mandate_error",)},
+            errors=GOCARDLESS_ERRORS,
             network_advice_waits={},
-            decline_waits={},
+            decline_waits=GOCARDLESS_CAUSE_WAITS,
         ),
     }
 )
@@ -354,7 +321,8 @@ def wants_payer(decline: Decline) -> bool:
 def classify(decline: Decline) -> DeclineClass:
     """Sort a decline: the best-informed code that its provider's tables know decides.
 
-    Network advice, then the provider's, the decline code, the network's code, the bare error code.
+    Network advice, then the provider's, the decline code (one that says little only after the
+    network's), the network's code, the bare error code.
     A code that is not in its table is as good as none; with none left it is `UNSORTED`.
     """
     words = VOCABULARIES[decline.provider]
@@ -363,6 +331,7 @@ def classify(decline: Decline) -> DeclineClass:
         (decline.advice_code, words.advice),
         (decline.decline_code, words.declines),
         (decline.network_decline_code, words.network_declines),
+        (decline.decline_code, words.vague_declines),
         (decline.code, words.errors),
     ):
         for decline_class, codes in table.items():
