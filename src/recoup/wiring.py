@@ -274,6 +274,7 @@ async def _beat(settings: Settings, base: Opened) -> None:
         base.scout,
         folder=folder,
         marker=settings.data_dir / f"last-beat-{name}",
+        new_id=clock.new_id,
         now=clock.now(),
     )
 

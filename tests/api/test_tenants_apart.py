@@ -23,10 +23,12 @@ from litestar import Litestar
 
 from recoup import clock
 from recoup.flows.refund_payment import begin_refund
+from recoup.rules.reconciliation import What
 from recoup.rules.records.keys import RowKey
-from recoup.store import contradictions, db, provider_accounts
+from recoup.store import contradictions, db, findings, provider_accounts
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Pool
+from recoup.store.findings import Finding
 from tests.api.billing import has_customer, has_method, has_tax, issue, pay
 from tests.api.conftest import Tenant
 
@@ -48,6 +50,9 @@ FIT: Final[Mapping[str, Any]] = {
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
     "POST /payments/{lago_id}/settle": {
         "payment": {"outcome": "paid", "by": "ann", "reason": "x", "provider_payment_id": "ch"}
+    },
+    "POST /reconciliation_findings/{lago_id}/resolve": {
+        "reconciliation_finding": {"by": "ann", "reason": "x"}
     },
     "POST /refunds/{lago_id}/settle": {
         "refund": {"outcome": "refunded", "by": "ann", "reason": "x", "provider_refund_id": "re"}
@@ -255,6 +260,15 @@ async def surprise_and_refund(tenant: Tenant, pool: Pool, payment_id: str) -> tu
     return str(surprise.id), str(refund.id)
 
 
+async def something_found(tenant: Tenant, pool: Pool) -> str:
+    """A charge that only the provider knows."""
+    one = Finding(what=What.UNKNOWN_HERE, idempotency_key=f"payment-{clock.new_id()}")
+    async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
+        [account, *_] = await provider_accounts.live(conn, tenant.organization_id)
+        await findings.find(conn, account.key, [one], now=clock.now())
+    return str(one.id_in(account.key))
+
+
 async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party:
     customer, tax, add_on = f"{name}-customer", f"{name}-tax", f"{name}-add-on"
     await has_tax(tenant, tax, 10)
@@ -283,6 +297,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "payment_methods": method,
         "payments": paid.json()["payment"]["lago_id"],
         "provider_accounts": f"play-{customer}",
+        "reconciliation_findings": await something_found(tenant, pool),
         "refunds": refund,
         "taxes": tax,
         "webhook_endpoints": endpoint.json()["webhook_endpoint"]["lago_id"],

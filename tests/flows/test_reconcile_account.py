@@ -44,8 +44,9 @@ async def compare(shop: Shop) -> None:
 async def hold_back(shop: Shop, scout: Pool) -> None:
     now = shop.clock.now()
     await hold_all_back(
-        shop.pool, scout, because="another_cluster", since=now - timedelta(hours=1), now=now
-    )
+        shop.pool, scout, because="another_cluster", by="ann", since=now - timedelta(hours=1),
+        new_id=clock.new_id, now=now,
+    )  # fmt: skip
 
 
 async def is_held_back(shop: Shop) -> bool:
@@ -224,7 +225,7 @@ async def test_after_a_restore_every_later_charge_is_found_before_anything_is_ch
         shop, invoices = await opened(dsn, providers, psp, None)
         async with connected(dsn) as (pool, scout):
             assert not await notice_restore(
-                pool, scout, folder="", marker=marker, now=psp.clock.now()
+                pool, scout, folder="", marker=marker, new_id=clock.new_id, now=psp.clock.now()
             )
         for _ in range(60):
             invoices.append(await shop.sell("pm_sandbox_ok"))
@@ -242,7 +243,7 @@ async def test_after_a_restore_every_later_charge_is_found_before_anything_is_ch
             shop, _ = await opened(restored, providers, psp, shop)
             async with connected(restored) as (pool, scout):
                 assert await notice_restore(
-                    pool, scout, folder="", marker=marker, now=psp.clock.now()
+                    pool, scout, folder="", marker=marker, new_id=clock.new_id, now=psp.clock.now()
                 )
                 charged = len(await psp.charges())
                 for attempt in asked:

@@ -34,6 +34,7 @@ EVENTS: Final = "tests/flows/test_provider_events.py"
 PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
 RECONCILE: Final = "tests/flows/test_reconcile_account.py::"
+FINDINGS: Final = "tests/flows/test_findings.py::"
 SWEEP: Final = "tests/flows/test_sweep.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
@@ -585,10 +586,49 @@ BUGS: Final = (
         (
             Edit(
                 "flows/reconcile_account.py",
-                "if not any(found.what is not What.UNKNOWN_THERE for found in left):",
-                "if left is not None:",
+                "if not await findings.any_open(conn, account, HOLDS_BACK):",
+                "if True:",
             ),
         ),
         (RECONCILE + "test_what_cannot_be_explained_keeps_the_account_until_a_person_lets_it_go",),
+    ),
+    Bug(
+        "a comparison opens again what a person has resolved",
+        "The same finding is worked through every night, until nobody reads them.",
+        (
+            Edit(
+                "store/findings.py",
+                "WHERE reconciliation_findings.resolved_by IS NULL",
+                "WHERE true",
+            ),
+        ),
+        (FINDINGS + "test_what_a_person_resolved_stays_so_until_its_facts_change",),
+    ),
+    Bug(
+        "a charge that a person has dealt with is booked as well",
+        "They paid it back at the provider, and the invoice shows as paid.",
+        (
+            Edit(
+                "flows/mend_from_list.py",
+                "if finding.id_in(self._account) in dealt_with:",
+                "if False:",
+            ),
+        ),
+        (FINDINGS + "test_what_a_person_has_dealt_with_is_not_booked_as_well",),
+    ),
+    Bug(
+        "nobody asks for what is on no list any more",
+        "A charge whose invoice was busy for longer than the window is never booked.",
+        (
+            Edit(
+                "flows/reconcile_account.py",
+                "    await ask_for_findings(pool, provider, one, now=now)\n",
+                "",
+            ),
+        ),
+        (
+            FINDINGS
+            + "test_what_waited_for_a_busy_invoice_is_booked_when_it_is_on_no_list_any_more",
+        ),
     ),
 )

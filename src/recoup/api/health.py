@@ -16,7 +16,8 @@ from msgspec import UNSET, UnsetType
 
 from recoup import __version__
 from recoup.api.edge import TheEdge
-from recoup.store import db, provider_health, quarantines
+from recoup.rules.reconciliation import What
+from recoup.store import db, findings, provider_health, quarantines
 from recoup.store.db import DATABASE_AWAY, Pool
 
 PATIENCE_SECONDS: Final = 2.0
@@ -70,8 +71,16 @@ async def _troubles(scout: Pool) -> list[str] | None:
 async def _look(scout: Pool) -> list[str]:
     async with db.nameless(scout) as conn:
         held = len(await quarantines.accounts(conn))
+        found = await findings.count_open(conn)
         down = await provider_health.count_down(conn)
-    said = [f"After a restore: {held} provider accounts are not charged."] if held else []
+    without_a_list = found.pop(What.CANNOT_LIST, 0)
+    said: list[str] = []
+    if held:
+        said.append(f"After a restore: {held} provider accounts are not charged.")
+    if without_a_list:
+        said.append(f"{without_a_list} of them have no list to compare: a person must say so.")
+    if found:
+        said.append(f"{sum(found.values())} differences from providers' lists wait for a person.")
     return said + [
         f"{count} accounts at {kind} are left alone: it does not answer."
         for kind, count in down.items()

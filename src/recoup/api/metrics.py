@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from recoup.flows.batches import Batches
 from recoup.rules.attempt_state import FINAL, State
+from recoup.rules.reconciliation import What
 from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.store import figures
 from recoup.store.db import Pool
@@ -186,11 +187,14 @@ def families(read: Figures) -> Iterator[Metric]:
         "Provider accounts through which nothing is sent, since the database was restored.",
         value=read.quarantined,
     )
-    yield GaugeMetricFamily(
+    found = GaugeMetricFamily(
         "recoup_reconciliation_findings",
-        "What only a provider or only we know, and nobody has resolved.",
-        value=read.findings,
+        "What comparisons with providers' lists found and nobody has resolved, by what it is.",
+        labels=["what"],
     )
+    for what in What:
+        found.add_metric([what.value], read.findings.get(what.value, 0))
+    yield found
     yield GaugeMetricFamily(
         "recoup_invoices_held",
         "Invoices that nobody is charged for until a person has looked.",

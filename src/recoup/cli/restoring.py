@@ -1,8 +1,9 @@
-"""`recoup quarantine` and `reconciliation`: after a restore, and what only one side knows."""
+"""`recoup quarantine` and `reconciliation`: after a restore, and what sides do not say alike."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -16,11 +17,12 @@ from recoup.cli.running import (
 )
 
 quarantine = typer.Typer(no_args_is_help=True, help="Charge nothing until providers are asked.")
-reconciliation = typer.Typer(no_args_is_help=True, help="What only one side knows of.")
+reconciliation = typer.Typer(no_args_is_help=True, help="What providers and we do not say alike.")
 
 
 @quarantine.command("begin")
 def begin(
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
     reason: Annotated[str, typer.Option(help="Why: it is kept with the quarantine.")],
     since_hours: Annotated[
         int, typer.Option(min=1, help="How many hours back charges may be unknown here.")
@@ -38,8 +40,16 @@ def begin(
     async def run(base: Opened) -> dict[str, Any]:
         now = clock.now()
         since = now - timedelta(hours=since_hours)
-        await hold_all_back(base.pool, base.scout, because=reason, since=since, now=now)
-        return {"quarantine": True, "compare_since": instant(since)}
+        held = await hold_all_back(
+            base.pool,
+            base.scout,
+            because=reason,
+            by=by,
+            since=since,
+            new_id=clock.new_id,
+            now=now,
+        )
+        return {"quarantine": True, "accounts": held, "compare_since": instant(since)}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
@@ -49,12 +59,14 @@ def status(
     organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
     """List the organization's accounts through which nothing is sent."""
-    from recoup.store import db, quarantines
+    from recoup.store import db, quarantines, reconciliations
     from recoup.wiring import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             found = await quarantines.live(conn, [organization_id])
+            latest = await reconciliations.latest(conn, organization_id)
+        compared = {one.account: one.state for one in latest}
         return {
             "accounts": [
                 {
@@ -62,6 +74,7 @@ def status(
                     "because": one.because,
                     "compare_since": instant(one.compare_since),
                     "began_at": instant(one.began_at),
+                    "last_comparison": compared.get(one.account),
                 }
                 for one in found.values()
             ]
@@ -97,13 +110,13 @@ def list_findings(
     organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
     """List the last comparisons, and what they found that nobody has resolved."""
-    from recoup.store import db, reconciliations
+    from recoup.store import db, findings, reconciliations
     from recoup.wiring import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             last = await reconciliations.latest(conn, organization_id)
-            found = await reconciliations.open_findings(conn, organization_id)
+            found = await findings.open_ones(conn, organization_id)
         return {
             "comparisons": [
                 {
@@ -119,17 +132,51 @@ def list_findings(
             ],
             "findings": [
                 {
+                    "finding_id": str(one.id),
+                    "provider_account_id": str(one.provider_account_id),
                     "what": one.what.value,
                     "detail": one.detail,
                     "idempotency_key": one.idempotency_key,
-                    "provider_payment_id": one.charge_known_as,
+                    "provider_id": one.charge_known_as,
+                    "invoice_id": str(one.invoice_id) if one.invoice_id else None,
                     "amount_cents": one.amount_cents,
                     "currency": one.currency,
+                    "amount_here_cents": one.here_cents,
+                    "here": one.here,
+                    "there": one.there,
                     "found_at": instant(one.found_at),
                 }
                 for one in found
             ],
         }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@reconciliation.command("resolve")
+def resolve(
+    finding_id: Annotated[
+        UUID, typer.Argument(help="The finding's id, as `reconciliation list` shows.")
+    ],
+    organization_id: OrganizationId,
+    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="What was done: it is kept in the audit log.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that a finding is dealt with: it stays so, and nothing is booked for it any more."""
+    from recoup import clock
+    from recoup.flows.resolve_finding import Resolved, resolve_finding
+    from recoup.rules.records.keys import RowKey
+    from recoup.store import db
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id, key = clock.new_id(), RowKey(organization_id, finding_id)
+        said = Resolved(by=by, reason=reason)
+        async with db.transaction(base.pool, tenants=[organization_id]) as conn:
+            await resolve_finding(conn, key, said, audit_id=audit_id, now=clock.now())
+        return {"finding_id": str(finding_id), "resolved": True, "audit_id": str(audit_id)}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 

@@ -2,50 +2,33 @@
 
 Called by the worker: daily for every account, and each minute for one in quarantine, which ends it
 once nothing is left that the provider alone knows. Page by page: where the list goes on is a row,
-so whoever comes after a killed worker goes on there.
+so whoever comes after a killed worker goes on there. What the list does not tell (a charge that it
+lacks, one that is older than its window, any refund) is asked for by name.
 
-What would surprise you: a charge that only the provider knows, since a restore has lost its
-attempt, becomes an attempt again, from what was sent beside it, and goes through the one door for
-money like any other news.
+What would surprise you: a provider without a list leaves its account in quarantine until a person
+has compared, and says so: that is a finding, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from recoup.flows.count_as_sent import LONG_AGO, count_as_sent
+from recoup.flows.ask_for_findings import ask_for_findings
+from recoup.flows.compare_refunds import compare_refunds
 from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.mend_from_list import Mending
 from recoup.flows.open_provider import Providers
-from recoup.flows.reports import Report, Source
-from recoup.flows.settle_attempt import settle_attempts_on
-from recoup.flows.submit_attempt import withdraw
-from recoup.providers.protocol import (
-    CannotList,
-    ChargeList,
-    Declined,
-    ListedCharge,
-    Lost,
-    Provider,
-)
-from recoup.rules.attempt_state import State
-from recoup.rules.reconciliation import (
-    CLOCKS_DIFFER,
-    DAILY_WINDOW,
-    Judged,
-    Listed,
-    What,
-    invoice_of,
-    judge,
-)
-from recoup.rules.records.collection import Attempt, Debt, attempt_of
+from recoup.providers.protocol import CannotList, ChargeList, Lost, Provider
+from recoup.rules.reconciliation import CLOCKS_DIFFER, DAILY_WINDOW, HOLDS_BACK, What
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, collection, db, provider_accounts, quarantines, reconciliations
-from recoup.store.db import Conn, Pool
+from recoup.store import db, findings, provider_accounts, quarantines, reconciliations
+from recoup.store.db import Pool
+from recoup.store.findings import Finding
 from recoup.store.quarantines import Quarantine
-from recoup.store.reconciliations import Finding, Reconciliation
+from recoup.store.reconciliations import Reconciliation
 
 # A charge that was under way when the restore was noticed is on the provider's list by then.
 UNDER_WAY_AT_MOST: Final = timedelta(seconds=15)
@@ -74,13 +57,15 @@ async def reconcile_account(
         if isinstance(page, Lost):
             raise ProviderSilentError(page.why)
         if isinstance(page, CannotList):
-            async with db.transaction(pool, tenants=[account.organization_id]) as conn:
-                await reconciliations.end(conn, one, state="cannot_list", now=now())
+            await _end_without_a_list(pool, one, now=now())
             return
-        await _take_page(pool, account, page, page_after, now=now())
+        await _take_page(pool, one, provider, page, page_after, now=now())
         if page.after is None:
-            return
+            break
         page_after = page.after
+    await ask_for_findings(pool, provider, one, now=now)
+    await compare_refunds(pool, provider, one, now=now)
+    await _end(pool, one, now=now())
 
 
 async def _begin(
@@ -103,169 +88,63 @@ async def _begin(
 
 def _may_wait(last: Reconciliation, held: Quarantine, *, now: datetime) -> bool:
     """Whether asking again so soon would tell nothing new; a list may be long."""
-    if last.ended_at is None or last.began_at < held.began_at:
+    if last.ended_at is None or last.began_at <= held.began_at:
         return False
     return last.state == "cannot_list" or now < last.ended_at + ASK_AGAIN_AFTER
 
 
 async def _take_page(
-    pool: Pool, account: RowKey, page: ChargeList, page_after: str | None, *, now: datetime
+    pool: Pool,
+    begun: Reconciliation,
+    provider: Provider,
+    page: ChargeList,
+    page_after: str | None,
+    *,
+    now: datetime,
 ) -> None:
-    """Take one page in, in one transaction; the last one ends the comparison."""
+    """Take one page in, in one transaction; after the last one, find what no page has named."""
+    account = begun.account
     async with db.transaction(pool, tenants=[account.organization_id]) as conn:
         one = await reconciliations.under_way(conn, account)
         if one is None or one.next_page != page_after:
             return  # another worker has taken this page
-        keys = {
-            RowKey(account.organization_id, attempt_id)
-            for charge in page.charges
-            if (attempt_id := attempt_of(charge.idempotency_key or ""))
-        }
-        known = await attempts.find(conn, keys)
-        judged = [(charge, _judge(charge, known, account)) for charge in page.charges]
-        findings = await _mend(conn, account, judged, known, now=now)
-        await reconciliations.find(conn, account, findings, now=now)
+        taken = await Mending(conn, one, provider, now=now).take(page.charges)
         await reconciliations.turn_page(
             conn,
             one,
             next_page=page.after,
             listed=len(page.charges),
-            foreign=sum(what is Judged.FOREIGN for _, what in judged),
-            ours=[key.id for key in known],
+            foreign=taken.foreign,
+            ours=[key.id for key in taken.ours],
         )
         if page.after is None:
-            await _end(conn, one, account, now=now)
-
-
-def _judge(charge: ListedCharge, known: Mapping[RowKey, Attempt], account: RowKey) -> Judged:
-    attempt_id = attempt_of(charge.idempotency_key or "")
-    return judge(
-        Listed(
-            idempotency_key=charge.idempotency_key,
-            metadata=charge.metadata,
-            is_readable=not isinstance(charge.outcome, Lost),
-            is_declined=isinstance(charge.outcome, Declined),
-        ),
-        is_known=attempt_id is not None and RowKey(account.organization_id, attempt_id) in known,
-        organization_id=account.organization_id,
-    )
-
-
-async def _mend(
-    conn: Conn,
-    account: RowKey,
-    judged: Sequence[tuple[ListedCharge, Judged]],
-    known: Mapping[RowKey, Attempt],
-    *,
-    now: datetime,
-) -> list[Finding]:
-    """Bring what the list tells to the one door; answer what could not be mended."""
-    findings: list[Finding] = []
-    mended: list[str] = []
-    recreated: list[str] = []
-    # All invoices first, and in the common order: a page must not deadlock with a batch.
-    await collection.lock_covered(conn, list(known))
-    lost = {
-        RowKey(account.organization_id, invoice)
-        for charge, what in judged
-        if what is Judged.LOST and (invoice := invoice_of(charge.metadata))
-    }
-    debts = await collection.lock(conn, lost)
-    for charge, what in judged:
-        key = charge.idempotency_key or ""
-        attempt_id = attempt_of(key)
-        if what in {Judged.UNREADABLE, Judged.UNEXPLAINED}:
-            unreadable = what is Judged.UNREADABLE
-            findings.append(
-                _finding(charge, What.UNREADABLE if unreadable else What.UNKNOWN_HERE, what.value)
+            ours_alone = await reconciliations.not_listed(
+                conn, one, since=one.since + CLOCKS_DIFFER, before=one.before - CLOCKS_DIFFER
             )
-        if attempt_id is None or what not in {Judged.KNOWN, Judged.LOST}:
-            continue
-        attempt = RowKey(account.organization_id, attempt_id)
-        if what is Judged.LOST:
-            invoice = invoice_of(charge.metadata)
-            assert invoice is not None, "it would be unexplained"
-            debt = debts.get(RowKey(account.organization_id, invoice))
-            because = await _recreate(conn, account, attempt, charge, debt, now=now)
-            findings.append(_finding(charge, What.UNKNOWN_HERE, because or ""))
-            if because:
-                continue
-            recreated.append(key)
-        elif known[attempt].state is State.READY:
-            await count_as_sent(
-                conn, known[attempt], account, amount_cents=charge.amount_cents, now=now
-            )
-        assert not isinstance(charge.outcome, Lost), "it would be unreadable"
-        await settle_attempts_on(conn, [Report(attempt, charge.outcome, Source.EVENT)], now=now)
-        if what is Judged.KNOWN:
-            mended.append(key)
-    await reconciliations.resolve(conn, account, mended, because="known_on_both_sides", now=now)
-    await reconciliations.find(
-        conn, account, [one for one in findings if one.idempotency_key in recreated], now=now
-    )
-    await reconciliations.resolve(conn, account, recreated, because="made_anew", now=now)
-    return [one for one in findings if one.idempotency_key not in recreated]
+            await findings.find(conn, account, ours_alone, now=now)
 
 
-async def _recreate(
-    conn: Conn,
-    account: RowKey,
-    attempt: RowKey,
-    charge: ListedCharge,
-    debt: Debt | None,
-    *,
-    now: datetime,
-) -> str | None:
-    """Make the lost attempt anew, as sent; or say why that cannot be, or not yet."""
-    if debt is None:
-        return "invoice_unknown"
-    if debt.currency != charge.currency.upper() or charge.amount_cents <= 0:
-        return "another_currency"
-    assert not isinstance(charge.outcome, Declined | Lost), "money has moved, or may yet"
-    busy = await collection.open_attempt(conn, debt.key)
-    if busy is not None:
-        held = (await attempts.lock(conn, [busy]))[busy]
-        if held.state is not State.READY:
-            return "invoice_busy"  # its own look-ups end it, and the next comparison goes on
-        covered = await collection.lock_covered(conn, [busy])
-        links = await collection.links(conn, {held.customer_key}, ())
-        await withdraw(conn, {busy: "charged_before"}, {busy: held}, covered, links, now=now)
-    await collection.recreate(
-        conn,
-        attempt,
-        debt,
-        account_id=account.id,
-        provider_payment_id=charge.outcome.provider_payment_id,
-        provider_customer_id="",
-        amount_cents=charge.amount_cents,
-        currency=debt.currency,
-        sent_at=now - LONG_AGO,
-        now=now,
-    )
-    return None
+async def _end(pool: Pool, begun: Reconciliation, *, now: datetime) -> None:
+    """End a comparison, and let an account go of which nothing is unknown any more."""
+    account = begun.account
+    async with db.transaction(pool, tenants=[account.organization_id]) as conn:
+        one = await reconciliations.under_way(conn, account)
+        if one is None or one.id != begun.id:
+            return  # another worker has come to its end
+        await reconciliations.end(conn, one, state="complete", now=now)
+        held = (await quarantines.live(conn, [account.organization_id])).get(account)
+        if held is None or one.since > held.compare_since or one.began_at < held.began_at:
+            return
+        if not await findings.any_open(conn, account, HOLDS_BACK):
+            await quarantines.release(conn, held, because="compared", now=now)
 
 
-def _finding(charge: ListedCharge, what: What, detail: str) -> Finding:
-    return Finding(
-        what=what,
-        idempotency_key=charge.idempotency_key or "",
-        charge_known_as=charge.provider_payment_id,
-        amount_cents=charge.amount_cents,
-        currency=charge.currency.upper(),
-        detail=detail,
-    )
-
-
-async def _end(conn: Conn, one: Reconciliation, account: RowKey, *, now: datetime) -> None:
-    """Look for what we alone know, and let an account go of which nothing is unknown any more."""
-    ours_alone = await reconciliations.not_listed(
-        conn, one, since=one.since + CLOCKS_DIFFER, before=one.before - CLOCKS_DIFFER
-    )
-    await reconciliations.find(conn, account, ours_alone, now=now)
-    await reconciliations.end(conn, one, state="complete", now=now)
-    held = (await quarantines.live(conn, [account.organization_id])).get(account)
-    if held is None or one.since > held.compare_since or one.began_at < held.began_at:
-        return
-    left = await reconciliations.open_findings(conn, account.organization_id, account.id)
-    if not any(found.what is not What.UNKNOWN_THERE for found in left):
-        await quarantines.release(conn, held, because="compared", now=now)
+async def _end_without_a_list(pool: Pool, one: Reconciliation, *, now: datetime) -> None:
+    """Say that nothing was compared, and where the account is held back, that a person must."""
+    account = one.account
+    async with db.transaction(pool, tenants=[account.organization_id]) as conn:
+        await reconciliations.end(conn, one, state="cannot_list", now=now)
+        held = (await quarantines.live(conn, [account.organization_id])).get(account)
+        if held is not None:
+            nothing_compared = Finding(what=What.CANNOT_LIST, idempotency_key=held.finding_key)
+            await findings.find(conn, account, [nothing_compared], now=now)

@@ -11,8 +11,9 @@ from datetime import datetime
 from uuid import UUID
 
 from recoup.flows.find_organization import organization_must_exist
-from recoup.rules.refusal import Refused, invalid, not_allowed
-from recoup.store import audit_log, db, quarantines
+from recoup.flows.settle_by_hand import refuse_unsaid
+from recoup.rules.refusal import Refused, not_allowed
+from recoup.store import audit_log, db, findings, quarantines
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Pool
 
@@ -31,9 +32,7 @@ async def release_quarantine(
     :raises Refused: `organization_not_found`; 405 `not_in_quarantine`; 422 for a blank `by` or
         `reason`.
     """
-    blank = [name for name, said in (("by", by), ("reason", reason)) if not said.strip()]
-    if blank:
-        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+    refuse_unsaid(by=by, reason=reason)
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
         held = await quarantines.live(conn, [organization_id])
@@ -41,6 +40,9 @@ async def release_quarantine(
             raise Refused(not_allowed("not_in_quarantine"))
         for one in held.values():
             await quarantines.release(conn, one, because="a_person_said_so", now=now)
+            await findings.resolve(
+                conn, one.account, [one.finding_key], because="quarantine_released", now=now
+            )
         entries = [
             AuditEntry(
                 organization_id=organization_id,

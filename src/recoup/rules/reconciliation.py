@@ -1,6 +1,6 @@
 """Compare one charge of a provider's list with what we hold of it.
 
-Pure: who lists, mends and reports is `flows/reconcile_account.py`.
+Pure: who lists and asks is `flows/reconcile_account.py`, who mends `flows/mend_from_list.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.attempt_state import FINAL, State
 from recoup.rules.records.collection import attempt_of
 
 # A provider's clock and ours differ: what was sent near the ends of a window may be on either side.
@@ -21,11 +22,37 @@ DAILY_WINDOW: Final = timedelta(days=3)
 
 
 class What(StrEnum):
-    """What only one side knows."""
+    """What a comparison found."""
 
-    UNKNOWN_HERE = "unknown_here"
-    UNKNOWN_THERE = "unknown_there"
+    UNKNOWN_HERE = "unknown_here"  # the provider has a charge under our key, and we do not
+    UNKNOWN_THERE = "unknown_there"  # we hold a charge that the provider does not know
     UNREADABLE = "unreadable"  # under our key, in a state that the adapter cannot read
+    DIFFERS = "differs"  # both know it, and do not say the same of it
+    REFUND_UNKNOWN_THERE = "refund_unknown_there"
+    CANNOT_LIST = "cannot_list"  # nothing was compared, since the provider has no list
+
+
+# While one of these is open, a restored account is not charged: money may have moved unseen.
+HOLDS_BACK: Final = frozenset({What.UNKNOWN_HERE, What.UNREADABLE, What.CANNOT_LIST})
+OF_REFUNDS: Final = "refund-"  # how the keys of findings about refunds begin
+
+
+class There(StrEnum):
+    """What a provider says of a charge, in a word."""
+
+    PAID = "paid"
+    PROCESSING = "processing"
+    CUSTOMER_NEEDED = "customer_needed"
+    DECLINED = "declined"
+    TAKEN_BACK = "taken_back"  # it had been paid
+    UNREADABLE = "unreadable"
+
+
+_ENDS_AS: Final[Mapping[There, frozenset[State]]] = {
+    There.PAID: frozenset({State.SUCCEEDED}),
+    There.TAKEN_BACK: frozenset({State.SUCCEEDED}),
+    There.DECLINED: frozenset({State.FAILED, State.WITHDRAWN}),
+}
 
 
 class Judged(StrEnum):
@@ -65,6 +92,14 @@ def judge(charge: Listed, *, is_known: bool, organization_id: UUID) -> Judged:
     if not charge.is_readable:
         return Judged.UNREADABLE
     return Judged.LOST if invoice_of(charge.metadata) is not None else Judged.UNEXPLAINED
+
+
+def states_differ(here: State, there: There) -> bool:
+    """Say whether an attempt that has ended here has ended otherwise there, or not at all.
+
+    One that has not ended here is no difference: its own look-ups go on.
+    """
+    return here in FINAL and here not in _ENDS_AS.get(there, frozenset())
 
 
 def invoice_of(metadata: Mapping[str, str]) -> UUID | None:

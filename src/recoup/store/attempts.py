@@ -182,6 +182,13 @@ _READY_SINCE: Final = """
      ORDER BY created_at LIMIT $2
 """
 
+_ENDED_BEFORE: Final = """
+    SELECT p.organization_id, p.id
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payments p USING (organization_id, id)
+     WHERE p.ended_at < $3
+"""
+
 _OLDEST_IN: Final = """
     SELECT organization_id, id FROM payments
      WHERE organization_id = $1 AND state = ANY ($2::text[]) AND payment_type = 'provider'
@@ -249,6 +256,14 @@ async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
 async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
     """Read these attempts; those that do not exist are left out."""
     return _by_key(await conn.fetch(_FIND, *_ids(keys)))
+
+
+async def ended_before(
+    conn: Conn, keys: Collection[RowKey], *, before: datetime
+) -> frozenset[RowKey]:
+    """Those of these attempts that had ended by then."""
+    rows = await conn.fetch(_ENDED_BEFORE, *_ids(keys), before)
+    return frozenset(RowKey(row["organization_id"], row["id"]) for row in rows)
 
 
 async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) -> RowKey | None:

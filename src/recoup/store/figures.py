@@ -34,7 +34,7 @@ class Figures(msgspec.Struct, frozen=True):
     held_back: int  # attempts that wait until their account may be called
     contradictions: int  # news that did not fit what we knew: all there ever were
     quarantined: int  # provider accounts through which nothing is sent
-    findings: int  # what only one side knows, and nobody has resolved
+    findings: Mapping[str, int]  # what comparisons found and nobody has resolved, by what
     invoices_held: int  # nobody is charged for them until a person lets them go
 
 
@@ -64,7 +64,8 @@ _READ: Final = """
      UNION ALL
     SELECT 'quarantined', '', count(*), NULL FROM quarantines WHERE released_at IS NULL
      UNION ALL
-    SELECT 'findings', '', count(*), NULL FROM reconciliation_findings WHERE resolved_at IS NULL
+    SELECT 'findings', what, count(*), NULL FROM reconciliation_findings
+     WHERE resolved_at IS NULL GROUP BY what
      UNION ALL
     SELECT 'invoices_held', '', count(*), NULL FROM invoices WHERE held_because IS NOT NULL
 """
@@ -90,7 +91,7 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         held_back=parts["held_back"][""].count,
         contradictions=parts["contradictions"][""].count,
         quarantined=parts["quarantined"][""].count,
-        findings=parts["findings"][""].count,
+        findings={what: waiting.count for what, waiting in parts.get("findings", {}).items()},
         invoices_held=parts["invoices_held"][""].count,
     )
 

@@ -341,7 +341,7 @@ REPORTED: Final = (
     ),
     Invariant(
         "reconciliation_findings",
-        "What a provider knows and we do not, or we alone: `recoup reconciliation list`.",
+        "What a provider and we do not say alike, and is open: `recoup reconciliation list`.",
         """
         SELECT organization_id, id FROM reconciliation_findings
          WHERE organization_id = ANY ($1::uuid[]) AND resolved_at IS NULL

@@ -29,6 +29,11 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
         """Which account it is."""
         return RowKey(self.organization_id, self.provider_account_id)
 
+    @property
+    def finding_key(self) -> str:
+        """Under what it is found that nothing could be compared to end it."""
+        return f"quarantine-{self.id}"
+
 
 _LIVE: Final = f"""
     SELECT {columns(Quarantine)} FROM quarantines
@@ -45,6 +50,7 @@ _BEGIN: Final = """
         ON CONFLICT (organization_id, provider_account_id) WHERE released_at IS NULL
         DO UPDATE SET because = EXCLUDED.because, began_at = EXCLUDED.began_at,
            compare_since = least(quarantines.compare_since, EXCLUDED.compare_since)
+ RETURNING organization_id, provider_account_id
 """
 
 _RELEASE: Final = """
@@ -65,9 +71,10 @@ async def live(conn: Conn, tenants: Collection[UUID]) -> dict[RowKey, Quarantine
 
 async def begin(
     conn: Conn, tenants: Sequence[UUID], *, because: str, compare_since: datetime, now: datetime
-) -> None:
+) -> list[RowKey]:
     """Hold back all accounts of these tenants, deleted ones too: money may have moved there."""
-    await conn.execute(_BEGIN, list(tenants), because, compare_since, now)
+    rows = await conn.fetch(_BEGIN, list(tenants), because, compare_since, now)
+    return [RowKey(row["organization_id"], row["provider_account_id"]) for row in rows]
 
 
 async def release(conn: Conn, one: Quarantine, *, because: str, now: datetime) -> None:

@@ -1,17 +1,18 @@
-"""Rows of `reconciliations` and what they found; the page that comes next is a row, not memory."""
+"""Rows of `reconciliations`; the page that comes next is a row, not memory."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
 from recoup.rules.reconciliation import What
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.findings import Finding
 from recoup.store.rows import columns
 
 
@@ -30,24 +31,10 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     began_at: datetime
     ended_at: datetime | None
 
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What only one side knows."""
-
-    what: What
-    idempotency_key: str
-    charge_known_as: str | None
-    amount_cents: int
-    currency: str
-    detail: str = ""
-
-
-class KeptFinding(Finding, frozen=True, kw_only=True):
-    """A finding as it is kept."""
-
-    provider_account_id: UUID
-    id: UUID
-    found_at: datetime
+    @property
+    def account(self) -> RowKey:
+        """Whose list is compared."""
+        return RowKey(self.organization_id, self.provider_account_id)
 
 
 _BEGIN: Final = f"""
@@ -64,8 +51,10 @@ _UNDER_WAY: Final = f"""
 """
 
 _TURN: Final = """
-    UPDATE reconciliations SET next_page = $3, listed = listed + $4,
-           foreign_charges = foreign_charges + $5
+    UPDATE reconciliations  -- begun anew where nobody has kept where to go on
+       SET next_page = $3,
+           listed = CASE WHEN next_page IS NULL THEN 0 ELSE listed END + $4,
+           foreign_charges = CASE WHEN next_page IS NULL THEN 0 ELSE foreign_charges END + $5
      WHERE organization_id = $1 AND id = $2
 """
 
@@ -84,7 +73,7 @@ _FORGET_SEEN: Final = """
 """
 
 _NOT_LISTED: Final = """
-    SELECT p.id, p.provider_payment_id, p.amount_cents, p.currency
+    SELECT p.id, p.provider_payment_id, p.amount_cents, p.currency, p.state
       FROM payments p
      WHERE p.organization_id = $1 AND p.provider_account_id = $2
        AND p.sent_at >= $4 AND p.sent_at < $5 AND p.state IN ('succeeded', 'processing')
@@ -93,29 +82,6 @@ _NOT_LISTED: Final = """
             WHERE seen.organization_id = p.organization_id AND seen.reconciliation_id = $3
               AND seen.payment_id = p.id)
      ORDER BY p.sent_at, p.id
-"""
-
-_FIND: Final = """
-    INSERT INTO reconciliation_findings (organization_id, provider_account_id, found_at, id, what,
-           idempotency_key, charge_known_as, amount_cents, currency, detail)
-    SELECT $1, $2, $3, found.*
-      FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
-                  $10::text[]) AS found
-        ON CONFLICT (organization_id, id) DO UPDATE SET detail = EXCLUDED.detail,
-           resolved_at = NULL, resolved_because = NULL
-"""
-
-_RESOLVE: Final = """
-    UPDATE reconciliation_findings SET resolved_at = $4, resolved_because = $5
-     WHERE organization_id = $1 AND provider_account_id = $2 AND idempotency_key = ANY ($3::text[])
-       AND resolved_at IS NULL
-"""
-
-_OPEN: Final = f"""
-    SELECT {columns(KeptFinding)} FROM reconciliation_findings
-     WHERE organization_id = $1 AND ($2::uuid IS NULL OR provider_account_id = $2)
-       AND resolved_at IS NULL
-     ORDER BY found_at, id LIMIT 1000
 """
 
 _LAST: Final = f"""
@@ -181,6 +147,7 @@ async def not_listed(
             charge_known_as=row["provider_payment_id"],
             amount_cents=row["amount_cents"],
             currency=row["currency"],
+            here=row["state"],
         )
         for row in rows
     ]
@@ -190,40 +157,6 @@ async def end(conn: Conn, one: Reconciliation, *, state: str, now: datetime) -> 
     """End a comparison."""
     await conn.execute(_END, one.organization_id, one.id, state, now)
     await conn.execute(_FORGET_SEEN, one.organization_id, one.id)
-
-
-async def find(conn: Conn, account: RowKey, findings: Sequence[Finding], *, now: datetime) -> None:
-    """Keep findings, each once, however often it is found; what was resolved is open again."""
-    if findings:
-        await conn.execute(
-            _FIND,
-            account.organization_id,
-            account.id,
-            now,
-            [uuid5(account.id, f"{one.what}/{one.idempotency_key}") for one in findings],
-            [one.what.value for one in findings],
-            [one.idempotency_key for one in findings],
-            [one.charge_known_as for one in findings],
-            [one.amount_cents for one in findings],
-            [one.currency for one in findings],
-            [one.detail for one in findings],
-        )
-
-
-async def resolve(
-    conn: Conn, account: RowKey, keys: Collection[str], *, because: str, now: datetime
-) -> None:
-    """Close what was found of the charges under these idempotency keys."""
-    if keys:
-        await conn.execute(_RESOLVE, account.organization_id, account.id, list(keys), now, because)
-
-
-async def open_findings(
-    conn: Conn, organization_id: UUID, account_id: UUID | None = None
-) -> list[KeptFinding]:
-    """What nobody has resolved, oldest first; a thousand at most."""
-    rows = await conn.fetch(_OPEN, organization_id, account_id)
-    return [msgspec.convert(dict(row), KeptFinding) for row in rows]
 
 
 async def latest(conn: Conn, organization_id: UUID) -> list[Reconciliation]:

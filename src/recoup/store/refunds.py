@@ -71,6 +71,14 @@ _READY_SINCE: Final = """
      ORDER BY created_at LIMIT $2
 """
 
+# Those that ended lately as well: a payer's bank may have sent the money back.
+_TO_COMPARE: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds
+     WHERE organization_id = $1 AND provider_account_id = $2 AND sent_at < $4
+       AND (ended_at IS NULL OR ended_at >= $3 OR id = ANY ($5::uuid[]))
+     ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
+"""
+
 _PAGE: Final = f"""
     SELECT {columns(RefundRow)} FROM refunds
      WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
@@ -152,6 +160,23 @@ async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
 async def ready_since(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
     """Refunds of all tenants that nobody has sent since `before`: their job may be gone."""
     return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most)]
+
+
+async def to_compare(
+    conn: Conn,
+    account: RowKey,
+    *,
+    ended_since: datetime,
+    sent_before: datetime,
+    besides: Collection[UUID],
+    most: int,
+) -> list[RefundRow]:
+    """The account's refunds that have not ended, or not long ago, and those asked for besides."""
+    rows = await conn.fetch(
+        _TO_COMPARE, account.organization_id, account.id, ended_since, sent_before,
+        list(besides), most,
+    )  # fmt: skip
+    return [_refund(row) for row in rows]
 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[RefundRow], int]:

@@ -1,0 +1,303 @@
+"""Bring what a provider tells of charges to the one door for money, and find what is not alike.
+
+Called by `reconcile_account`, page by page of the provider's list, and by `ask_for_findings`, for a
+charge that was asked for by name.
+
+What would surprise you: a charge that only the provider knows, since a restore has lost its
+attempt, becomes an attempt again, from what was sent beside it, and goes through the door like any
+other news. But not one of which a person has said that it is dealt with: it would be booked twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.flows.reports import Report, Source
+from recoup.flows.settle_attempt import settle_attempts_on
+from recoup.flows.submit_attempt import withdraw
+from recoup.providers.protocol import (
+    CustomerNeeded,
+    Declined,
+    ListedCharge,
+    Lost,
+    NotChargeable,
+    Order,
+    Paid,
+    Processing,
+    Provider,
+)
+from recoup.rules.attempt_state import State
+from recoup.rules.manner import Manner
+from recoup.rules.reconciliation import (
+    CLOCKS_DIFFER,
+    Judged,
+    Listed,
+    There,
+    What,
+    invoice_of,
+    judge,
+    states_differ,
+)
+from recoup.rules.records.collection import Attempt, Debt, attempt_of
+from recoup.rules.records.keys import RowKey
+from recoup.store import attempts, collection, findings
+from recoup.store.attempts import Sent
+from recoup.store.db import Conn
+from recoup.store.findings import Finding
+from recoup.store.reconciliations import Reconciliation
+
+# What is made anew counts as sent before any key's life: it is asked about, and never re-sent.
+LONG_AGO: Final = timedelta(days=60)
+_THERE: Final[Mapping[type, There]] = {
+    Paid: There.PAID,
+    Processing: There.PROCESSING,
+    CustomerNeeded: There.CUSTOMER_NEEDED,
+    Declined: There.DECLINED,
+    Lost: There.UNREADABLE,
+}
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Which attempts of ours were told of, and how many charges are somebody else's."""
+
+    ours: tuple[RowKey, ...]
+    foreign: int
+
+
+class Mending:
+    """What a provider tells of one account's charges, taken in within one transaction."""
+
+    def __init__(
+        self, conn: Conn, one: Reconciliation, provider: Provider, *, now: datetime
+    ) -> None:
+        self._conn = conn
+        self._one = one
+        self._account = one.account
+        self._provider = provider
+        self._now = now
+
+    async def take(self, charges: Sequence[ListedCharge]) -> Taken:
+        """Mend what can be mended, find what cannot, and close what is so no more."""
+        keys = {key for charge in charges if (key := self._key(charge))}
+        known = await attempts.find(self._conn, keys)
+        sorted_out: dict[Judged, list[ListedCharge]] = {what: [] for what in Judged}
+        for charge in charges:
+            sorted_out[self._judge(charge, known)].append(charge)
+        # All invoices first, and in the common order: a page must not deadlock with a batch.
+        await collection.lock_covered(self._conn, list(known))
+        await self._debts(sorted_out[Judged.LOST])
+        for charge in sorted_out[Judged.KNOWN]:
+            await self._tell(charge, known)
+        await self._compare(sorted_out[Judged.KNOWN])
+        await self._make_anew(sorted_out[Judged.LOST])  # an invoice may be free by now
+        await self._find(
+            [_finding(charge, What.UNREADABLE) for charge in sorted_out[Judged.UNREADABLE]]
+            + [
+                _finding(charge, What.UNKNOWN_HERE, detail=Judged.UNEXPLAINED)
+                for charge in sorted_out[Judged.UNEXPLAINED]
+            ]
+        )
+        await self._resolve(sorted_out[Judged.NOTHING], because="no_money_there")
+        return Taken(ours=tuple(known), foreign=len(sorted_out[Judged.FOREIGN]))
+
+    def _key(self, charge: ListedCharge) -> RowKey | None:
+        attempt_id = attempt_of(charge.idempotency_key or "")
+        return RowKey(self._account.organization_id, attempt_id) if attempt_id else None
+
+    def _our_key(self, charge: ListedCharge) -> RowKey:
+        key = self._key(charge)
+        assert key is not None, "it would be foreign"
+        return key
+
+    def _judge(self, charge: ListedCharge, known: Mapping[RowKey, Attempt]) -> Judged:
+        return judge(
+            Listed(
+                idempotency_key=charge.idempotency_key,
+                metadata=charge.metadata,
+                is_readable=not isinstance(charge.outcome, Lost),
+                is_declined=isinstance(charge.outcome, Declined),
+            ),
+            is_known=self._key(charge) in known,
+            organization_id=self._account.organization_id,
+        )
+
+    async def _tell(self, charge: ListedCharge, known: Mapping[RowKey, Attempt]) -> None:
+        """Bring what is told of an attempt that we know to the door, which knows what is news."""
+        key = self._our_key(charge)
+        if known[key].state is State.READY:
+            await self._count_as_sent(known[key], charge)
+        await self._settle(key, charge)
+
+    async def _settle(self, key: RowKey, charge: ListedCharge) -> None:
+        assert not isinstance(charge.outcome, Lost), "it would be unreadable"
+        report = Report(key, charge.outcome, Source.EVENT)
+        await settle_attempts_on(self._conn, [report], now=self._now)
+
+    async def _compare(self, told: Sequence[ListedCharge]) -> None:
+        """Find where both sides know a charge, and still do not say the same of it."""
+        keys = [self._our_key(charge) for charge in told]
+        held = await attempts.find(self._conn, keys)
+        # What has ended since may be newer than the list, which was asked for before.
+        before = self._one.began_at - CLOCKS_DIFFER
+        ended = await attempts.ended_before(self._conn, keys, before=before)
+        alike: list[ListedCharge] = []
+        unlike: list[Finding] = []
+        for charge, key in zip(told, keys, strict=True):
+            differs = _what_differs(held[key], charge, has_ended=key in ended)
+            if differs:
+                here = held[key]
+                unlike.append(
+                    msgspec.structs.replace(
+                        _finding(charge, What.DIFFERS, detail=differs),
+                        here=here.state.value,
+                        here_cents=here.amount_cents,
+                    )
+                )
+            else:
+                alike.append(charge)
+        await self._resolve(alike, because="known_on_both_sides")
+        await self._find(unlike)
+
+    async def _debts(self, lost: Sequence[ListedCharge]) -> dict[RowKey, Debt]:
+        """The invoices that these charges were for, locked."""
+        invoices = {invoice for charge in lost if (invoice := invoice_of(charge.metadata))}
+        keys = {RowKey(self._account.organization_id, invoice) for invoice in invoices}
+        return await collection.lock(self._conn, keys)
+
+    async def _make_anew(self, lost: Sequence[ListedCharge]) -> None:
+        """Make the attempts of these charges anew where that can be, and settle them."""
+        found = [(charge, _finding(charge, What.UNKNOWN_HERE)) for charge in lost]
+        dealt_with = await findings.resolved_by_hand(
+            self._conn,
+            self._account.organization_id,
+            [one.id_in(self._account) for _, one in found],
+        )
+        debts = await self._debts(lost)
+        for charge, finding in found:
+            if finding.id_in(self._account) in dealt_with:
+                continue
+            assert finding.invoice_id is not None, "it would be unexplained"
+            debt = debts.get(RowKey(self._account.organization_id, finding.invoice_id))
+            because = await self._make_one_anew(charge, debt)
+            await self._find([msgspec.structs.replace(finding, detail=because or "")])
+            if because is None:
+                await self._settle(self._our_key(charge), charge)
+                await self._resolve([charge], because="made_anew")
+
+    async def _make_one_anew(self, charge: ListedCharge, debt: Debt | None) -> str | None:
+        """Make the lost attempt anew, as sent; or say why that cannot be, or not yet."""
+        if debt is None:
+            return "invoice_unknown"
+        if debt.currency != charge.currency.upper() or charge.amount_cents <= 0:
+            return "another_currency"
+        request = self._as_it_was_sent(charge)
+        if request is None:
+            return "not_chargeable"
+        busy = await collection.open_attempt(self._conn, debt.key)
+        if busy is not None:
+            held = (await attempts.lock(self._conn, [busy]))[busy]
+            if held.state is not State.READY:
+                return "invoice_busy"  # its own look-ups end it, and the next comparison goes on
+            covered = await collection.lock_covered(self._conn, [busy])
+            links = await collection.links(self._conn, {held.customer_key}, ())
+            withdrawn = {busy: "charged_before"}
+            await withdraw(self._conn, withdrawn, {busy: held}, covered, links, now=self._now)
+        assert isinstance(charge.outcome, Paid | Processing | CustomerNeeded), "money is on its way"
+        await collection.recreate(
+            self._conn,
+            self._our_key(charge),
+            debt,
+            account_id=self._account.id,
+            provider_payment_id=charge.outcome.provider_payment_id,
+            provider_customer_id="",
+            amount_cents=charge.amount_cents,
+            currency=debt.currency,
+            request=request,
+            sent_at=self._now - LONG_AGO,
+            now=self._now,
+        )
+        return None
+
+    async def _count_as_sent(self, attempt: Attempt, charge: ListedCharge) -> None:
+        """The restored row says that it was never sent, and the provider's list that it was."""
+        row = Sent(
+            key=attempt.key,
+            amount_cents=charge.amount_cents,
+            provider_account_id=self._account.id,
+            provider_customer_id="",
+            payment_method_id=attempt.payment_method_id,
+            provider_method_id=attempt.provider_method_id,
+            request=self._as_it_was_sent(charge) or "",
+        )
+        await attempts.send(self._conn, [row], look_up_at=self._now, now=self._now - LONG_AGO)
+
+    def _as_it_was_sent(self, charge: ListedCharge) -> str | None:
+        return as_it_was_sent(
+            self._provider,
+            self._our_key(charge).id,
+            amount_cents=charge.amount_cents,
+            currency=charge.currency,
+            metadata=charge.metadata,
+        )
+
+    async def _find(self, found: Sequence[Finding]) -> None:
+        await findings.find(self._conn, self._account, found, now=self._now)
+
+    async def _resolve(self, charges: Sequence[ListedCharge], *, because: str) -> None:
+        keys = [charge.idempotency_key or "" for charge in charges]
+        await findings.resolve(self._conn, self._account, keys, because=because, now=self._now)
+
+
+def as_it_was_sent(
+    provider: Provider,
+    attempt_id: UUID,
+    *,
+    amount_cents: int,
+    currency: str,
+    metadata: Mapping[str, str],
+) -> str | None:
+    """A request like the lost one, by which the adapter looks the charge up; it is never sent.
+
+    None: the provider takes no such charge, so that it cannot have been ours.
+    """
+    request = provider.render(
+        Order(
+            attempt_id=attempt_id,
+            amount_cents=amount_cents,
+            currency=currency.upper(),
+            provider_customer_id="",
+            provider_method_id="",
+            reference="",
+            metadata={**metadata, "lago_payment_id": str(attempt_id)},
+        )
+    )
+    return None if isinstance(request, NotChargeable) else request
+
+
+def _what_differs(here: Attempt, charge: ListedCharge, *, has_ended: bool) -> str | None:
+    if here.currency != charge.currency.upper():
+        return "currency"
+    if here.amount_cents != charge.amount_cents:
+        return "amount"
+    there = _THERE[type(charge.outcome)]
+    if here.manner is Manner.PAGE and there is There.CUSTOMER_NEEDED:
+        return None  # whether its page is still open the list does not tell
+    return "state" if has_ended and states_differ(here.state, there) else None
+
+
+def _finding(charge: ListedCharge, what: What, *, detail: str = "") -> Finding:
+    return Finding(
+        what=what,
+        idempotency_key=charge.idempotency_key or "",
+        charge_known_as=charge.provider_payment_id,
+        amount_cents=charge.amount_cents,
+        currency=charge.currency.upper(),
+        there=_THERE[type(charge.outcome)].value,
+        invoice_id=invoice_of(charge.metadata),
+        detail=detail,
+    )
