@@ -250,23 +250,46 @@ async def test_an_end_that_the_provider_has_otherwise_is_found_once_it_cannot_be
     assert await shop.state(attempt) == "succeeded"
 
 
+async def lost_debit(debits: Debits) -> tuple[RowKey, RowKey]:
+    """An invoice, and the attempt that a restore has lost; GoCardless has its payment `PM1`."""
+    debits.stub.now = debits.shop.clock.now()
+    invoice, lost = await debits.shop.sell("MD1"), clock.new_id()
+    payment = debits.stub.payment(
+        {
+            "amount": 1_000,
+            "currency": "EUR",
+            "metadata": {"lago_payment_id": str(lost), "lago_invoice_id": str(invoice.id)},
+            "links": {"mandate": "MD1"},
+        }
+    )
+    debits.stub.books["payments"].append({"id": "PM1"} | payment)
+    return invoice, RowKey(invoice.organization_id, lost)
+
+
 async def test_a_debit_made_anew_is_looked_up_until_it_has_ended(debits: Debits) -> None:
-    shop, stub = debits.shop, debits.stub
-    stub.now = shop.clock.now()
-    invoice = await shop.sell("MD1")
-    lost = clock.new_id()
-    metadata = {"lago_payment_id": str(lost), "lago_invoice_id": str(invoice.id)}
-    stub.books["payments"].append(
-        {"id": "PM1"} | stub.payment({"amount": 1_000, "currency": "EUR", "metadata": metadata,
-                                      "links": {"mandate": "MD1"}})
-    )  # fmt: skip
+    shop = debits.shop
+    invoice, lost = await lost_debit(debits)
     await compare(shop)
-    attempt = RowKey(shop.organization_id, lost)
-    assert await shop.state(attempt) == "processing"
-    stub.become("PM1", "paid_out")
+    assert await shop.state(lost) == "processing"
+    debits.stub.become("PM1", "paid_out")
     shop.clock.advance(days=4)
-    await shop.look_up(attempt)
+    await shop.look_up(lost)
     assert await shop.shown(invoice) == ("succeeded", 0)
+
+
+async def test_a_lost_debit_that_was_taken_back_is_made_anew_and_its_invoice_is_held(
+    debits: Debits,
+) -> None:
+    shop = debits.shop
+    invoice, lost = await lost_debit(debits)
+    debits.stub.become("PM1", "paid_out")
+    debits.stub.become("PM1", "charged_back")
+    for _ in range(2):
+        await compare(shop)
+    assert await shop.state(lost) == "succeeded"
+    assert (await shop.row("invoices", invoice))["held_because"] is not None
+    assert await shop.owner.fetchval("SELECT count(*) FROM contradictions") == 1
+    assert await open_ones(shop) == []
 
 
 async def test_a_refund_is_asked_for_by_name_and_its_end_is_taken_in(

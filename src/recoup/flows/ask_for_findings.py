@@ -11,8 +11,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from recoup.flows.mend_from_list import LONG_AGO, Mending, as_it_was_sent
-from recoup.providers.protocol import Charge, ListedCharge, Lost, NotKnown, Outcome, Paid, Provider
+from recoup.flows.as_sent import as_sent
+from recoup.flows.mend_from_list import LONG_AGO, Mending
+from recoup.providers.protocol import (
+    Charge,
+    Fate,
+    ListedCharge,
+    Lost,
+    NotKnown,
+    Paid,
+    Provider,
+    Reversed,
+)
 from recoup.rules.attempt_state import State
 from recoup.rules.reconciliation import What
 from recoup.rules.records.collection import Attempt, attempt_of
@@ -41,8 +51,7 @@ async def ask_for_findings(
         if finding.what is What.UNKNOWN_THERE and not _money_moves(attempt):
             await _close(pool, finding, because="no_money_here", now=now())
             continue
-        charge = _charge(provider, finding, attempt)
-        told = await provider.look_up(charge) if charge else NotKnown()
+        told = await provider.look_up(_charge(finding, attempt))
         if isinstance(told, Lost) and (told.is_outage or told.retry_after_seconds is not None):
             return
         async with db.transaction(pool, tenants=[one.organization_id]) as conn:
@@ -50,7 +59,7 @@ async def ask_for_findings(
             await findings.asked_for(conn, RowKey(one.organization_id, finding.id), now=asked_at)
             if not isinstance(told, Lost | NotKnown):
                 listed = _as_listed(finding, told)
-                await Mending(conn, one, provider, now=asked_at).take([listed])
+                await Mending(conn, one, now=asked_at).take([listed])
 
 
 def _attempt(finding: KeptFinding) -> RowKey | None:
@@ -62,37 +71,23 @@ def _money_moves(attempt: Attempt | None) -> bool:
     return attempt is not None and attempt.state in _MONEY_MOVES
 
 
-def _charge(provider: Provider, finding: KeptFinding, attempt: Attempt | None) -> Charge | None:
-    """The charge as it was sent; None: it cannot be told how."""
-    request: str | None
+def _charge(finding: KeptFinding, attempt: Attempt | None) -> Charge:
+    """The charge as it was sent; where no attempt tells how, it is known by the provider's id."""
     if attempt is not None:
-        request, known_as, sent_at = attempt.request, attempt.provider_payment_id, attempt.sent_at
-    else:
-        key = _attempt(finding)
-        assert key is not None, "what is not under a key of ours is foreign"
-        request = as_it_was_sent(
-            provider,
-            key.id,
-            amount_cents=finding.amount_cents,
-            currency=finding.currency,
-            metadata=_metadata(finding),
-        )
-        known_as, sent_at = finding.charge_known_as, finding.found_at - LONG_AGO
-    if not request or sent_at is None:
-        return None
+        return as_sent(attempt)
     return Charge(
         finding.idempotency_key,
-        request,
+        request="",
         sent_before=True,
-        provider_payment_id=known_as,
-        sent_at=sent_at,
+        provider_payment_id=finding.charge_known_as,
+        sent_at=finding.found_at - LONG_AGO,
     )
 
 
-def _as_listed(finding: KeptFinding, told: Outcome) -> ListedCharge:
+def _as_listed(finding: KeptFinding, told: Fate) -> ListedCharge:
     """What was told of one charge, as a list would have told it."""
     amount = (finding.amount_cents, finding.currency)
-    if isinstance(told, Paid):
+    if isinstance(told, Paid | Reversed):
         amount = (told.amount_cents, told.currency)
     known_as = finding.charge_known_as
     if not isinstance(told, Lost) and told.provider_payment_id is not None:

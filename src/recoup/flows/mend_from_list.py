@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -25,11 +24,9 @@ from recoup.providers.protocol import (
     Declined,
     ListedCharge,
     Lost,
-    NotChargeable,
-    Order,
     Paid,
     Processing,
-    Provider,
+    Reversed,
 )
 from recoup.rules.attempt_state import State
 from recoup.rules.manner import Manner
@@ -59,6 +56,7 @@ _THERE: Final[Mapping[type, There]] = {
     CustomerNeeded: There.CUSTOMER_NEEDED,
     Declined: There.DECLINED,
     Lost: There.UNREADABLE,
+    Reversed: There.TAKEN_BACK,
 }
 
 
@@ -72,13 +70,10 @@ class Taken(msgspec.Struct, frozen=True):
 class Mending:
     """What a provider tells of one account's charges, taken in within one transaction."""
 
-    def __init__(
-        self, conn: Conn, one: Reconciliation, provider: Provider, *, now: datetime
-    ) -> None:
+    def __init__(self, conn: Conn, one: Reconciliation, *, now: datetime) -> None:
         self._conn = conn
         self._one = one
         self._account = one.account
-        self._provider = provider
         self._now = now
 
     async def take(self, charges: Sequence[ListedCharge]) -> Taken:
@@ -195,9 +190,6 @@ class Mending:
             return "invoice_unknown"
         if debt.currency != charge.currency.upper() or charge.amount_cents <= 0:
             return "another_currency"
-        request = self._as_it_was_sent(charge)
-        if request is None:
-            return "not_chargeable"
         busy = await collection.open_attempt(self._conn, debt.key)
         if busy is not None:
             held = (await attempts.lock(self._conn, [busy]))[busy]
@@ -207,7 +199,7 @@ class Mending:
             links = await collection.links(self._conn, {held.customer_key}, ())
             withdrawn = {busy: "charged_before"}
             await withdraw(self._conn, withdrawn, {busy: held}, covered, links, now=self._now)
-        assert isinstance(charge.outcome, Paid | Processing | CustomerNeeded), "money is on its way"
+        assert not isinstance(charge.outcome, Declined | Lost), "money is on its way"
         await collection.recreate(
             self._conn,
             self._our_key(charge),
@@ -217,7 +209,6 @@ class Mending:
             provider_customer_id="",
             amount_cents=charge.amount_cents,
             currency=debt.currency,
-            request=request,
             sent_at=self._now - LONG_AGO,
             now=self._now,
         )
@@ -232,18 +223,9 @@ class Mending:
             provider_customer_id="",
             payment_method_id=attempt.payment_method_id,
             provider_method_id=attempt.provider_method_id,
-            request=self._as_it_was_sent(charge) or "",
+            request="",
         )
         await attempts.send(self._conn, [row], look_up_at=self._now, now=self._now - LONG_AGO)
-
-    def _as_it_was_sent(self, charge: ListedCharge) -> str | None:
-        return as_it_was_sent(
-            self._provider,
-            self._our_key(charge).id,
-            amount_cents=charge.amount_cents,
-            currency=charge.currency,
-            metadata=charge.metadata,
-        )
 
     async def _find(self, found: Sequence[Finding]) -> None:
         await findings.find(self._conn, self._account, found, now=self._now)
@@ -251,32 +233,6 @@ class Mending:
     async def _resolve(self, charges: Sequence[ListedCharge], *, because: str) -> None:
         keys = [charge.idempotency_key or "" for charge in charges]
         await findings.resolve(self._conn, self._account, keys, because=because, now=self._now)
-
-
-def as_it_was_sent(
-    provider: Provider,
-    attempt_id: UUID,
-    *,
-    amount_cents: int,
-    currency: str,
-    metadata: Mapping[str, str],
-) -> str | None:
-    """A request like the lost one, by which the adapter looks the charge up; it is never sent.
-
-    None: the provider takes no such charge, so that it cannot have been ours.
-    """
-    request = provider.render(
-        Order(
-            attempt_id=attempt_id,
-            amount_cents=amount_cents,
-            currency=currency.upper(),
-            provider_customer_id="",
-            provider_method_id="",
-            reference="",
-            metadata={**metadata, "lago_payment_id": str(attempt_id)},
-        )
-    )
-    return None if isinstance(request, NotChargeable) else request
 
 
 def _what_differs(here: Attempt, charge: ListedCharge, *, has_ended: bool) -> str | None:

@@ -59,7 +59,7 @@ async def reconcile_account(
         if isinstance(page, CannotList):
             await _end_without_a_list(pool, one, now=now())
             return
-        await _take_page(pool, one, provider, page, page_after, now=now())
+        await _take_page(pool, one, page, page_after, now=now())
         if page.after is None:
             break
         page_after = page.after
@@ -96,7 +96,6 @@ def _may_wait(last: Reconciliation, held: Quarantine, *, now: datetime) -> bool:
 async def _take_page(
     pool: Pool,
     begun: Reconciliation,
-    provider: Provider,
     page: ChargeList,
     page_after: str | None,
     *,
@@ -108,7 +107,7 @@ async def _take_page(
         one = await reconciliations.under_way(conn, account)
         if one is None or one.next_page != page_after:
             return  # another worker has taken this page
-        taken = await Mending(conn, one, provider, now=now).take(page.charges)
+        taken = await Mending(conn, one, now=now).take(page.charges)
         await reconciliations.turn_page(
             conn,
             one,

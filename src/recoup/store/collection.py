@@ -130,7 +130,7 @@ _RECREATE: Final = """
         INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
                currency, asked_by, provider_account_id, provider_payment_id, provider_customer_id,
                state, request, sent_at, look_up_at, created_at)
-        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', $14, $11, $12, $11)
+        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11)
     )
     INSERT INTO payment_invoices
            (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
@@ -396,7 +396,6 @@ async def recreate(
     provider_customer_id: str,
     amount_cents: int,
     currency: str,
-    request: str,
     sent_at: datetime,
     now: datetime,
 ) -> None:
@@ -419,7 +418,6 @@ async def recreate(
         sent_at,
         now,
         debt.payment_status,
-        request,
     )
 
 
