@@ -70,7 +70,7 @@ async def test_an_ordinary_restart_is_no_restore(installation: Installation) -> 
     await server.start()
     _, said = await installation.run("quarantine", "status", *organization)
     assert said == {"accounts": []}
-    _, said = await installation.run("quarantine", "begin", "--reason", "a drill")
+    _, said = await installation.run("quarantine", "begin", "--by", "ann", "--reason", "a drill")
     assert said["quarantine"]
     _, said = await installation.run("quarantine", "status", *organization)
     assert [one["because"] for one in said["accounts"]] == ["a drill"]
