@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     """Answer pytest's exit status: the first that is not zero ends the run."""
     if arguments:
         return _pytest(*arguments)
-    programs = _find_programs()
+    programs = find_programs()
     if programs is None:
         missing = f"No PostgreSQL {OLDEST_MAJOR} or later is installed beside the embedded one"
         if os.environ.get("CI") == "true":
@@ -55,7 +55,7 @@ def _pytest(*arguments: str, **more_environment: str) -> int:
     return subprocess.run(command, env=os.environ | more_environment, check=False).returncode
 
 
-def _find_programs() -> Path | None:
+def find_programs() -> Path | None:
     """Find the folder of the oldest PostgreSQL installed here that will do: ours is the newest."""
     folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
     if config := shutil.which("pg_config"):
@@ -80,7 +80,7 @@ def _said(command: list[str | Path]) -> str:
 @contextmanager
 def _server(programs: Path) -> Iterator[tuple[str, str]]:
     """Run a new server on a socket of its own; answer the URLs of its tester and its owner."""
-    user = _unprivileged() if os.geteuid() == 0 else None
+    user = unprivileged() if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="recoup-") as folder:
         if user:
             os.chown(folder, user.pw_uid, user.pw_gid)
@@ -108,7 +108,7 @@ def _server(programs: Path) -> Iterator[tuple[str, str]]:
             run("pg_ctl", "stop", "-s", "-w", "-m", "immediate", "-D", data)
 
 
-def _unprivileged() -> pwd.struct_passwd:
+def unprivileged() -> pwd.struct_passwd:
     """Choose as whom root runs a server, which refuses to run as root."""
     known = {user.pw_name: user for user in pwd.getpwall()}
     return known.get("postgres") or known["nobody"]
