@@ -19,8 +19,8 @@ from tests.processes.conftest import Installation, Program, Tenant, free_port
 from tests.processes.own_postgres import OwnPostgres, own_postgres
 
 SEED = 20_270_303
-CUSTOMERS, EACH = 10, 5
-BEFORE, DURING, AFTER = 10, 15, 15  # of the invoices, when they are charged; ten are left
+CUSTOMERS, EACH = 4, 6
+BEFORE, DURING, AFTER = 4, 8, 8  # of the invoices, when they are charged; four are left
 
 
 class Dumped:

@@ -39,10 +39,11 @@ async def release_quarantine(
         if not held:
             raise Refused(not_allowed("not_in_quarantine"))
         for one in held.values():
-            await quarantines.release(conn, one, because="a_person_said_so", now=now)
+            # In the order in which `resolve_finding` locks the two.
             await findings.resolve(
                 conn, one.account, [one.finding_key], because="quarantine_released", now=now
             )
+            await quarantines.release(conn, one, because="a_person_said_so", now=now)
         entries = [
             AuditEntry(
                 organization_id=organization_id,
