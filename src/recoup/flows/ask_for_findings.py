@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Final
 
 from recoup.flows.as_sent import as_sent
-from recoup.flows.mend_from_list import LONG_AGO, Mending
+from recoup.flows.count_as_sent import LONG_AGO
+from recoup.flows.mend_from_list import Mending
 from recoup.providers.protocol import (
     Charge,
     Fate,

@@ -11,11 +11,12 @@ other news. But not one of which a person has said that it is dealt with: it wou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from recoup.flows.count_as_sent import LONG_AGO, count_as_sent
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.flows.submit_attempt import withdraw
@@ -43,13 +44,10 @@ from recoup.rules.reconciliation import (
 from recoup.rules.records.collection import Attempt, Debt, attempt_of
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, findings
-from recoup.store.attempts import Sent
 from recoup.store.db import Conn
 from recoup.store.findings import Finding
 from recoup.store.reconciliations import Reconciliation
 
-# What is made anew counts as sent before any key's life: it is asked about, and never re-sent.
-LONG_AGO: Final = timedelta(days=60)
 _THERE: Final[Mapping[type, There]] = {
     Paid: There.PAID,
     Processing: There.PROCESSING,
@@ -125,7 +123,13 @@ class Mending:
         """Bring what is told of an attempt that we know to the door, which knows what is news."""
         key = self._our_key(charge)
         if known[key].state is State.READY:
-            await self._count_as_sent(known[key], charge)
+            await count_as_sent(
+                self._conn,
+                known[key],
+                self._account,
+                amount_cents=charge.amount_cents,
+                now=self._now,
+            )
         await self._settle(key, charge)
 
     async def _settle(self, key: RowKey, charge: ListedCharge) -> None:
@@ -213,19 +217,6 @@ class Mending:
             now=self._now,
         )
         return None
-
-    async def _count_as_sent(self, attempt: Attempt, charge: ListedCharge) -> None:
-        """The restored row says that it was never sent, and the provider's list that it was."""
-        row = Sent(
-            key=attempt.key,
-            amount_cents=charge.amount_cents,
-            provider_account_id=self._account.id,
-            provider_customer_id="",
-            payment_method_id=attempt.payment_method_id,
-            provider_method_id=attempt.provider_method_id,
-            request="",
-        )
-        await attempts.send(self._conn, [row], look_up_at=self._now, now=self._now - LONG_AGO)
 
     async def _find(self, found: Sequence[Finding]) -> None:
         await findings.find(self._conn, self._account, found, now=self._now)

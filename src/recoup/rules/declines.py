@@ -198,6 +198,7 @@ STRIPE_ERRORS: Final[Table] = {
     DeclineClass.OURS: (
         *("amount_too_small", "amount_too_large", "missing_country"),
         *("InvalidRequestError", "AuthenticationError", "PermissionError"),
+        "canceled",  # by the merchant, at the provider's own pages
     ),
     DeclineClass.TECHNICAL: ("processing_error",),
     DeclineClass.CUSTOMER: ("incorrect_cvc", "invalid_cvc", "incorrect_zip"),
@@ -248,6 +249,7 @@ ADYEN_ERRORS: Final[Table] = {
         *("120", "121", "139", "180", "181"),  # the shopper's reference, and e-mail
         "166",  # the amount
         "167",  # the payment to change
+        *("canceled", "authorisation_canceled"),  # by the merchant: our word for it
     ),
 }
 
