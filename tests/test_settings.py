@@ -21,6 +21,10 @@ WRONG = {
     "RECOUP_PUBLIC_URL": ["billing.example.com", "ftp://billing.example.com"],
     "RECOUP_SANDBOX_API_BASE": ["127.0.0.1:8400"],
     "RECOUP_WEBHOOK_ALLOW_NETWORKS": ["10.0.0.0/33", "localhost", "10.0.0.1/8"],
+    "RECOUP_STRIPE_API_BASE": ["api.stripe.com"],
+    "RECOUP_ADYEN_API_BASE": ["ftp://checkout.example.com"],
+    "RECOUP_GOCARDLESS_API_BASE": ["api.gocardless.com", "http://proxy.internal/gocardless"],
+    "RECOUP_API_SERVERS": ["eu.example.com", "https://eu.example.com,nonsense"],
     "RECOUP_LOG_LEVEL": ["LOUD"],
 }
 

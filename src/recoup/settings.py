@@ -78,6 +78,21 @@ class Settings(BaseSettings):
     def _servers(cls, said: object) -> object:
         return tuple(_words(said)) if isinstance(said, str) else said
 
+    @field_validator("api_servers")
+    @classmethod
+    def _addresses(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        for one in said:
+            if not one.startswith(("https://", "http://")) or not urlsplit(one).hostname:
+                raise ValueError(f"{one!r} is no http:// or https:// address")
+        return said
+
+    @field_validator("gocardless_api_base")
+    @classmethod
+    def _origin(cls, said: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        if said is not None and said.path not in {None, "/"}:
+            raise ValueError("GoCardless's SDK takes no path: give the address of a host alone")
+        return said
+
     @field_validator("database_url")
     @classmethod
     def _postgres(cls, said: str | None) -> str | None:

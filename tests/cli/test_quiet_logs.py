@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -21,12 +22,39 @@ log_json("DEBUG")
 for level in (logging.DEBUG, logging.INFO):
     logging.getLogger(sys.argv[1]).log(level, "Authorization: Bearer %s", sys.argv[2])
 """
+FAILING = """
+import logging, structlog, sys
+from recoup.cli.running import log_json
+log_json("DEBUG")
+def failing(text):
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        raise LookupError(text) from error
+try:
+    failing(sys.argv[1])
+except LookupError as error:
+    structlog.get_logger().error("failed", exc_info=error)
+    logging.getLogger("uvicorn").exception("failed")
+"""
 
 
 def told(logger: str) -> str:
     """Standard error of a process that logs at DEBUG, and in which `logger` writes the canary."""
     words = [sys.executable, "-c", LOUD, logger, CANARY]
     return subprocess.run(words, check=True, capture_output=True, text=True).stderr
+
+
+def test_an_error_is_told_by_its_kind_and_place_and_never_by_its_text() -> None:
+    """The text of an SDK's error can hold the whole request."""
+    said = subprocess.run(
+        [sys.executable, "-c", FAILING, CANARY], check=True, capture_output=True, text=True
+    ).stderr
+    assert CANARY not in said
+    ours, theirs = (json.loads(line) for line in said.splitlines())
+    for line in (ours, theirs):
+        assert line["exception"].startswith("LookupError < ValueError\n")
+        assert "in failing" in line["exception"]
 
 
 @pytest.mark.parametrize(

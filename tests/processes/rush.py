@@ -26,7 +26,7 @@ class Rush:
         self.unheard = 0
 
     @property
-    def heard(self) -> int:
+    def heard(self) -> None:
         """How many retries were accepted."""
         return len(self.attempts)
 
@@ -66,13 +66,12 @@ async def kill_at(
     count: Callable[[], int],
     *,
     every_second_when: Callable[[], Awaitable[None]] | None = None,
-) -> int:
-    """Kill a program at each of these counts, and start it again at once; answer how often.
+) -> None:
+    """Kill a program at each of these counts, and start it again at once.
 
     Every second time it lives on until `every_second_when` returns.
     """
-    kills = 0
-    for moment in moments:
+    for kills, moment in enumerate(moments):
 
         async def has_come(moment: int = moment) -> bool:
             return count() >= moment
@@ -84,5 +83,3 @@ async def kill_at(
             async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
                 await every_second_when()
         await program.kill_and_start_again()
-        kills += 1
-    return kills

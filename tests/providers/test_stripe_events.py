@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,7 +36,6 @@ from recoup.providers.protocol import (
 )
 from recoup.providers.stripe import StripeProvider, StripeSecrets
 from recoup.providers.stripe_events import EVENTS, read_event
-from recoup.rules.attempt_state import Moved, State, move
 from tests.providers.nonsense import mutated
 from tests.providers.stand_in import ATTEMPT, KEY
 from tests.providers.test_stripe import INTENT, NO
@@ -247,30 +246,11 @@ def test_each_event_is_read_in_stripes_own_shape(shared: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_order_of_a_payments_events_does_not_matter() -> None:
-    """Each that ends it, with all that may come before: in every order the same end."""
-    before = [
-        of_intent("requires_action", status="requires_action", next_action=LINK),
-        of_intent("processing", status="processing"),
-    ]
-    ends = {
-        State.SUCCEEDED: of_intent("succeeded"),
-        State.FAILED: of_intent("payment_failed", **FAILED | {"last_payment_error": NO}),
-    }
-    words = {
-        Paid: State.SUCCEEDED,
-        Declined: State.FAILED,
-        Processing: State.PROCESSING,
-        CustomerNeeded: State.CUSTOMER_NEEDED,
-    }
-    for end, last in ends.items():
-        for order in permutations([*before, last]):
-            state = State.UNKNOWN
-            for one in order:
-                assert isinstance(one, Notice)
-                moved = move(state, words[type(one.outcome)])
-                state = moved.to if isinstance(moved, Moved) else state
-            assert state is end
+def test_the_page_for_those_who_connect_stripe_names_each_event() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
+    named = set(re.findall(r"`([a-z_.]+\.[a-z_*]+)`", page))
+    unnamed = {one for one in EVENTS if {one, one.rpartition(".")[0] + ".*"}.isdisjoint(named)}
+    assert not unnamed
 
 
 # Signatures

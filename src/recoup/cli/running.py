@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
@@ -70,6 +71,7 @@ def settings_or_end(data_dir: Path | None) -> Settings:
 
 # What sends to providers writes addresses, headers and whole bodies below WARNING, and in them
 # stand keys: no level that is asked for lets those lines out.
+_DEEPEST: Final = 5  # errors behind an error that a line names
 CARRY_SECRETS: Final = (
     "Adyen", "aiohttp", "gocardless_pro", "httpcore", "httpx", "requests", "stripe", "urllib3",
 )  # fmt: skip
@@ -81,7 +83,7 @@ def log_json(level: str) -> None:
     complete: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.format_exc_info,
+        _format_where_alone,
     ]
     render = structlog.processors.JSONRenderer()
     structlog.configure(
@@ -102,6 +104,26 @@ def log_json(level: str) -> None:
         logging.getLogger(writer).setLevel(max(number, logging.WARNING))
     if number > logging.DEBUG:  # each start and stop is four lines of uvicorn's
         logging.getLogger("uvicorn").setLevel(max(number, logging.WARNING))
+
+
+def _format_where_alone(
+    _logger: Any, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Say what kind of error it was and where; its text can hold a whole request, or a row."""
+    error = line.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, tuple):
+        error = error[1]
+    if not isinstance(error, BaseException):
+        return line
+    kinds: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(kinds) < _DEEPEST:
+        kinds.append(type(seen).__qualname__)
+        seen = seen.__cause__ or seen.__context__
+    line["exception"] = " < ".join(kinds) + "\n" + "".join(traceback.format_tb(error.__traceback__))
+    return line
 
 
 def show_answer(answer: dict[str, Any], *, as_json: bool) -> None:
