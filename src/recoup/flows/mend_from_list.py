@@ -31,6 +31,7 @@ from recoup.providers.protocol import (
 )
 from recoup.rules.attempt_state import State
 from recoup.rules.manner import Manner
+from recoup.rules.method_choice import NoAttempt
 from recoup.rules.reconciliation import (
     CLOCKS_DIFFER,
     Judged,
@@ -201,7 +202,7 @@ class Mending:
                 return "invoice_busy"  # its own look-ups end it, and the next comparison goes on
             covered = await collection.lock_covered(self._conn, [busy])
             links = await collection.links(self._conn, {held.customer_key}, ())
-            withdrawn = {busy: "charged_before"}
+            withdrawn = {busy: NoAttempt.CHARGED_BEFORE.value}
             await withdraw(self._conn, withdrawn, {busy: held}, covered, links, now=self._now)
         assert not isinstance(charge.outcome, Declined | Lost), "money is on its way"
         await collection.recreate(

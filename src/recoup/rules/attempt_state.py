@@ -46,7 +46,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
 
 
 class Verdict(StrEnum):
-    """What a person may say of an attempt that is in `needs_review`."""
+    """What a person may say of an attempt that waits for one (`person_may_decide`)."""
 
     PAID = "paid"
     FAILED = "failed"

@@ -27,6 +27,7 @@ class NoAttempt(StrEnum):
     NO_METHOD = "no_payment_method"
     METHOD_IS_MANUAL = "payment_method_is_manual"
     NOT_COLLECTABLE = "invoice_no_longer_collectable"
+    CHARGED_BEFORE = "charged_before"  # by a charge that a restore had lost
 
 
 class Wish(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
     kind: ProviderKind
     code: str
     name: str
-    secrets_sealed: bytes  # JSON, sealed; `store.provider_accounts.open_secrets` reads it
+    secrets_sealed: bytes  # JSON, sealed; `flows.add_provider_account.open_secrets` reads
     created_at: datetime
     deleted_at: datetime | None = None
     success_redirect_url: str | None = None  # where a payer goes after the provider's page
