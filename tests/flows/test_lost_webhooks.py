@@ -19,7 +19,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from recoup import clock
 from recoup.flows.open_provider import Providers
+from recoup.flows.sweep import sweep
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
 from tests.flows.debits import Debits
@@ -34,25 +36,23 @@ TICK_SECONDS = 5
 SetFault: TypeAlias = Callable[[str], Awaitable[None]]
 
 
-async def tick(shop: Shop, seconds: int) -> None:
-    """Let time pass; look up what is due, and send what was parked, as the sweep has it done."""
+async def tick(shop: Shop, scout: Pool, seconds: int) -> None:
+    """Let time pass; keep what the sweep promises."""
+    keep = {"look_up_attempt": shop.look_up, "submit_attempt": shop.submit}
     for _ in range(0, seconds, TICK_SECONDS):
         shop.clock.advance(seconds=TICK_SECONDS)
-        due = await shop.owner.fetch(
-            "SELECT organization_id, id FROM payments WHERE look_up_at <= $1", shop.clock.now()
+        await sweep(shop.pool, scout, new_id=clock.new_id, now=shop.clock.now())
+        promised = await shop.owner.fetch(
+            "DELETE FROM pgqueuer WHERE entrypoint = ANY ($1::text[])"
+            " RETURNING entrypoint, convert_from(payload, 'UTF8') AS row",
+            list(keep),
         )
-        for attempt in due:
-            await shop.look_up(RowKey(*attempt))
-        parked = await shop.owner.fetch(
-            "SELECT organization_id, id FROM payments WHERE state = 'ready' AND send_at <= $1",
-            shop.clock.now(),
-        )
-        for attempt in parked:
-            await shop.submit(RowKey(*attempt))
+        for job in promised:
+            await keep[job["entrypoint"]](RowKey.read(job["row"]))
 
 
 async def lose_everything(
-    shop: Shop, method: str, kind: str, fault: SetFault, *, lost: tuple[str, str]
+    shop: Shop, scout: Pool, method: str, kind: str, fault: SetFault, *, lost: tuple[str, str]
 ) -> Counter[str]:
     """Charge while answers are lost, then while nobody answers at all; then all is well again.
 
@@ -65,40 +65,40 @@ async def lose_everything(
         await fault(lost[number % 2])
         await shop.collect(invoice)
     await fault(lost[1])
-    await tick(shop, OUTAGE_SECONDS)
+    await tick(shop, scout, OUTAGE_SECONDS)
     states = await shop.owner.fetch("SELECT state FROM payments")
     # Once it is seen that nobody answers, what is left is parked: it was never sent.
     assert {row["state"] for row in states} <= {"unknown", "ready"}, "nobody was told anything"
     await fault("")
-    await tick(shop, WITHIN_SECONDS)
+    await tick(shop, scout, WITHIN_SECONDS)
     assert await shop.owner.fetchval("SELECT count(*) FROM provider_events") == 0
     return Counter(row["state"] for row in await shop.owner.fetch("SELECT state FROM payments"))
 
 
-async def test_the_sandbox_is_asked(shop: Shop, psp: SandboxServer) -> None:
+async def test_the_sandbox_is_asked(shop: Shop, scout: Pool, psp: SandboxServer) -> None:
     async def fault(said: str) -> None:
         await psp.faults(said and f"{said}=1")
 
     lost = ("drop_after", "drop_before")
-    states = await lose_everything(shop, "pm_sandbox_ok", "sandbox", fault, lost=lost)
+    states = await lose_everything(shop, scout, "pm_sandbox_ok", "sandbox", fault, lost=lost)
     assert states == {"succeeded": ATTEMPTS}
     charged = Counter(one["metadata"]["lago_invoice_id"] for one in await psp.charges())
     assert (len(charged), set(charged.values())) == (ATTEMPTS, {1})
 
 
-async def test_gocardless_is_asked(debits: Debits) -> None:
+async def test_gocardless_is_asked(debits: Debits, scout: Pool) -> None:
     async def fault(said: str) -> None:
         debits.stub.fault = said
 
     lost = ("drop_after", "drop_before")
-    states = await lose_everything(debits.shop, "MD1", "gocardless", fault, lost=lost)
+    states = await lose_everything(debits.shop, scout, "MD1", "gocardless", fault, lost=lost)
     assert states == {"processing": ATTEMPTS}
     payments = debits.stub.books["payments"]
     assert len(payments) == ATTEMPTS
     for payment in payments:
         debits.stub.become(str(payment["id"]), "paid_out")
     debits.shop.clock.advance(days=4)
-    await tick(debits.shop, TICK_SECONDS)
+    await tick(debits.shop, scout, TICK_SECONDS)
     assert await debits.shop.owner.fetchval("SELECT bool_and(state = 'succeeded') FROM payments")
 
 
@@ -121,11 +121,13 @@ async def cards(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Cards]:
 
 
 @pytest.mark.parametrize("after", ["drop_after", "error_after", "html"])
-async def test_adyen_is_sent_the_same_again(cards: Cards, after: str) -> None:
+async def test_adyen_is_sent_the_same_again(cards: Cards, scout: Pool, after: str) -> None:
     async def fault(said: str) -> None:
         cards.stub.fault = said
 
-    states = await lose_everything(cards.shop, "paid", "adyen", fault, lost=(after, "unavailable"))
+    states = await lose_everything(
+        cards.shop, scout, "paid", "adyen", fault, lost=(after, "unavailable")
+    )
     assert states == {"succeeded": ATTEMPTS}
     keys = await cards.shop.owner.fetch("SELECT 'payment-' || id FROM payments")
     assert set(cards.stub.payments) == {row[0] for row in keys}
