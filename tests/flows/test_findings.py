@@ -232,6 +232,20 @@ async def test_what_both_know_and_do_not_say_alike_is_found_until_they_do(
     assert await open_ones(shop) == []
 
 
+async def test_a_difference_that_a_person_has_resolved_is_not_opened_again(
+    shop: Shop, tmp_path: Path
+) -> None:
+    attempt = await shop.collect(await shop.sell("pm_sandbox_ok"))
+    charge = await charge_of(shop, attempt)
+    at_the_provider(tmp_path, "UPDATE charges SET amount = 900 WHERE id = ?", charge)
+    await compare(shop)
+    await resolve(shop)
+    for _ in range(2):
+        await compare(shop)
+    [one] = await found(shop)
+    assert (one["resolved_by"], one["resolved_because"]) == ("ann", "a_person_said_so")
+
+
 async def test_an_end_that_the_provider_has_otherwise_is_found_once_it_cannot_be_just_newer(
     shop: Shop, tmp_path: Path
 ) -> None:

@@ -602,7 +602,7 @@ BUGS: Final = (
                 "WHERE true",
             ),
         ),
-        (FINDINGS + "test_what_a_person_resolved_stays_so_until_its_facts_change",),
+        (FINDINGS + "test_a_difference_that_a_person_has_resolved_is_not_opened_again",),
     ),
     Bug(
         "a charge that a person has dealt with is booked as well",
