@@ -13,12 +13,13 @@ from recoup import clock
 from recoup.flows.release_quarantine import release_quarantine
 from recoup.flows.resolve_finding import Resolved, resolve_finding
 from recoup.flows.submit_refund import look_up_refund, submit_refund
+from recoup.providers.protocol import Charge, Order, Processing
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import refund_key
 from recoup.rules.refusal import Refused
 from recoup.sandbox.tokens import STOLEN_CARD
-from recoup.store import db
+from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
 from recoup.store.findings import KeptFinding
 from tests.flows.debits import Debits
@@ -264,28 +265,32 @@ async def test_an_end_that_the_provider_has_otherwise_is_found_once_it_cannot_be
     assert await shop.state(attempt) == "succeeded"
 
 
-async def lost_debit(debits: Debits) -> tuple[RowKey, RowKey]:
-    """An invoice, and the attempt that a restore has lost; GoCardless has its payment `PM1`."""
-    debits.stub.now = debits.shop.clock.now()
-    invoice, lost = await debits.shop.sell("MD1"), clock.new_id()
-    payment = debits.stub.payment(
-        {
-            "amount": 1_000,
-            "currency": "EUR",
-            "metadata": {"lago_payment_id": str(lost), "lago_invoice_id": str(invoice.id)},
-            "links": {"mandate": "MD1"},
-        }
-    )
-    debits.stub.books["payments"].append({"id": "PM1"} | payment)
-    return invoice, RowKey(invoice.organization_id, lost)
+async def lost_debit(debits: Debits) -> tuple[RowKey, RowKey, str]:
+    """An invoice, the attempt that a restore has lost, and how GoCardless knows its payment."""
+    shop, lost = debits.shop, clock.new_id()
+    debits.stub.now = shop.clock.now()
+    invoice = await shop.sell("MD1")
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        ours = await provider_accounts.by_ids(conn, [account(shop)])
+    provider = shop.providers.of(ours[account(shop)])
+    request = provider.render(
+        Order(
+            attempt_id=lost, amount_cents=1_000, currency="EUR", provider_customer_id="CU1",
+            provider_method_id="MD1", reference="r", metadata={"lago_invoice_id": str(invoice.id)},
+        )
+    )  # fmt: skip
+    assert isinstance(request, str)
+    taken = await provider.charge(Charge(idempotency_key(lost), request))
+    assert isinstance(taken, Processing)
+    return invoice, RowKey(invoice.organization_id, lost), taken.provider_payment_id
 
 
 async def test_a_debit_made_anew_is_looked_up_until_it_has_ended(debits: Debits) -> None:
     shop = debits.shop
-    invoice, lost = await lost_debit(debits)
+    invoice, lost, payment = await lost_debit(debits)
     await compare(shop)
     assert await shop.state(lost) == "processing"
-    debits.stub.become("PM1", "paid_out")
+    debits.stub.become(payment, "paid_out")
     shop.clock.advance(days=4)
     await shop.look_up(lost)
     assert await shop.shown(invoice) == ("succeeded", 0)
@@ -295,9 +300,9 @@ async def test_a_lost_debit_that_was_taken_back_is_made_anew_and_its_invoice_is_
     debits: Debits,
 ) -> None:
     shop = debits.shop
-    invoice, lost = await lost_debit(debits)
-    debits.stub.become("PM1", "paid_out")
-    debits.stub.become("PM1", "charged_back")
+    invoice, lost, payment = await lost_debit(debits)
+    debits.stub.become(payment, "paid_out")
+    debits.stub.become(payment, "charged_back")
     for _ in range(2):
         await compare(shop)
     assert await shop.state(lost) == "succeeded"
