@@ -90,9 +90,9 @@ BUGS: Final = (
         "The provider takes it for another charge.",
         (
             Edit(
-                LOOK_UP,
-                "charge = Charge(\n        idempotency_key(held.id),",
-                'charge = Charge(\n        f"{idempotency_key(held.id)}-again",',
+                "flows/as_sent.py",
+                "return Charge(\n        idempotency_key(held.id),",
+                'return Charge(\n        f"{idempotency_key(held.id)}-again",',
             ),
         ),
         (COLLECTION + "test_no_answer_is_unknown_until_the_provider_tells", WORLDS),
@@ -365,7 +365,7 @@ BUGS: Final = (
         (
             Edit(
                 SETTLING,
-                "case Repeated() if _is_second_charge(attempt, outcome):",
+                "case Repeated() if _is_second_charge(attempt, report):",
                 "case Repeated() if False:",
             ),
         ),
@@ -377,8 +377,8 @@ BUGS: Final = (
         (
             Edit(
                 "flows/settle_attempt.py",
-                "if isinstance(back, Reversed):",
-                "if False:",
+                "if not isinstance(told, Reversed | GivenBack):",
+                "if True:",
             ),
         ),
         ("tests/flows/test_reversals.py",),
@@ -466,9 +466,8 @@ BUGS: Final = (
         (
             Edit(
                 "flows/apply_event.py",
-                "return asked if held and held.provider_account_id == account.id else None\n\n\n"
-                "async def _refund(",
-                "return asked if held else None\n\n\nasync def _refund(",
+                "return held if held and held.provider_account_id == account.id else None",
+                "return held",
             ),
         ),
         (EVENTS, WORLDS),
