@@ -36,7 +36,7 @@ SCOUTED: Final = {
     "organizations": {"id"},
     "payments": {
         "organization_id", "id", "state", "payment_type", "look_up_at", "created_at", "sent_at",
-        "ended_at", "send_at",
+        "ended_at", "send_at", "provider_account_id",
     },
     "invoices": {
         "organization_id", "id", "status", "payment_status", "payment_overdue",
