@@ -233,6 +233,24 @@ async def test_what_both_know_and_do_not_say_alike_is_found_until_they_do(
     assert await open_ones(shop) == []
 
 
+async def test_what_only_we_know_and_the_provider_has_otherwise_is_one_finding(
+    shop: Shop, tmp_path: Path
+) -> None:
+    attempt = await shop.collect(await shop.sell("pm_sandbox_ok"))
+    key = idempotency_key(attempt.id)
+    hidden = "UPDATE charges SET idempotency_key = ?, amount = 900 WHERE idempotency_key = ?"
+    at_the_provider(tmp_path, hidden, "payment-hidden", key)
+    charge = await charge_of(shop, attempt)
+    await shop.change("payments", attempt, provider_payment_id=None)
+    shop.clock.advance(hours=1)
+    await compare(shop)
+    assert await open_ones(shop) == [("unknown_there", "")]
+    await shop.change("payments", attempt, provider_payment_id=charge)
+    at_the_provider(tmp_path, hidden, key, "payment-hidden")
+    await compare(shop)
+    assert await open_ones(shop) == [("differs", "amount")]
+
+
 async def test_a_difference_that_a_person_has_resolved_is_not_opened_again(
     shop: Shop, tmp_path: Path
 ) -> None:
@@ -265,24 +283,50 @@ async def test_an_end_that_the_provider_has_otherwise_is_found_once_it_cannot_be
     assert await shop.state(attempt) == "succeeded"
 
 
-async def lost_debit(debits: Debits) -> tuple[RowKey, RowKey, str]:
-    """An invoice, the attempt that a restore has lost, and how GoCardless knows its payment."""
-    shop, lost = debits.shop, clock.new_id()
+async def debit(debits: Debits, attempt: RowKey, invoice: RowKey, *, key: str = "") -> str:
+    """Charge what a restore has lost, and answer how GoCardless knows it."""
+    shop = debits.shop
     debits.stub.now = shop.clock.now()
-    invoice = await shop.sell("MD1")
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         ours = await provider_accounts.by_ids(conn, [account(shop)])
     provider = shop.providers.of(ours[account(shop)])
     request = provider.render(
         Order(
-            attempt_id=lost, amount_cents=1_000, currency="EUR", provider_customer_id="CU1",
-            provider_method_id="MD1", reference="r", metadata={"lago_invoice_id": str(invoice.id)},
+            attempt_id=attempt.id, amount_cents=1_000, currency="EUR",
+            provider_customer_id="CU1", provider_method_id="MD1", reference="r",
+            metadata={"lago_invoice_id": str(invoice.id)},
         )
     )  # fmt: skip
     assert isinstance(request, str)
-    taken = await provider.charge(Charge(idempotency_key(lost), request))
+    taken = await provider.charge(Charge(key or idempotency_key(attempt.id), request))
     assert isinstance(taken, Processing)
-    return invoice, RowKey(invoice.organization_id, lost), taken.provider_payment_id
+    return taken.provider_payment_id
+
+
+async def lost_debit(debits: Debits) -> tuple[RowKey, RowKey, str]:
+    """An invoice, the attempt that a restore has lost, and how GoCardless knows its payment."""
+    invoice = await debits.shop.sell("MD1")
+    lost = RowKey(invoice.organization_id, clock.new_id())
+    return invoice, lost, await debit(debits, lost, invoice)
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "ready"])
+async def test_two_charges_that_name_one_attempt_are_one_attempt_and_a_contradiction(
+    debits: Debits, *, is_lost: bool
+) -> None:
+    shop = debits.shop
+    invoice = await shop.sell("MD1")
+    await shop.owner.execute("UPDATE customers SET payment_provider = 'gocardless'")
+    lost = RowKey(invoice.organization_id, clock.new_id())
+    attempt = lost if is_lost else await shop.begun(invoice)
+    for key in ("", "after-the-life-of-the-key"):
+        debits.stub.become(await debit(debits, attempt, invoice, key=key), "paid_out")
+    for _ in range(2):
+        await compare(shop)
+    assert await shop.state(attempt) == "succeeded"
+    reasons = await shop.owner.fetch("SELECT reason FROM contradictions")
+    assert [one["reason"] for one in reasons] == ["a_second_charge"]
+    assert await open_ones(shop) == []
 
 
 async def test_a_debit_made_anew_is_looked_up_until_it_has_ended(debits: Debits) -> None:

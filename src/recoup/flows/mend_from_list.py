@@ -74,6 +74,7 @@ class Mending:
         self._one = one
         self._account = one.account
         self._now = now
+        self._counted: set[RowKey] = set()  # as sent, or made anew: once, however many charges
 
     async def take(self, charges: Sequence[ListedCharge]) -> Taken:
         """Mend what can be mended, find what cannot, and close what is so no more."""
@@ -123,7 +124,8 @@ class Mending:
     async def _tell(self, charge: ListedCharge, known: Mapping[RowKey, Attempt]) -> None:
         """Bring what is told of an attempt that we know to the door, which knows what is news."""
         key = self._our_key(charge)
-        if known[key].state is State.READY:
+        if known[key].state is State.READY and key not in self._counted:
+            self._counted.add(key)
             await count_as_sent(
                 self._conn,
                 known[key],
@@ -181,12 +183,17 @@ class Mending:
         for charge, finding in found:
             if finding.id_in(self._account) in dealt_with:
                 continue
+            key = self._our_key(charge)
+            if key in self._counted:  # a second charge of the same attempt: the door raises it
+                await self._settle(key, charge)
+                continue
             assert finding.invoice_id is not None, "it would be unexplained"
             debt = debts.get(RowKey(self._account.organization_id, finding.invoice_id))
             because = await self._make_one_anew(charge, debt)
             await self._find([msgspec.structs.replace(finding, detail=because or "")])
             if because is None:
-                await self._settle(self._our_key(charge), charge)
+                self._counted.add(key)
+                await self._settle(key, charge)
                 await self._resolve([charge], because="made_anew")
 
     async def _make_one_anew(self, charge: ListedCharge, debt: Debt | None) -> str | None:

@@ -81,7 +81,8 @@ _FOUND_OTHERWISE: Final = """
       FROM unnest($3::text[], $4::text[]) AS found (idempotency_key, charge_known_as)
      WHERE f.organization_id = $1 AND f.provider_account_id = $2 AND f.resolved_at IS NULL
        AND f.idempotency_key = found.idempotency_key
-       AND f.charge_known_as IS NOT DISTINCT FROM found.charge_known_as
+       AND coalesce(f.charge_known_as, found.charge_known_as)  -- its id may not have been known
+           IS NOT DISTINCT FROM found.charge_known_as
        AND f.id <> ALL ($6::uuid[])
 """
 
