@@ -24,7 +24,7 @@ from recoup.flows.sweep import sweep
 from recoup.providers.protocol import Charge, Order, Paid
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
-from recoup.store import db, provider_accounts
+from recoup.store import db, provider_accounts, reconciliations
 from recoup.store.db import Pool
 from tests.databases import as_owner, own_database
 from tests.shop import BOX, SandboxServer, Shop
@@ -181,6 +181,23 @@ async def test_what_we_alone_know_is_found_once(shop: Shop, tmp_path: Path) -> N
     assert await findings(shop) == [("unknown_there", "", None)]
     found = await shop.owner.fetchval("SELECT charge_known_as FROM reconciliation_findings")
     assert found == charge
+
+
+async def test_who_takes_over_after_the_last_page_ends_it_and_counts_no_charge_twice(
+    shop: Shop,
+) -> None:
+    await shop.collect(await shop.sell("pm_sandbox_ok"))
+    shop.clock.advance(minutes=1)
+    now = shop.clock.now()
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        begun = await reconciliations.begin(
+            conn, account(shop), id=clock.new_id(), since=now - timedelta(days=3), before=now,
+            now=now,
+        )  # fmt: skip
+        await reconciliations.turn_page(conn, begun, next_page=None, listed=1, foreign=0, ours=[])
+    await compare(shop)
+    rows = await shop.owner.fetch("SELECT id, state, listed FROM reconciliations")
+    assert [tuple(row) for row in rows] == [(begun.id, "complete", 1)]
 
 
 @asynccontextmanager
