@@ -42,6 +42,8 @@ RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
 HOOKS: Final = "tests/api/test_provider_webhooks.py"
 APART: Final = "tests/api/test_tenants_apart.py"
+ADYEN_SUITE: Final = "tests/providers/test_adyen.py::TestAdyen::"
+ADYEN_ANSWERS: Final = "tests/providers/test_adyen_answers.py::"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
 RETRY: Final = "flows/retry_payment.py"
@@ -50,6 +52,7 @@ SETTLING: Final = "flows/settlement_book.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
 COLLECTING: Final = "store/collection.py"
 SANDBOX: Final = "providers/sandbox.py"
+ADYEN: Final = "providers/adyen_answers.py"
 KEYS: Final = "store/api_keys.py"
 
 _NO_CHECK: Final = Edit(
@@ -65,6 +68,42 @@ _PROMISE: Final = (
 )
 
 BUGS: Final = (
+    Bug(
+        "Adyen's own trouble is a decline",
+        "A charge that may have been made is called failed, and the payer is asked again.",
+        (Edit(ADYEN, "        or error.error_type == _THEIR_TROUBLE\n", ""),),
+        (ADYEN_ANSWERS + "test_what_is_turned_away_and_what_says_nothing",),
+    ),
+    Bug(
+        "a refusal of a re-send is believed of the first call",
+        "What Adyen had charged under the key is called failed.",
+        (Edit(ADYEN, "        or sent_before\n", ""),),
+        (ADYEN_SUITE + "test_a_refusal_counts_only_where_nothing_was_sent_before",),
+    ),
+    Bug(
+        "an end that was received has come",
+        "Adyen takes every cancel, also of what it then pays out: the payer is charged twice.",
+        (
+            Edit(
+                "providers/adyen.py",
+                "return Processing(known_as, said.status)",
+                'return Declined("canceled", provider_payment_id=known_as)',
+            ),
+        ),
+        (ADYEN_SUITE + "test_a_canceled_charge_is_dead",),
+    ),
+    Bug(
+        "an id is a place",
+        "Whoever names a method `..` has another thing read of the provider.",
+        (
+            Edit(
+                "providers/addresses.py",
+                'if text in {"", ".", ".."} or len(text)',
+                'if text == "" or len(text)',
+            ),
+        ),
+        (ADYEN_SUITE + "test_an_awkward_id_leads_nowhere_else",),
+    ),
     Bug(
         "a lost answer is a decline",
         "The payer is asked again for money that has moved.",
