@@ -38,6 +38,8 @@ from tests.providers.adyen_webhooks import (
     signed_batch,
 )
 from tests.providers.conformance import KEY, NOW, ProviderConformance, StandIn
+from tests.providers.on_wire import must_be_lost, same_to_the_letter
+from tests.providers.wire import WireFault, broken_wire
 
 SECRETS = AdyenSecrets("AQE-conformance", ACCOUNT, HMAC_KEY)
 PAYMENT: Mapping[str, Any] = {
@@ -188,6 +190,22 @@ class TestAdyen(ProviderConformance):
         charge, page = opened
         await psp.pay_page(page)
         assert isinstance(await psp.provider.look_up(charge), Processing)
+
+    @pytest.mark.parametrize("is_done", [True, False])
+    async def test_a_page_whose_opening_was_lost_is_opened_once(
+        self, psp: AdyenStandIn, is_done: bool
+    ) -> None:
+        for number, fault in enumerate((WireFault.RESET, WireFault.HTML, WireFault.SERVER_ERROR)):
+            charge = self.page(psp, number)
+            async with broken_wire(psp.base, fault, is_done=is_done) as wire:
+                provider = psp.asking(wire.base)
+                must_be_lost(await provider.charge(charge), fault, psp)
+                wire.mend()
+                again = msgspec.structs.replace(charge, sent_before=True)
+                assert isinstance(await provider.charge(again), CustomerNeeded)
+                same_to_the_letter(wire, charge.idempotency_key)
+            opened = [link.key for link in psp.stub.books.links]
+            assert opened.count(charge.idempotency_key) == 1
 
     async def test_another_company_has_other_keys(self, psp: AdyenStandIn) -> None:
         other = msgspec.structs.replace(SECRETS, api_key="AQE-other", merchant_account="Other")
