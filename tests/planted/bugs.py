@@ -423,6 +423,45 @@ BUGS: Final = (
         ("tests/flows/test_reversals.py",),
     ),
     Bug(
+        "a direct debit that the key made for something else passes for ours",
+        "An invoice counts as being collected, and nobody has been asked for its money.",
+        (
+            Edit(
+                "providers/gocardless_charges.py",
+                'if _is_ours(payment, wanted) else Lost("another_payment")',
+                "if wanted else Lost(payment.id)",
+            ),
+        ),
+        ("tests/providers/test_gocardless_charges.py",),
+    ),
+    Bug(
+        "a debit is told as dead because it could not be cancelled",
+        "The bank collects it all the same, and the invoice has been charged anew.",
+        (
+            Edit(
+                "providers/gocardless_charges.py",
+                "        heard = calls.ask(services.PaymentsService, "
+                "lambda payments: payments.get(payment_id))\n",
+                '        return Declined(code="canceled", provider_payment_id=payment_id)\n',
+            ),
+        ),
+        ("tests/providers/test_gocardless_charges.py",),
+    ),
+    Bug(
+        "a bank's vague word outranks its own code",
+        "A payer who refuses is debited three times more, at a fee each.",
+        (
+            Edit(
+                "rules/declines.py",
+                "        (decline.network_decline_code, words.network_declines),\n"
+                "        (decline.decline_code, words.vague_declines),\n",
+                "        (decline.decline_code, words.vague_declines),\n"
+                "        (decline.network_decline_code, words.network_declines),\n",
+            ),
+        ),
+        ("tests/rules/test_declines.py",),
+    ),
+    Bug(
         "a provider that is down is called all the same",
         "Every attempt waits for an answer that does not come, and takes a slot from the others.",
         (
