@@ -22,7 +22,7 @@ from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
 from tests.flows.debits import SECRETS, Debits
-from tests.providers.gocardless_stub import event
+from tests.providers.gocardless_books import event
 
 
 async def sell(debits: Debits, mandate: str = "MD1") -> RowKey:
