@@ -219,7 +219,10 @@ async def test_what_a_restore_has_lost_ends_as_it_did_at_gocardless(
         await shop.owner.execute(f"DELETE FROM {table} WHERE {column} = $1", attempt.id)
     await shop.change("invoices", invoice, payment_status="pending")
     now = shop.clock.now()
-    await hold_all_back(shop.pool, scout, because="another_cluster", since=now, now=now)
+    await hold_all_back(
+        shop.pool, scout, because="another_cluster", by="ann", since=now, new_id=clock.new_id,
+        now=now,
+    )  # fmt: skip
     if becomes == "charged_back":
         payment["status"] = becomes
     await compare(debits)

@@ -203,7 +203,10 @@ async def test_what_a_restore_may_have_lost_waits_for_the_end_of_the_quarantine(
 ) -> None:
     lost = RowKey(shop.organization_id, clock.new_id())
     now = shop.clock.now()
-    await hold_all_back(shop.pool, scout, because="another_cluster", since=now, now=now)
+    await hold_all_back(
+        shop.pool, scout, because="another_cluster", by="ann", since=now, new_id=clock.new_id,
+        now=now,
+    )  # fmt: skip
     await receive(shop, paid(lost))
     for _ in range(3):
         assert await apply(shop, await the_event(shop)) is None
