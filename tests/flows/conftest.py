@@ -1,4 +1,4 @@
-"""A shop with the sandbox as its provider, for every test of a flow; and one at GoCardless."""
+"""A shop with the sandbox as its provider, for every test of a flow; and others elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from recoup.flows.open_provider import Providers
 from recoup.store.db import Pool
+from tests.flows.cards import Cards, open_cards
 from tests.flows.debits import Debits, open_debits
 from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
 
@@ -35,4 +36,11 @@ async def shop(pool: Pool, owner: asyncpg.Connection, psp: SandboxServer) -> Asy
 async def debits(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Debits]:
     """A tenant that takes direct debits by GoCardless."""
     async with open_debits(pool, owner) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def cards(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Cards]:
+    """A tenant that takes cards by Stripe."""
+    async with open_cards(pool, owner) as opened:
         yield opened

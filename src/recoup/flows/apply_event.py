@@ -19,12 +19,7 @@ import structlog
 
 from recoup.flows.as_sent import as_sent
 from recoup.flows.count_as_sent import count_as_sent
-from recoup.flows.keep_methods import (
-    ProviderSilentError,
-    add_method,
-    drop_method,
-    find_method,
-)
+from recoup.flows.keep_methods import ProviderSilentError, find_method, follow_hint
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import NothingSuch, Report, Settled, Source
 from recoup.flows.settle_attempt import settle_attempts_on
@@ -97,10 +92,7 @@ async def apply_event(
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         if await provider_events.lock_to_apply(conn, event) is None:
             return None
-        if method is None:
-            word = await drop_method(conn, account, hint.provider_method_id, now=now)
-        else:
-            word = await add_method(conn, account, method, new_id=new_id, now=now)
+        word = await follow_hint(conn, account, hint, method, new_id=new_id, now=now)
         return await _end(conn, event, kept.account, word, received_at, now=now)
 
 

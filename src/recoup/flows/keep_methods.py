@@ -44,6 +44,29 @@ async def find_method(provider: Provider, said: MethodAdded | MethodGone) -> Sto
     return found if isinstance(found, StoredMethod) and found.is_usable else None
 
 
+async def follow_hint(
+    conn: Conn,
+    account: ProviderAccount,
+    said: MethodAdded | MethodGone,
+    found: StoredMethod | None,
+    *,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> str:
+    """Do what an event of a method comes to, beside what the provider has answered about it.
+
+    Only news of an end drops a method: one that was told of and is not found may be known under
+    another customer, or (at Adyen) under none that the event names.
+    """
+    if isinstance(said, MethodGone):
+        if found is not None:
+            return "nothing_new"  # the provider has it still, or again
+        return await drop_method(conn, account, said.provider_method_id, now=now)
+    if found is None:
+        return "no_such_method"
+    return await add_method(conn, account, found, new_id=new_id, now=now)
+
+
 async def add_method(
     conn: Conn,
     account: ProviderAccount,
