@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from recoup.providers.protocol import (
     Delivery,
     Forged,
     Ignored,
+    MethodAdded,
     Notice,
     Reversed,
 )
@@ -153,3 +155,25 @@ def test_an_end_that_somebody_else_asked_for_is_not_ours() -> None:
 def test_a_cancel_that_was_too_late_says_nothing_of_the_charge() -> None:
     mark = {"merchantReference": f"{KEY} cancel", "originalReference": "PSP0"}
     assert isinstance(told_of(eventCode="CANCELLATION", success="false", **mark), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("said", "set_up_at"),
+    [
+        ("2027-03-01T13:00:00+01:00", NOW),
+        ("2027-03-01T13:00:00", None),  # of which zone?
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_a_card_left_on_a_page_over_nothing_is_set_up_when_adyen_says(
+    said: str | None, set_up_at: datetime | None
+) -> None:
+    item = an_item(amount={"value": 0, "currency": "EUR"}, eventDate=said)
+    item["additionalData"] |= {
+        "tokenization.storedPaymentMethodId": "8415698462516992",
+        "tokenization.shopperReference": "shopper-1",
+    }
+    assert adyen_events.read(msgspec.json.encode(item).decode()) == MethodAdded(
+        "8415698462516992", "shopper-1", set_up_at=set_up_at
+    )

@@ -115,7 +115,7 @@ def test_an_event_that_tells_no_amount_is_a_reason_to_ask(amount: str | None) ->
         ("mandates", "active", {}, Ignored("names_no_mandate")),
         ("billing_requests", "fulfilled",
          {"billing_request": "BRQ1", "mandate_request_mandate": "MD1", "customer": "CU1"},
-         MethodAdded("MD1", "CU1")),
+         MethodAdded("MD1", "CU1", set_up_at=NOW)),
         ("billing_requests", "fulfilled", {"billing_request": "BRQ1"},
          Ignored("billing_request_fulfilled")),
         ("billing_requests", "flow_visited", {"mandate_request_mandate": "MD1"},

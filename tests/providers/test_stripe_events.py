@@ -183,6 +183,10 @@ def test_money_that_was_taken_back_is_told_by_the_intent() -> None:
 def test_methods_come_and_go() -> None:
     set_up = {"id": "seti_1", "payment_method": "pm_1", "customer": "cus_1"}
     assert told("setup_intent.succeeded", set_up) == MethodAdded("pm_1", "cus_1")
+    begun = {**set_up, "created": 1_800_000_000}
+    assert told("setup_intent.succeeded", begun) == MethodAdded(
+        "pm_1", "cus_1", set_up_at=datetime.fromtimestamp(1_800_000_000, UTC)
+    )
     assert isinstance(told("setup_intent.succeeded", {**set_up, "payment_method": None}), Ignored)
     method = {"id": "pm_1", "customer": "cus_1"}
     assert told("payment_method.attached", method) == MethodAdded("pm_1", "cus_1")
@@ -193,10 +197,12 @@ def test_methods_come_and_go() -> None:
 def test_a_customers_new_default_is_a_method() -> None:
     now = {"id": "cus_1", "invoice_settings": {"default_payment_method": "pm_2"}}
     before = {"invoice_settings": {"default_payment_method": None}}
-    assert told("customer.updated", now, previous_attributes=before) == MethodAdded("pm_2", "cus_1")
+    assert told("customer.updated", now, previous_attributes=before) == MethodAdded(
+        "pm_2", "cus_1", is_default=True
+    )
     source = {"id": "cus_1", "default_source": "card_1"}
     assert told("customer.updated", source, previous_attributes={"default_source": None}) == (
-        MethodAdded("card_1", "cus_1")
+        MethodAdded("card_1", "cus_1", is_default=True)
     )
     for other in ({"email": "old@customer.example"}, {"invoice_settings": {"footer": "Thanks"}}):
         said = told("customer.updated", now, previous_attributes=other)

@@ -17,6 +17,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -40,6 +41,7 @@ from recoup.providers.protocol import (
 )
 
 MOST_ITEMS: Final = 100
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,80}\Z")]
 _CANCELED: Final = frozenset({"CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REFUND", "EXPIRE"})
 # After the first was defended, and given back. A dispute ends in one of them at most once.
@@ -66,7 +68,16 @@ class Item(msgspec.Struct, rename="camel"):
     success: str
     original_reference: str = ""
     reason: str | None = None
+    event_date: Any = None
     additional_data: dict[str, Any] = {}
+
+    @property
+    def happened_at(self) -> datetime | None:
+        """When Adyen says that it happened, where that can be read."""
+        try:
+            return msgspec.convert(self.event_date, _Instant)
+        except UNREADABLE:
+            return None
 
 
 class _Wrapped(msgspec.Struct):
@@ -104,7 +115,10 @@ def read(body: str) -> Told:
         return _method(item, item.psp_reference) if succeeded else Ignored("no_method_was_kept")
     if code == "AUTHORISATION" and item.amount.value == 0:
         token = _first(item, _TOKEN_NAMES)
-        return _method(item, token) if succeeded and token else Ignored("no_method_was_kept")
+        if not succeeded or token is None:
+            return Ignored("no_method_was_kept")
+        # A page over nothing: a card that is left there once more has the token that it had.
+        return msgspec.structs.replace(_method(item, token), set_up_at=item.happened_at)
     cents = item.amount.in_minor_units()
     if cents is None:
         return Ignored("unreadable_amount")

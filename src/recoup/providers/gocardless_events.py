@@ -11,8 +11,9 @@ was paid out before. Then the payment itself is asked for, and says which it was
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -60,10 +61,14 @@ class _Webhook(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Event(msgspec.Struct):
     id: Id
     resource_type: str = ""
     action: str = ""
+    created_at: Any = None
     links: dict[str, Any] = {}
     details: Any = None
     resource_metadata: Any = None
@@ -186,7 +191,8 @@ def _of_billing_request(event: _Event) -> Told:
     """The page that `set_up_page` opened: only its good end says something."""
     mandate_id = event.link("mandate_request_mandate")
     if event.action == "fulfilled" and mandate_id is not None:
-        return MethodAdded(mandate_id, event.link("customer"))
+        signed_at = believed(event.created_at, _Instant)
+        return MethodAdded(mandate_id, event.link("customer"), set_up_at=signed_at)
     return Ignored(f"billing_request_{_word(event.action)}")
 
 

@@ -291,6 +291,8 @@ class MethodAdded(msgspec.Struct, frozen=True):
 
     provider_method_id: str
     provider_customer_id: str | None  # None: the event does not tell
+    is_default: bool = False  # the provider charges it from now on: who acts asks `list_methods`
+    set_up_at: datetime | None = None  # when the customer left it, now; None: they did not just do
 
 
 class MethodGone(msgspec.Struct, frozen=True):

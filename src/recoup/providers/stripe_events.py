@@ -30,6 +30,7 @@ from recoup.providers.stripe_answers import (
     Currency,
     Expandable,
     Id,
+    Instant,
     Intent,
     Session,
     StripeRefund,
@@ -37,6 +38,7 @@ from recoup.providers.stripe_answers import (
     declined_intent,
     decode,
     id_of,
+    instant,
     is_of_a_page,
     key_in,
     read_intent,
@@ -75,6 +77,7 @@ class Dispute(msgspec.Struct):
 
 
 class SetUpIntent(msgspec.Struct):
+    created: Instant | None = None
     payment_method: Id | Expandable | None = None
     customer: Id | Expandable | None = None
 
@@ -181,7 +184,14 @@ def _dispute_told(event: Event) -> Told:
 
 def _set_up_told(event: Event) -> Told:
     intent = decode(event.data.object, SetUpIntent)
-    return _added(id_of(intent.payment_method), id_of(intent.customer)) if intent else UNREADABLE
+    if intent is None:
+        return UNREADABLE
+    added = _added(id_of(intent.payment_method), id_of(intent.customer))
+    if isinstance(added, Ignored):
+        return added
+    # Of the intent and not of its event: a set-up that began before a method was deleted here may
+    # succeed after it.
+    return msgspec.structs.replace(added, set_up_at=instant(intent.created))
 
 
 def _attached_told(event: Event) -> Told:
@@ -203,15 +213,19 @@ def _customer_told(event: Event) -> Told:
     settings = customer.invoice_settings or InvoiceSettings()
     was = before.invoice_settings or SettingsBefore()
     if was.default_payment_method is not msgspec.UNSET:
-        return _added(id_of(settings.default_payment_method), customer.id)
+        return _added(id_of(settings.default_payment_method), customer.id, is_default=True)
     # Stripe charges a default source only where there is no default payment method.
     if before.default_source is not msgspec.UNSET and not settings.default_payment_method:
-        return _added(id_of(customer.default_source), customer.id)
+        return _added(id_of(customer.default_source), customer.id, is_default=True)
     return Ignored("same_default")
 
 
-def _added(method_id: str | None, customer_id: str | None) -> MethodAdded | Ignored:
-    return MethodAdded(method_id, customer_id) if method_id else Ignored("without_method")
+def _added(
+    method_id: str | None, customer_id: str | None, *, is_default: bool = False
+) -> MethodAdded | Ignored:
+    if method_id is None:
+        return Ignored("without_method")
+    return MethodAdded(method_id, customer_id, is_default=is_default)
 
 
 _READERS: Final[Mapping[str, Callable[[Event], Told]]] = MappingProxyType(
