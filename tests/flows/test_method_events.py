@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
 
 from recoup import clock
 from recoup.flows.apply_event import apply_event
+from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
 from tests.flows.cards import Cards
@@ -63,3 +67,72 @@ async def test_an_adyen_token_without_its_shopper_is_left_as_it_is(cards: Cards)
     )  # fmt: skip
     assert word == "no_such_method"
     assert await kept(shop) == ["8415698462516992"]
+
+
+def set_up(customer: str, method: str, at: datetime) -> dict[str, Any]:
+    """A set-up that has succeeded."""
+    return {
+        "id": "seti_1", "customer": customer, "payment_method": method,
+        "created": int(at.timestamp()),
+    }  # fmt: skip
+
+
+def switched(customer: str, to: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A customer who has another default than before, and what there was before."""
+    now = {"id": customer, "invoice_settings": {"default_payment_method": to}}
+    return now, {"invoice_settings": {"default_payment_method": "pm_before"}}
+
+
+async def test_a_default_that_was_switched_at_the_provider_is_the_default_and_collects(
+    cards: Cards,
+) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    cards.books.defaults[customer] = "pm_2"
+    now, before = switched(customer, "pm_2")
+    assert await cards.hears("customer.updated", now, previous_attributes=before) == "made_default"
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+    assert await cards.collections() == 1
+    assert await cards.hears("customer.updated", now, previous_attributes=before) == "nothing_new"
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+    assert await cards.collections() == 0
+
+
+async def test_an_old_switch_of_the_default_undoes_no_newer_one(cards: Cards) -> None:
+    """Events come in any order, so the provider is asked which is the default now."""
+    customer = await cards.customer("pm_1", "pm_2")
+    cards.books.keep(customer, "pm_3")
+    cards.books.defaults[customer] = "pm_2"
+    for method in ("pm_2", "pm_1", "pm_3"):
+        now, before = switched(customer, method)
+        await cards.hears("customer.updated", now, previous_attributes=before)
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+
+
+async def test_the_provider_is_silent_about_its_default_and_the_event_waits(cards: Cards) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    cards.books.defaults[customer] = "pm_2"
+    now, before = switched(customer, "pm_2")
+    event = await cards.receives("customer.updated", now, previous_attributes=before)
+    cards.books.drops = "before"
+    with pytest.raises(ProviderSilentError):
+        await cards.applies(event)
+    assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
+    cards.books.drops = ""
+    assert await cards.applies(event) == "made_default"
+
+
+async def test_a_method_that_is_set_up_once_more_is_the_default_and_collects(cards: Cards) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    again = set_up(customer, "pm_2", cards.shop.clock.now())
+    words = [await cards.hears("setup_intent.succeeded", again) for _ in range(2)]
+    assert words == ["made_default", "nothing_new"]
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+    assert await cards.collections() == 1
+
+
+async def test_a_kept_method_that_is_merely_named_stays_what_it_is(cards: Cards) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    attached = {"id": "pm_2", "customer": customer}
+    assert await cards.hears("payment_method.attached", attached) == "nothing_new"
+    assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
+    assert await cards.collections() == 0

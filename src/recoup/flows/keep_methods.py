@@ -7,13 +7,20 @@ customer's open invoices are collected at once; another customer's method is nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from recoup.flows.manage_payment_methods import forget_method, new_method
 from recoup.flows.open_provider import Providers
-from recoup.providers.protocol import Lost, MethodAdded, MethodGone, Provider, StoredMethod
+from recoup.providers.protocol import (
+    Lost,
+    MethodAdded,
+    MethodGone,
+    NotKnown,
+    Provider,
+    StoredMethod,
+)
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import (
@@ -35,10 +42,17 @@ class ProviderSilentError(Exception):
 async def find_method(provider: Provider, said: MethodAdded | MethodGone) -> StoredMethod | None:
     """Ask the provider for the method that an event is about; None: there is none that can be used.
 
+    Of a new default all of the customer's methods are asked for: the list alone tells which is it.
+
     :raises ProviderSilentError: it does not answer.
     """
     whose = said.provider_customer_id if isinstance(said, MethodAdded) else None
-    found = await provider.find_method(said.provider_method_id, whose)
+    found: StoredMethod | NotKnown | Lost | None
+    if isinstance(said, MethodAdded) and said.is_default and whose is not None:
+        told = await provider.list_methods(whose)
+        found = told if isinstance(told, NotKnown | Lost) else _among(told, said.provider_method_id)
+    else:
+        found = await provider.find_method(said.provider_method_id, whose)
     if isinstance(found, Lost):
         raise ProviderSilentError(found.why)
     return found if isinstance(found, StoredMethod) and found.is_usable else None
@@ -64,7 +78,9 @@ async def follow_hint(
         return await drop_method(conn, account, said.provider_method_id, now=now)
     if found is None:
         return "no_such_method"
-    return await add_method(conn, account, found, new_id=new_id, now=now)
+    if said.is_default and not found.is_default:
+        return "no_longer_the_default"  # which is has an event of its own
+    return await add_method(conn, account, found, set_up_at=said.set_up_at, new_id=new_id, now=now)
 
 
 async def add_method(
@@ -72,12 +88,14 @@ async def add_method(
     account: ProviderAccount,
     method: StoredMethod,
     *,
+    set_up_at: datetime | None = None,
     new_id: Callable[[], UUID],
     now: datetime,
 ) -> str:
     """Keep a method as its customer's default, and promise to collect what the customer owes.
 
-    Answers what was done, in a word. One that is kept already is left as it is.
+    Answers what was done, in a word. One that is kept already becomes the default only where it is
+    the provider's, or was set up once more (contract section 6.1).
     """
     whose = await provider_customers.customer_of(conn, account.key, method.provider_customer_id)
     customer = await customers.lock(conn, whose) if whose else None
@@ -92,7 +110,11 @@ async def add_method(
             link.id,
             method.provider_method_id,
         ):
-            return "nothing_new"
+            if one.is_default or not (method.is_default or set_up_at):
+                return "nothing_new"
+            await payment_methods.make_default(conn, one)
+            await jobs.promise(conn, Job.COLLECT_FROM_CUSTOMER, [customer.key])
+            return "made_default"
     row = new_method(
         link,
         account,
@@ -122,6 +144,10 @@ async def drop_method(
             await forget_method(conn, kept, one, now=now)
             return "method_dropped"
     return "no_such_method"
+
+
+def _among(told: Sequence[StoredMethod], provider_method_id: str) -> StoredMethod | None:
+    return next((one for one in told if one.provider_method_id == provider_method_id), None)
 
 
 async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: datetime) -> None:
