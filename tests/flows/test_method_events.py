@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from recoup import clock
 from recoup.flows.apply_event import apply_event
+from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.manage_payment_methods import delete_payment_method
 from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
+from recoup.store import db
 from tests.flows.cards import Cards
 from tests.providers.test_adyen import HMAC_KEY, a_batch, an_item
 from tests.shop import Shop
@@ -136,3 +140,106 @@ async def test_a_kept_method_that_is_merely_named_stays_what_it_is(cards: Cards)
     assert await cards.hears("payment_method.attached", attached) == "nothing_new"
     assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
     assert await cards.collections() == 0
+
+
+async def deletes(cards: Cards, customer: str, method: str) -> None:
+    """The merchant deletes a method, by the API."""
+    shop = cards.shop
+    customer_id = UUID(customer.removeprefix("cus_"))
+    row = await shop.owner.fetchrow(
+        """SELECT m.id, c.external_id FROM payment_methods m
+             JOIN customers c ON c.id = m.customer_id
+            WHERE c.id = $1 AND m.provider_method_id = $2 AND m.deleted_at IS NULL""",
+        customer_id, method,
+    )  # fmt: skip
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await delete_payment_method(
+            conn, shop.organization_id, row["external_id"], row["id"], now=shop.clock.now()
+        )
+
+
+@pytest.mark.parametrize("hint", ["attached", "the default", "set up before"])
+async def test_what_the_merchant_deleted_is_not_kept_again_by_an_event(
+    cards: Cards, hint: str
+) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    began = cards.shop.clock.now()
+    cards.shop.clock.advance(minutes=1)
+    await deletes(cards, customer, "pm_2")
+    cards.books.defaults[customer] = "pm_2"  # Stripe has it still
+    cards.shop.clock.advance(minutes=1)
+    if hint == "attached":
+        word = await cards.hears("payment_method.attached", {"id": "pm_2", "customer": customer})
+    elif hint == "the default":
+        now, before = switched(customer, "pm_2")
+        word = await cards.hears("customer.updated", now, previous_attributes=before)
+    else:  # it began before the deletion, and its event comes late
+        word = await cards.hears("setup_intent.succeeded", set_up(customer, "pm_2", began))
+    assert word == "deleted_by_the_merchant"
+    assert await cards.kept(customer) == {"pm_1": True}
+    assert await cards.collections() == 0
+
+
+async def test_the_customer_who_sets_a_deleted_method_up_once_more_has_it_again(
+    cards: Cards,
+) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    await deletes(cards, customer, "pm_2")
+    cards.shop.clock.advance(minutes=1)
+    again = set_up(customer, "pm_2", cards.shop.clock.now())
+    assert await cards.hears("setup_intent.succeeded", again) == "method_added"
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+    assert await cards.collections() == 1
+
+
+async def test_the_merchant_attaches_again_what_they_deleted(cards: Cards) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    await deletes(cards, customer, "pm_2")
+    shop = cards.shop
+    await attach_payment_method(
+        shop.pool, shop.providers, shop.organization_id, "customer-1", "pm_2",
+        method_id=clock.new_id(), now=shop.clock.now(),
+    )  # fmt: skip
+    assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
+    attached = {"id": "pm_2", "customer": customer}
+    assert await cards.hears("payment_method.attached", attached) == "nothing_new"
+
+
+async def test_a_method_that_was_gone_at_the_provider_comes_back_with_its_news(
+    cards: Cards,
+) -> None:
+    """A mandate is reinstated; and who deleted it before has attached it again since."""
+    customer = await cards.customer("pm_1", "pm_2")
+    shop = cards.shop
+    await deletes(cards, customer, "pm_2")
+    await attach_payment_method(
+        shop.pool, shop.providers, shop.organization_id, "customer-1", "pm_2",
+        method_id=clock.new_id(), now=shop.clock.now(),
+    )  # fmt: skip
+    shop.clock.advance(minutes=1)
+    cards.books.methods[customer] = ["pm_1"]
+    assert await cards.hears("payment_method.detached", {"id": "pm_2"}) == "method_dropped"
+    cards.books.keep(customer, "pm_2")
+    attached = {"id": "pm_2", "customer": customer}
+    assert await cards.hears("payment_method.attached", attached) == "method_added"
+    assert await cards.kept(customer) == {"pm_1": False, "pm_2": True}
+
+
+async def test_another_link_of_the_same_customer_knows_nothing_of_what_was_deleted(
+    cards: Cards,
+) -> None:
+    """Linked anew, by the same id too, the customer begins without any: the merchant said so."""
+    customer = await cards.customer("pm_1", "pm_2")
+    shop = cards.shop
+    await deletes(cards, customer, "pm_2")
+    await shop.owner.execute("UPDATE provider_customers SET discarded_at = now()")
+    await shop.owner.execute("UPDATE payment_methods SET deleted_at = now(), is_default = false")
+    await shop.owner.execute(
+        """INSERT INTO provider_customers (organization_id, id, customer_id, provider_account_id,
+                  provider_customer_id, created_at)
+           SELECT organization_id, $1, customer_id, provider_account_id, provider_customer_id, $2
+             FROM provider_customers""",
+        clock.new_id(), shop.clock.now(),
+    )  # fmt: skip
+    attached = {"id": "pm_2", "customer": customer}
+    assert await cards.hears("payment_method.attached", attached) == "method_added"

@@ -3,6 +3,11 @@
 Called for the provider's events, and where a charge was refused because its method is gone. Here
 the provider's word is the truth: a new method becomes the default (contract section 3.4) and its
 customer's open invoices are collected at once; another customer's method is never kept.
+
+What would surprise you: a method that the merchant deleted is not kept again because an event names
+it, since the provider has it still. Two can undo that: the merchant, who attaches it, and the
+customer, who sets it up once more after the deletion. The merchant has opened that page for them,
+and a provider may give the same card the same token again (Adyen does).
 """
 
 from __future__ import annotations
@@ -115,6 +120,10 @@ async def add_method(
             await payment_methods.make_default(conn, one)
             await jobs.promise(conn, Job.COLLECT_FROM_CUSTOMER, [customer.key])
             return "made_default"
+    link_key = RowKey(link.organization_id, link.id)
+    deleted_at = await payment_methods.deleted_here_at(conn, link_key, method.provider_method_id)
+    if deleted_at and not (set_up_at and set_up_at > deleted_at):
+        return "deleted_by_the_merchant"
     row = new_method(
         link,
         account,
@@ -142,6 +151,7 @@ async def drop_method(
     for one in kept:
         if one.provider_method_id == provider_method_id:
             await forget_method(conn, kept, one, now=now)
+            await payment_methods.mark_gone(conn, one)
             return "method_dropped"
     return "no_such_method"
 

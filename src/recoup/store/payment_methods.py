@@ -69,6 +69,18 @@ _DELETE: Final = """
      WHERE organization_id = $1 AND id = ANY ($2::uuid[]) AND deleted_at IS NULL
 """
 
+_MARK_GONE: Final = """
+    UPDATE payment_methods SET gone_at_provider = true WHERE organization_id = $1 AND id = $2
+"""
+
+# The last deletion decides: who deleted a method may have attached it again since.
+_DELETED_HERE: Final = """
+    SELECT CASE WHEN NOT gone_at_provider THEN deleted_at END FROM payment_methods
+     WHERE organization_id = $1 AND provider_customer_id = $2 AND provider_method_id = $3
+       AND deleted_at IS NOT NULL
+     ORDER BY deleted_at DESC, id LIMIT 1
+"""
+
 _DELETE_OF_CUSTOMER: Final = """
     UPDATE payment_methods SET deleted_at = $3, is_default = false
      WHERE organization_id = $1 AND customer_id = $2 AND deleted_at IS NULL
@@ -117,6 +129,19 @@ async def make_default(conn: Conn, method: PaymentMethod) -> None:
 async def delete(conn: Conn, method: PaymentMethod, *, now: datetime) -> None:
     """Hide the method; a default is no longer one, and no other becomes it."""
     await conn.execute(_DELETE, method.organization_id, [method.id], now)
+
+
+async def mark_gone(conn: Conn, method: PaymentMethod) -> None:
+    """Note of a deleted method that its provider has it no more, and that nobody here chose so."""
+    await conn.execute(_MARK_GONE, method.organization_id, method.id)
+
+
+async def deleted_here_at(conn: Conn, link: RowKey, provider_method_id: str) -> datetime | None:
+    """When a caller deleted this method of a link's; None: nobody did, or not the last time."""
+    at: datetime | None = await conn.fetchval(
+        _DELETED_HERE, link.organization_id, link.id, provider_method_id
+    )
+    return at
 
 
 async def delete_of_customer(conn: Conn, customer: RowKey, *, now: datetime) -> None:
