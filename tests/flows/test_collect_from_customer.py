@@ -5,22 +5,26 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import pytest
 
 from recoup import clock
 from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.keep_methods import add_method, drop_method
+from recoup.flows.open_payment_page import open_payment_page
 from recoup.providers.protocol import StoredMethod
 from recoup.rules.new_method_policy import MOST_CHARGES, MOST_INVOICES
 from recoup.rules.records.keys import RowKey
 from recoup.store import db, provider_accounts
-from tests.shop import Shop
+from tests.shop import SandboxServer, Shop
 
 
 async def collect(shop: Shop, customer: UUID) -> int:
     key = RowKey(shop.organization_id, customer)
-    return await collect_from_customer(shop.pool, key, new_id=clock.new_id, now=shop.clock.now())
+    return await collect_from_customer(
+        shop.pool, shop.providers, key, new_id=clock.new_id, now=shop.clock.now
+    )
 
 
 async def leaves(shop: Shop, customer: UUID, method: str, whose: str | None = None) -> str:
@@ -70,6 +74,65 @@ async def test_open_invoices_are_collected_and_the_others_left_alone(shop: Shop)
     charged = await shop.owner.fetch("SELECT invoice_id FROM payment_invoices")
     assert {row["invoice_id"] for row in charged} == wanted
     assert await collect(shop, customer) == 0  # they are under way
+
+
+async def opened(shop: Shop, invoice: RowKey) -> str:
+    page = await open_payment_page(
+        shop.pool, shop.providers, invoice.organization_id, invoice.id,
+        new_id=clock.new_id, now=shop.clock.now,
+    )  # fmt: skip
+    return page.url
+
+
+async def open_attempts(shop: Shop, invoice: RowKey) -> list[tuple[str, str]]:
+    rows = await shop.owner.fetch(
+        "SELECT p.manner, p.asked_by FROM payments p JOIN payment_invoices pi"
+        " ON pi.payment_id = p.id WHERE pi.invoice_id = $1 AND pi.open",
+        invoice.id,
+    )
+    return [(row["manner"], row["asked_by"]) for row in rows]
+
+
+async def test_an_open_page_is_closed_and_its_invoice_collected(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    customer = await shop.customer("pm_sandbox_ok")
+    paged, plain = await shop.invoice(customer), await shop.invoice(customer)
+    url = await opened(shop, paged)
+    assert await collect(shop, customer) == 2
+    for invoice in (paged, plain):
+        assert await open_attempts(shop, invoice) == [("off_session", "new_method")]
+    async with aiohttp.ClientSession() as payer:  # too late: the page is dead
+        await payer.post(f"{url}/approve", allow_redirects=False)
+    assert all(charge["status"] != "succeeded" for charge in await psp.charges())
+    assert await collect(shop, customer) == 0
+
+
+async def test_a_page_that_was_paid_pays_its_invoice_and_nothing_is_charged(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    customer = await shop.customer("pm_sandbox_ok")
+    invoice = await shop.invoice(customer)
+    url = await opened(shop, invoice)
+    async with aiohttp.ClientSession() as payer:
+        await payer.post(f"{url}/approve", allow_redirects=False)
+    assert await collect(shop, customer) == 0
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert [charge["status"] for charge in await psp.charges()] == ["succeeded"]
+
+
+async def test_a_page_that_nobody_can_close_keeps_its_invoice_and_no_other(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    customer = await shop.customer("pm_sandbox_ok")
+    paged, plain = await shop.invoice(customer), await shop.invoice(customer)
+    await opened(shop, paged)
+    await psp.faults("drop_before=1")
+    assert await collect(shop, customer) == 1
+    assert await open_attempts(shop, paged) == [("page", "payer")]
+    assert await open_attempts(shop, plain) == [("off_session", "new_method")]
+    await psp.faults("")
+    assert await collect(shop, customer) == 1
 
 
 async def test_an_invoice_with_a_method_of_its_own_waits_for_that(shop: Shop) -> None:

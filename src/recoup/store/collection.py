@@ -214,7 +214,9 @@ _OPEN_INVOICES: Final = """
             WHERE m.organization_id = i.organization_id AND m.id = i.payment_method_id
               AND m.deleted_at IS NULL AND NOT m.is_default)
        AND NOT EXISTS (SELECT FROM payment_invoices pi
-            WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id AND pi.open)
+              JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
+             WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id AND pi.open
+               AND p.manner <> 'page')  -- that is closed first, where nobody has paid on it
        AND (SELECT count(*)
               FROM payment_invoices pi
               JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)

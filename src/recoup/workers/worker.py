@@ -230,7 +230,9 @@ class Worker:
 
     async def collect_from_customer(self, key: RowKey) -> None:
         """Collect what a customer owes, with its new method."""
-        await collect_from_customer(self._pool, key, new_id=self._new_id, now=self._now())
+        await collect_from_customer(
+            self._pool, self._providers, key, new_id=self._new_id, now=self._now
+        )
 
     async def make_provider_customer(self, key: RowKey) -> None:
         """Make a customer known to its provider."""
