@@ -27,6 +27,11 @@ from tests.shop import BOX, MovableClock, Shop
 
 SECRETS = {"secret_key": "sk_test_cards", "webhook_secret": "whsec_cards"}
 
+REVOKED = (
+    401,
+    {"error": {"type": "invalid_request_error", "code": "api_key_expired", "message": "Expired"}},
+)
+
 
 class StripeBooks:
     """Customers, each with their methods and the default among these."""
@@ -38,6 +43,7 @@ class StripeBooks:
         self.made: list[dict[str, str]] = []  # the customers that were asked for
         self.keys: dict[str, tuple[bytes, str]] = {}  # what was asked under each, and whom it made
         self.drops = ""  # "before" or "after": the connection, at each request
+        self.refuses = False  # whatever is asked: the secret key was revoked
         self.asked = 0
 
     def keep(self, customer: str, method: str, *, default: bool = False) -> None:
@@ -51,7 +57,7 @@ class StripeBooks:
         self.asked += 1
         if self.drops == "before":
             return self._hang_up(request)
-        status, told = self._do(request, body)
+        status, told = REVOKED if self.refuses else self._do(request, body)
         return self._hang_up(request) if self.drops else web.json_response(told, status=status)
 
     def _hang_up(self, request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from recoup.flows.upsert_customer import upsert_customer
 from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
+from tests.flows.cards import Cards
 from tests.flows.debits import Debits
 from tests.providers.gocardless_stub import TOKEN
 
@@ -115,3 +117,91 @@ async def test_who_no_longer_waits_is_left_alone(debits: Debits, by: str) -> Non
     await make_provider_customer(shop.pool, shop.providers, link, now=shop.clock.now())
     assert made(debits) == []
     assert "customer.payment_provider_created" not in await shop.words()
+
+
+async def asks(cards: Cards, **fields: Any) -> None:
+    """A caller of the API wants a customer at Stripe, or changes them."""
+    shop = cards.shop
+    billing = {"payment_provider": "stripe", "sync_with_provider": True}
+    asked = CustomerInput(
+        external_id="c1", billing_configuration=BillingConfigurationInput(**billing), **fields
+    )
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await upsert_customer(
+            conn, shop.organization_id, asked, change_id=clock.new_id(), now=shop.clock.now()
+        )
+
+
+async def runs(cards: Cards) -> str | None:
+    """The job runs; answers as whom Stripe knows the customer then."""
+    shop = cards.shop
+    link = await shop.owner.fetchval("SELECT id FROM provider_customers WHERE discarded_at IS NULL")
+    key = RowKey(shop.organization_id, link)
+    with suppress(ProviderSilentError):
+        await make_provider_customer(shop.pool, shop.providers, key, now=shop.clock.now())
+    return (await shop.row("provider_customers", key))["provider_customer_id"]
+
+
+async def test_the_same_request_is_sent_again_whatever_the_customer_is_called_by_then(
+    cards: Cards,
+) -> None:
+    await asks(cards, name="Ada Ltd")
+    cards.books.drops = "after"
+    assert await runs(cards) is None
+    cards.books.drops = ""
+    cards.shop.clock.advance(hours=1)
+    await asks(cards, name="Ada and Sons", email="ada@example.com")
+    assert await runs(cards) == "cus_0"
+    assert [one["name"] for one in cards.books.made] == ["Ada Ltd"]
+    row = await cards.shop.owner.fetchrow("SELECT * FROM provider_customers")
+    assert (row["creation_request"], row["creation_sent_at"]) == (None, None)
+
+
+async def test_no_second_customer_is_made_once_the_provider_may_have_forgotten_the_first(
+    cards: Cards,
+) -> None:
+    await asks(cards, name="Ada Ltd")
+    cards.books.drops = "after"
+    for _ in range(3):
+        assert await runs(cards) is None
+        cards.shop.clock.advance(hours=6)
+    cards.books.drops = ""
+    cards.shop.clock.advance(hours=6)
+    cards.books.keys.clear()  # after a day, Stripe forgets them
+    for _ in range(2):
+        assert await runs(cards) is None
+        cards.shop.clock.advance(days=1)
+        await asks(cards, name="Ada and Sons")
+    assert len(cards.books.made) == 1
+    told = [shown for kind, shown in await cards.shop.told() if kind.endswith("provider_error")]
+    assert [one["provider_error"]["error_code"] for one in told] == ["customer_creation_unanswered"]
+
+
+async def test_a_refusal_after_a_lost_answer_does_not_make_the_key_young_again(
+    cards: Cards,
+) -> None:
+    """A revoked key refuses whatever is asked, and says nothing of the call before."""
+    await asks(cards, name="Ada Ltd")
+    cards.books.drops = "after"
+    assert await runs(cards) is None
+    cards.books.drops = ""
+    cards.books.refuses = True
+    cards.shop.clock.advance(hours=19)
+    assert await runs(cards) is None
+    cards.books.refuses = False
+    cards.books.keys.clear()
+    cards.shop.clock.advance(hours=19)
+    await asks(cards, name="Ada and Sons")
+    assert await runs(cards) is None
+    assert len(cards.books.made) == 1
+
+
+async def test_a_refusal_of_the_first_call_leaves_nothing_open(cards: Cards) -> None:
+    await asks(cards, name="Ada Ltd")
+    cards.books.refuses = True
+    assert await runs(cards) is None
+    cards.books.refuses = False
+    cards.shop.clock.advance(days=3)
+    await asks(cards, name="Ada and Sons")
+    assert await runs(cards) == "cus_0"
+    assert [one["name"] for one in cards.books.made] == ["Ada and Sons"]

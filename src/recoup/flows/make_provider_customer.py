@@ -3,6 +3,10 @@
 Called by the worker, for the job that was promised with the link. What would surprise you: the id
 that the provider gives is kept only if the link still waits for one. Who was unlinked meanwhile, or
 linked by an id of the caller's, is left as they are, and the provider's new customer is nobody's.
+
+The request is kept before it is sent, and sent again to the letter, whatever the customer is called
+by then. When the provider may have forgotten the key of one that it never answered, nobody can tell
+whether the customer was made, so none is made any more: that is told, and the caller gives the id.
 """
 
 from __future__ import annotations
@@ -19,14 +23,21 @@ from recoup.flows.tell import News, tell
 from recoup.providers.protocol import Declined, Lost, NewCustomer
 from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.lago.failures import CustomerErrorObject, ProviderError
+from recoup.rules.look_up_schedule import may_re_send
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
 from recoup.rules.records.keys import RowKey
 from recoup.store import customers, db, provider_accounts, provider_customers
 from recoup.store.db import Conn, Pool
+from recoup.store.provider_customers import Creation
 
 CREATED: Final = "customer.payment_provider_created"
 ERROR: Final = "customer.payment_provider_error"
 ERROR_OBJECT: Final = "payment_provider_customer_error"
+UNANSWERED: Final = Declined(
+    "customer_creation_unanswered",
+    "The provider never answered whether it has made this customer. Link it by its id there; if"
+    " there is none, unlink the customer and link it anew.",
+)
 
 
 async def make_provider_customer(
@@ -34,11 +45,13 @@ async def make_provider_customer(
 ) -> None:
     """Make the customer of this link at its provider, and tell how that ended.
 
-    Run again, it asks under the same key, so the provider makes no second one.
+    Run again, it sends the same request under the same key, so the provider makes no second one.
 
     :raises ProviderSilentError: the provider does not answer.
     """
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
+        link = await provider_customers.find(conn, link_key)
+        await customers.lock(conn, RowKey(link.organization_id, link.customer_id))
         waiting = await _waiting(conn, link_key)
         if waiting is None:
             return
@@ -47,7 +60,16 @@ async def make_provider_customer(
         account = (await provider_accounts.by_ids(conn, [key]))[key]
         if account.deleted_at is not None:
             return
-    made = await providers.of(account).create_customer(_new_customer(details.customer, link))
+        before = await provider_customers.find_creation(conn, link_key)
+        if before.sent_at and not may_re_send(sent_at=before.sent_at, now=now):
+            shown, cause = _error(details.customer, UNANSWERED), uuid5(link.id, UNANSWERED.code)
+            await _tell(conn, ERROR, ERROR_OBJECT, shown, details.key, cause=cause, now=now)
+            return
+        request = before.request or _rendered(details.customer, link)
+        sent = Creation(request, before.sent_at or now)
+        await provider_customers.write_creation(conn, link_key, sent)
+    new = msgspec.json.decode(request, type=NewCustomer)
+    made = await providers.of(account).create_customer(new)
     if isinstance(made, Lost):
         raise ProviderSilentError(made.why)
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
@@ -57,6 +79,9 @@ async def make_provider_customer(
             return
         details, link = waiting
         if isinstance(made, Declined):
+            # The next change makes another request. What became of an earlier call is not known.
+            refused = Creation(None, before.sent_at)
+            await provider_customers.write_creation(conn, link_key, refused)
             # Asked again once the caller has changed something, it may be refused once more.
             cause = uuid5(link.id, str(details.customer.updated_at))
             shown = _error(details.customer, made)
@@ -64,6 +89,7 @@ async def make_provider_customer(
             return
         known = msgspec.structs.replace(link, provider_customer_id=made.provider_customer_id)
         await customers.write_link(conn, known)
+        await provider_customers.write_creation(conn, link_key, Creation())
         after = full_customer_object((await customers.details(conn, [details.key]))[details.key])
         await _tell(conn, CREATED, "customer", after, details.key, cause=link.id, now=now)
 
@@ -78,8 +104,9 @@ async def _waiting(conn: Conn, key: RowKey) -> tuple[CustomerDetails, ProviderCu
     return None if details.customer.deleted_at else (details, link)
 
 
-def _new_customer(customer: Customer, link: ProviderCustomer) -> NewCustomer:
-    return NewCustomer(
+def _rendered(customer: Customer, link: ProviderCustomer) -> str:
+    """What is asked of the provider, to be kept."""
+    new = NewCustomer(
         idempotency_key=f"customer-{link.id}",
         name=customer.name,
         firstname=customer.firstname,
@@ -92,6 +119,7 @@ def _new_customer(customer: Customer, link: ProviderCustomer) -> NewCustomer:
             "lago_organization_id": str(customer.organization_id),
         },
     )
+    return msgspec.json.encode(new).decode()
 
 
 def _error(customer: Customer, no: Declined) -> CustomerErrorObject:

@@ -11,3 +11,9 @@ ALTER TABLE payment_methods ADD COLUMN gone_at_provider boolean NOT NULL DEFAULT
 CREATE INDEX payment_methods_that_were_deleted ON payment_methods
     (organization_id, provider_customer_id, provider_method_id, deleted_at)
     WHERE deleted_at IS NOT NULL;
+
+-- A customer is made at a provider by one request, sent again to the letter until it is answered:
+-- under the same key another one is turned away, and once the key is forgotten makes a second.
+ALTER TABLE provider_customers
+    ADD COLUMN creation_request text,        -- null: none was sent, or it was answered
+    ADD COLUMN creation_sent_at timestamptz; -- of the first call that was never answered
