@@ -30,7 +30,8 @@ async def collect(shop: Shop, customer: UUID) -> int:
 async def leaves(shop: Shop, customer: UUID, method: str, whose: str | None = None) -> str:
     """The customer has left a method at the provider, which says so."""
     stored = StoredMethod(
-        provider_method_id=method, provider_customer_id=whose or f"cus_{customer.hex}"
+        provider_method_id=method,
+        provider_customer_id=f"cus_{customer.hex}" if whose is None else whose,
     )
     key = RowKey(shop.organization_id, shop.account_id)
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
@@ -183,13 +184,35 @@ async def test_a_method_that_was_left_becomes_the_default_once(shop: Shop) -> No
     assert await promised(shop, "collect_from_customer") == 1
 
 
-@pytest.mark.parametrize("whose", ["cus_of_nobody", ""])
-async def test_another_customers_method_is_never_kept(shop: Shop, whose: str) -> None:
-    customer = await shop.customer("pm_sandbox_ok")
-    assert await leaves(shop, customer, "pm_sandbox_new", whose=whose or "cus") == (
-        "no_such_customer"
+async def test_a_method_is_kept_for_whom_the_provider_says_it_belongs_to(shop: Shop) -> None:
+    first = await shop.customer("pm_sandbox_ok")
+    second = await shop.customer("pm_sandbox_ok")
+    owed = {who: await shop.invoice(who) for who in (first, second)}
+    assert await leaves(shop, second, "pm_sandbox_new") == "method_added"
+    assert await methods(shop, first) == {"pm_sandbox_ok": True}
+    assert await methods(shop, second) == {"pm_sandbox_ok": False, "pm_sandbox_new": True}
+    # And the promise is the second one's: theirs is the only invoice that is collected.
+    [row] = await shop.owner.fetch(
+        "SELECT payload FROM pgqueuer WHERE entrypoint = 'collect_from_customer'"
     )
-    assert await methods(shop, customer) == {"pm_sandbox_ok": True}
+    promised_for = RowKey.read(row["payload"].decode()).id
+    assert promised_for == second
+    assert await collect(shop, promised_for) == 1
+    assert await open_attempts(shop, owed[first]) == []
+    assert await open_attempts(shop, owed[second]) == [("off_session", "new_method")]
+
+
+@pytest.mark.parametrize("whose", ["cus_of_nobody", "cus", "", "another tenant's"])
+async def test_a_method_of_nobody_here_is_never_kept(shop: Shop, whose: str) -> None:
+    customer = await shop.customer("pm_sandbox_ok")
+    if whose == "another tenant's":
+        other = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+        whose = f"cus_{(await other.customer('pm_sandbox_ok')).hex}"
+    assert await leaves(shop, customer, "pm_sandbox_new", whose=whose) == "no_such_customer"
+    assert await shop.owner.fetchval(
+        "SELECT count(*) FROM payment_methods WHERE provider_method_id = 'pm_sandbox_new'"
+    ) == 0  # fmt: skip
+    assert await promised(shop, "collect_from_customer") == 0
 
 
 async def test_a_method_that_is_gone_is_dropped_and_the_oldest_other_takes_its_place(

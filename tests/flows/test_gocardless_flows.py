@@ -12,10 +12,12 @@ import pytest
 from recoup import clock
 from recoup.flows.apply_event import apply_event
 from recoup.flows.attach_payment_method import attach_payment_method
-from recoup.flows.keep_methods import ProviderSilentError
+from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.notice_restore import hold_all_back
 from recoup.flows.receive_event import receive_event
 from recoup.flows.reconcile_account import reconcile_account
+from recoup.flows.retry_payment import Accepted
+from recoup.rules.method_choice import NoAttempt
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
@@ -68,16 +70,66 @@ async def test_a_lost_answer_makes_one_debit_under_one_key(debits: Debits) -> No
     assert keys == {idempotency_key(attempt.id)}
 
 
+async def check(debits: Debits) -> None:
+    """Keep the promise to ask after a method that was refused as gone."""
+    shop = debits.shop
+    [row] = await shop.owner.fetch("SELECT payload FROM pgqueuer WHERE entrypoint = 'check_method'")
+    key = RowKey.read(row["payload"].decode())
+    await check_method(shop.pool, shop.providers, key, now=shop.clock.now())
+
+
+def asked_for(debits: Debits) -> int:
+    """How many payments GoCardless was asked for, whatever became of them."""
+    asked = [path for method, path, *_ in debits.stub.requests if method == "POST"]
+    return asked.count("/payments")
+
+
 async def test_a_mandate_that_is_gone_is_dropped_and_never_charged_again(debits: Debits) -> None:
     shop = debits.shop
     invoice = await sell(debits, "MD_OF_NOBODY")
     attempt = await shop.collect(invoice)
     assert await shop.state(attempt) == "failed"
     assert (await shop.row("invoices", invoice))["next_try_at"] is None
-    jobs = await shop.owner.fetchval(
-        "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'check_method'"
+    await check(debits)
+    assert await live(debits) == []
+    again = await shop.ask(invoice)
+    assert isinstance(again, Accepted)
+    assert (again.attempt_id, again.because) == (None, NoAttempt.NO_METHOD)
+    assert asked_for(debits) == 1
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "error_before", "rate_limited", "html", "empty"])
+async def test_a_mandate_is_dropped_by_nothing_but_gocardless_own_word(
+    debits: Debits, fault: str
+) -> None:
+    invoice = await sell(debits, "MD_OF_NOBODY")
+    await debits.shop.collect(invoice)
+    debits.stub.fault = fault
+    with pytest.raises(ProviderSilentError):
+        await check(debits)
+    assert await live(debits) == ["MD_OF_NOBODY"]
+    debits.stub.fault = ""
+    await check(debits)
+    assert await live(debits) == []
+
+
+async def test_a_mandate_that_can_be_charged_again_is_kept(debits: Debits) -> None:
+    shop = debits.shop
+    customer = await shop.customer("MD2")
+    await shop.owner.execute("UPDATE customers SET payment_provider = 'gocardless'")
+    debits.stub.mandate("MD2", status="expired", customer=f"cus_{customer.hex}")
+    await shop.collect(await shop.invoice(customer))
+    debits.stub.find("mandates", "MD2")["status"] = "active"  # reinstated meanwhile
+    await check(debits)
+    assert await live(debits) == ["MD2"]
+
+
+async def live(debits: Debits) -> list[str]:
+    """The methods that are kept now."""
+    rows = await debits.shop.owner.fetch(
+        "SELECT provider_method_id FROM payment_methods WHERE deleted_at IS NULL"
     )
-    assert jobs == 1
+    return [row["provider_method_id"] for row in rows]
 
 
 async def attach(debits: Debits, mandate: str) -> PaymentMethod:

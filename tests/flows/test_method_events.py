@@ -17,7 +17,7 @@ from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from tests.flows.cards import Cards
-from tests.providers.test_adyen import HMAC_KEY, a_batch, an_item
+from tests.providers.adyen_webhooks import HMAC_KEY, a_batch, an_item
 from tests.shop import Shop
 
 
