@@ -98,7 +98,7 @@ async def test_a_mandate_that_is_gone_is_dropped_and_never_charged_again(debits:
     assert asked_for(debits) == 1
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "error_before", "rate_limited", "html", "empty"])
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
 async def test_a_mandate_is_dropped_by_nothing_but_gocardless_own_word(
     debits: Debits, fault: str
 ) -> None:
