@@ -290,6 +290,8 @@ class Crew:
                 await worker.collect_from_customer(errand.key)
             case Job.MAKE_PROVIDER_CUSTOMER:
                 raise AssertionError("the sandbox knows any customer")
+            case Job.FETCH_METHODS:
+                raise AssertionError("the sandbox keeps no methods")
             case Job.DELIVER_WEBHOOK:
                 raise AssertionError("nobody here has an endpoint")
 

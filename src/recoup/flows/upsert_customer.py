@@ -25,6 +25,7 @@ from recoup.rules.provider_link import Linked, relinked
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import text, texts
@@ -86,6 +87,7 @@ async def upsert_customer(
         await customers.replace_taxes(conn, customer.key, applied)
     await _write_link(conn, customer, before.link if before else None, linked.link, now=now)
     await _promise_to_make(conn, linked.link)
+    await _promise_to_fetch(conn, before.link if before else None, linked)
     after = (await customers.details(conn, [customer.key]))[customer.key]
     happened = ["customer.updated" if before else "customer.created"]
     if linked.made_at_provider:
@@ -174,3 +176,17 @@ async def _promise_to_make(conn: Conn, link: ProviderCustomer | None) -> None:
     if link and link.sync_with_provider and link.provider_customer_id is None:
         key = RowKey(link.organization_id, link.id)
         await jobs.promise(conn, Job.MAKE_PROVIDER_CUSTOMER, [key])
+
+
+async def _promise_to_fetch(conn: Conn, before: ProviderCustomer | None, after: Linked) -> None:
+    """Promise to fetch what the customer has at its provider, where it is linked by an id anew.
+
+    The sandbox keeps no methods: its test methods are everybody's.
+    """
+    link = after.link
+    if link is None or link.provider_customer_id is None or after.made_at_provider:
+        return
+    if before and (before.id, before.provider_customer_id) == (link.id, link.provider_customer_id):
+        return
+    if after.customer.payment_provider is not ProviderKind.SANDBOX:
+        await jobs.promise(conn, Job.FETCH_METHODS, [RowKey(link.organization_id, link.id)])

@@ -31,6 +31,7 @@ class Job(StrEnum):
     CHECK_METHOD = "check_method"
     COLLECT_FROM_CUSTOMER = "collect_from_customer"
     MAKE_PROVIDER_CUSTOMER = "make_provider_customer"
+    FETCH_METHODS = "fetch_methods"
     RECONCILE_ACCOUNT = "reconcile_account"
     DELIVER_WEBHOOK = "deliver_webhook"
 
@@ -45,6 +46,7 @@ PRIORITY: Final = {
     Job.CHECK_METHOD: 1,
     Job.COLLECT_FROM_CUSTOMER: 1,
     Job.MAKE_PROVIDER_CUSTOMER: 1,
+    Job.FETCH_METHODS: 1,
     Job.RECONCILE_ACCOUNT: 1,
     Job.DELIVER_WEBHOOK: 0,
 }

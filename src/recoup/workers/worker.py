@@ -23,6 +23,7 @@ from recoup.flows.apply_event import apply_event
 from recoup.flows.batches import Batches
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
+from recoup.flows.fetch_methods import fetch_methods
 from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.make_provider_customer import make_provider_customer
@@ -145,6 +146,7 @@ class Worker:
         self._register(queuer, Job.CHECK_METHOD, self.check_method)
         self._register(queuer, Job.COLLECT_FROM_CUSTOMER, self.collect_from_customer)
         self._register(queuer, Job.MAKE_PROVIDER_CUSTOMER, self.make_provider_customer)
+        self._register(queuer, Job.FETCH_METHODS, self.fetch_methods)
         self._register(queuer, Job.RECONCILE_ACCOUNT, self.reconcile_account)
         queuer.schedule("sweep", "* * * * * */2")(self._sweep)
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
@@ -237,6 +239,10 @@ class Worker:
     async def make_provider_customer(self, key: RowKey) -> None:
         """Make a customer known to its provider."""
         await make_provider_customer(self._pool, self._providers, key, now=self._now())
+
+    async def fetch_methods(self, key: RowKey) -> None:
+        """Keep what a customer has at its provider already."""
+        await fetch_methods(self._pool, self._providers, key, new_id=self._new_id, now=self._now())
 
     async def reconcile_account(self, key: RowKey) -> None:
         """Compare a provider account's list of charges with ours."""
