@@ -75,6 +75,7 @@ async def test_it_is_asked_for_when_the_link_is_made_or_changed_and_then_only(
 async def test_of_mandates_only_those_that_can_be_charged_are_kept(debits: Debits) -> None:
     debits.stub.mandate("MD2", customer="CU2")
     debits.stub.mandate("MD3", status="cancelled", customer="CU2")
+    debits.stub.mandate("MD4", status="suspended_by_payer", customer="CU2")  # not ended, no use
     [key] = await link(debits.shop, "gocardless", "CU2")
     assert await fetch(debits.shop, key) == 1
     assert await kept(debits.shop) == {"MD2": True}

@@ -511,6 +511,68 @@ BUGS: Final = (
         ("tests/flows/test_collect_from_customer.py",),
     ),
     Bug(
+        "news of a method that cannot be confirmed drops it",
+        "A customer's card is forgotten because an event did not say whose it is.",
+        (
+            Edit(
+                "flows/keep_methods.py",
+                '        return "no_such_method"\n    if said.is_default',
+                "        return await drop_method(\n"
+                "            conn, account, said.provider_method_id, now=now\n        )\n"
+                "    if said.is_default",
+            ),
+        ),
+        ("tests/flows/test_method_events.py",),
+    ),
+    Bug(
+        "any news of a method undoes that it was deleted",
+        "A card that the merchant deleted is the default again, and charged.",
+        (
+            Edit(
+                "flows/keep_methods.py",
+                "    if deleted_at and not (set_up_at and set_up_at > deleted_at):",
+                "    if deleted_at and False:",
+            ),
+        ),
+        ("tests/flows/test_method_events.py",),
+    ),
+    Bug(
+        "an old switch of the default is believed",
+        "Events come in the wrong order, and the card that the customer gave up is charged.",
+        (
+            Edit(
+                "flows/keep_methods.py",
+                "    if said.is_default and not found.is_default:",
+                "    if False:",
+            ),
+        ),
+        ("tests/flows/test_method_events.py",),
+    ),
+    Bug(
+        "a provider's customer is asked for in other words under the same key",
+        "Stripe turns it away for a day, then forgets the key and makes a second customer.",
+        (
+            Edit(
+                "flows/make_provider_customer.py",
+                "request = before.request or _rendered(details.customer, link)",
+                "request = _rendered(details.customer, link)",
+            ),
+        ),
+        ("tests/flows/test_make_provider_customer.py",),
+    ),
+    Bug(
+        "a provider's customer is asked for long after its key is forgotten",
+        "One customer of ours is two at the provider, and their card is at the other one.",
+        (
+            Edit(
+                "flows/make_provider_customer.py",
+                "if before.sent_at and not may_re_send(sent_at=before.sent_at, now=now):",
+                "if False:",
+            ),
+        ),
+        ("tests/flows/test_make_provider_customer.py",),
+    ),
+    Bug(
         "a retry after a decline for good",
         "The networks fine each try on a stolen card.",
         (
