@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -21,14 +23,41 @@ from recoup.rules.look_up_schedule import PAYER_HAS
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused
+from recoup.store import db
+from recoup.store.db import Pool
 from tests.shop import SandboxServer, Shop
 
 
-async def opened(shop: Shop, invoice: RowKey) -> PaymentPage:
+async def opened(shop: Shop, invoice: RowKey, pool: Pool | None = None) -> PaymentPage:
     return await open_payment_page(
-        shop.pool, shop.providers, invoice.organization_id, invoice.id,
+        pool or shop.pool, shop.providers, invoice.organization_id, invoice.id,
         new_id=clock.new_id, now=shop.clock.now,
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def stopped_opening(
+    shop: Shop, invoice: RowKey, dsn: str, *, after: int
+) -> AsyncIterator[asyncio.Task[PaymentPage]]:
+    """Open a page, and have it wait after so many of its transactions until the block ends.
+
+    It has one connection, which goes to whoever has waited longest: to the opening and us by turns.
+    """
+    narrow = await db.connect(dsn, least=1, most=1)
+    try:
+        held = await narrow.acquire()
+        opening = asyncio.create_task(opened(shop, invoice, narrow))
+        for _ in range(after):
+            ours = asyncio.ensure_future(narrow.acquire())
+            await asyncio.sleep(0)  # both wait now, the opening first
+            await narrow.release(held)
+            held = await ours
+        assert not opening.done()
+        yield opening
+        await narrow.release(held)
+        await asyncio.wait([opening])
+    finally:
+        narrow.terminate()
 
 
 async def page_of(shop: Shop, invoice: RowKey) -> RowKey:
@@ -231,3 +260,32 @@ async def test_nobody_is_left_to_pay_on_the_page_of_an_invoice_that_is_held(
     await shop.look_up(await page_of(shop, invoice))  # as the sweep finds it due
     await pays(page.url)
     assert await paid(psp) == 0
+
+
+async def test_a_retry_that_takes_a_stale_pages_place_goes_its_way(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await opened(shop, invoice)
+    page = await page_of(shop, invoice)
+    shop.clock.at += PAYER_HAS
+    async with stopped_opening(shop, invoice, dsn, after=1) as opening:
+        await shop.look_up(page)
+        assert await shop.state(page) == "failed"
+        attempt = await shop.begun(invoice)
+    with pytest.raises(Refused) as refused:
+        await opening
+    assert refused.value.refusal.code == "payment_processor_is_currently_handling_payment"
+    assert await shop.state(attempt) == "ready"
+    await shop.submit(attempt)
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
+
+
+async def test_what_is_no_page_is_not_closed(shop: Shop, psp: SandboxServer) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    attempt = await shop.begun(invoice)
+    for state in ("ready", "succeeded"):
+        assert await shop.state(attempt) == state
+        assert not await close_payment_page(shop.pool, shop.providers, attempt, now=shop.clock.now)
+        await shop.submit(attempt)

@@ -20,6 +20,7 @@ from recoup.flows.settle_attempt import settle_attempts
 from recoup.providers.protocol import Fate, NotKnown
 from recoup.rules.attempt_state import FINAL, State
 from recoup.rules.invoice_status import HANDLED
+from recoup.rules.manner import Manner
 from recoup.rules.method_choice import NoAttempt
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
@@ -34,11 +35,14 @@ async def close_payment_page(
 ) -> bool:
     """Close a page, and say whether its attempt has ended; what it came to is settled.
 
-    False: the provider does not say so. It may still be paid.
+    False: the provider does not say so, and it may still be paid; or it is an attempt of another
+    manner, which nobody takes back.
     """
     async with db.transaction(pool, tenants=[page.organization_id]) as conn:
         await collection.lock_covered(conn, [page])  # invoices first, as everywhere
         held = (await attempts.lock(conn, [page]))[page]
+        if held.manner is not Manner.PAGE:
+            return False
         if held.state is State.READY:  # nobody has opened it yet, and now nobody will
             await attempts.withdraw(conn, {page: NoAttempt.NOT_COLLECTABLE.value}, now=now())
             return True

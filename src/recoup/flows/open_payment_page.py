@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
@@ -51,6 +51,19 @@ class PaymentPage(msgspec.Struct, frozen=True):
     url: str
 
 
+class ToOpen(msgspec.Struct, frozen=True):
+    """The attempt that opens a page, whose address is not known yet."""
+
+    page: PaymentPage
+    attempt: RowKey
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """A page is open and no good any more: for another amount, or its time is up. Close it."""
+
+    page: RowKey
+
+
 async def open_payment_page(
     pool: Pool,
     providers: Providers,
@@ -66,19 +79,20 @@ async def open_payment_page(
         another attempt is open, or a page that cannot be closed; `payment_provider_error` where
         the provider does not answer, `third_party_error` where it refuses.
     """
-    page, begun = await _find_or_begin(pool, organization_id, invoice_id, new_id=new_id, now=now())
-    if page.url:
-        return page
-    if begun is None:  # it is for another amount, or its time is up
-        stale = await _open_page_of(pool, page.debt.key)
-        if stale is not None and not await close_payment_page(pool, providers, stale, now=now):
+    found = await _find_or_begin(pool, organization_id, invoice_id, new_id=new_id, now=now())
+    if isinstance(found, Stale):
+        if not await close_payment_page(pool, providers, found.page, now=now):
             raise Refused(HANDLED)
-        page, begun = await _find_or_begin(
-            pool, organization_id, invoice_id, new_id=new_id, now=now()
-        )
-        if begun is None:
+        found = await _find_or_begin(pool, organization_id, invoice_id, new_id=new_id, now=now())
+    match found:
+        case PaymentPage():
+            return found
+        case ToOpen(page=page, attempt=attempt):
+            return await _send(pool, providers, page, attempt, now=now)
+        case Stale():  # another one, opened meanwhile
             raise Refused(HANDLED)
-    return await _send(pool, providers, page, begun, now=now)
+        case _:
+            assert_never(found)
 
 
 async def _find_or_begin(
@@ -88,11 +102,8 @@ async def _find_or_begin(
     *,
     new_id: Callable[[], UUID],
     now: datetime,
-) -> tuple[PaymentPage, RowKey | None]:
-    """The page that is open (with its address), or the attempt that opens one.
-
-    Neither: there is a page, and it must be closed first.
-    """
+) -> PaymentPage | ToOpen | Stale:
+    """The page that is open, or the attempt that opens one."""
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         invoice = await lock_invoice(conn, organization_id, invoice_id)
         debt = (await collection.find(conn, [invoice.key]))[invoice.key]
@@ -119,11 +130,13 @@ async def _find_or_begin(
                 ],
                 now=now,
             )
-            return PaymentPage(debt, link, ""), key
+            return ToOpen(PaymentPage(debt, link, ""), key)
         if held.manner is not Manner.PAGE or held.state in BEING_OPENED:
             raise Refused(HANDLED)
         is_good = held.amount_cents == debt.due_cents and held.expires_at and now < held.expires_at
-        return PaymentPage(debt, link, (held.payer_url or "") if is_good else ""), None
+        if is_good and held.payer_url:
+            return PaymentPage(debt, link, held.payer_url)
+        return Stale(held.key)
 
 
 async def _send(
@@ -164,12 +177,6 @@ async def _tell_refused(
     )
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         await tell(conn, [news], now=now)
-
-
-async def _open_page_of(pool: Pool, invoice: RowKey) -> RowKey | None:
-    async with db.transaction(pool, tenants=[invoice.organization_id]) as conn:
-        held = await _open_attempt(conn, invoice)
-    return held.key if held else None
 
 
 async def _open_attempt(conn: Conn, invoice: RowKey) -> Attempt | None:
