@@ -18,7 +18,15 @@ from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.settlement_book import DID_NOT_ACT
-from recoup.providers.protocol import Charge, Declined, Fate, Lost, NotKnown, Provider
+from recoup.providers.protocol import (
+    Charge,
+    CustomerNeeded,
+    Declined,
+    Fate,
+    Lost,
+    NotKnown,
+    Provider,
+)
 from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt
@@ -60,6 +68,11 @@ async def look_up_attempt(
     await note_outcome(pool, held.account_key, told, was_troubled=was_troubled, now=now())
     if held.look_ups_unanswered and not isinstance(told, Lost):
         await _wake_others(pool, held, now=now())
+    # A page whose invoice was paid or voided before anybody knew that it had opened.
+    was_due = payer_is_late(State.CUSTOMER_NEEDED, held.expires_at, now=now())
+    if was_due and isinstance(told, CustomerNeeded):
+        known = msgspec.structs.replace(charge, provider_payment_id=told.provider_payment_id)
+        return await _end(provider, known, held, settling=settling, jitter=jitter)
     return settled
 
 

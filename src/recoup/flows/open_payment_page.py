@@ -133,8 +133,7 @@ async def _find_or_begin(
             return ToOpen(PaymentPage(debt, link, ""), key)
         if held.manner is not Manner.PAGE or held.state in BEING_OPENED:
             raise Refused(HANDLED)
-        is_good = held.amount_cents == debt.due_cents and held.expires_at and now < held.expires_at
-        if is_good and held.payer_url:
+        if held.amount_cents == debt.due_cents and _has_time(held, now=now) and held.payer_url:
             return PaymentPage(debt, link, held.payer_url)
         return Stale(held.key)
 
@@ -157,6 +156,8 @@ async def _send(
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))
     attempt = await _read(pool, key)
+    if not _has_time(attempt, now=now()):  # the invoice was paid or voided while it was opened
+        raise Refused(HANDLED)
     if not attempt.payer_url:
         raise Refused(_no("payment_provider_error"))
     return msgspec.structs.replace(page, url=attempt.payer_url)
@@ -187,6 +188,10 @@ async def _open_attempt(conn: Conn, invoice: RowKey) -> Attempt | None:
 async def _read(pool: Pool, key: RowKey) -> Attempt:
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         return (await attempts.find(conn, [key]))[key]
+
+
+def _has_time(page: Attempt, *, now: datetime) -> bool:
+    return page.expires_at is not None and now < page.expires_at
 
 
 def _why_not(debt: Debt, link: Link) -> Refusal | None:

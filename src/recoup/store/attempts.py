@@ -157,14 +157,18 @@ _BY_PROVIDER_ID: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
 """
 
+# One that nobody has answered for yet is asked about as planned: its opening may be on its way.
 _CLOSE_PAGES: Final = """
-    UPDATE payments p SET expires_at = $3, look_up_at = $3
+    UPDATE payments p
+       SET expires_at = $3,
+           look_up_at = CASE WHEN p.state = 'customer_needed' THEN $3 ELSE p.look_up_at END
       FROM payment_invoices pi
       JOIN unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
         ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
      WHERE pi.open
        AND (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
-       AND p.manner = 'page' AND p.state = 'customer_needed'
+       AND p.manner = 'page'
+       AND p.state IN ('sent', 'unknown', 'processing', 'customer_needed')
 """
 
 _TO_LOOK_UP: Final = """
