@@ -3,98 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
-import aiohttp
 import pytest
 
 from recoup import clock
-from recoup.flows.batches import serve_each
-from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
-from recoup.flows.open_payment_page import PaymentPage, open_payment_page
+from recoup.flows.open_payment_page import PaymentPage
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted, Ask, PageIsOpen, retry_payments
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.void_invoice import void_invoice
-from recoup.providers.protocol import CustomerNeeded, Paid, Processing
+from recoup.providers.protocol import Paid
 from recoup.rules.look_up_schedule import PAYER_HAS
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused
-from recoup.store import db
-from recoup.store.db import Pool
+from tests.flows.pages import opened, page_of, paid, pays, retry
 from tests.shop import SandboxServer, Shop
-
-
-async def opened(shop: Shop, invoice: RowKey, pool: Pool | None = None) -> PaymentPage:
-    return await open_payment_page(
-        pool or shop.pool, shop.providers, invoice.organization_id, invoice.id,
-        new_id=clock.new_id, now=shop.clock.now,
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def stopped_opening(
-    shop: Shop, invoice: RowKey, dsn: str, *, after: int
-) -> AsyncIterator[asyncio.Task[PaymentPage]]:
-    """Open a page, and have it wait after so many of its transactions until the block ends.
-
-    It has one connection, which goes to whoever has waited longest: to the opening and us by turns.
-    """
-    narrow = await db.connect(dsn, least=1, most=1)
-    try:
-        held = await narrow.acquire()
-        opening = asyncio.create_task(opened(shop, invoice, narrow))
-        for _ in range(after):
-            ours = asyncio.ensure_future(narrow.acquire())
-            await asyncio.sleep(0)  # both wait now, the opening first
-            await narrow.release(held)
-            held = await ours
-        assert not opening.done()
-        yield opening
-        await narrow.release(held)
-        await asyncio.wait([opening])
-    finally:
-        narrow.terminate()
-
-
-async def page_of(shop: Shop, invoice: RowKey) -> RowKey:
-    row = await shop.owner.fetchrow(
-        "SELECT p.organization_id, p.id FROM payments p JOIN payment_invoices pi"
-        " ON pi.payment_id = p.id WHERE pi.invoice_id = $1 AND p.manner = 'page'"
-        " ORDER BY p.created_at DESC LIMIT 1",
-        invoice.id,
-    )
-    return RowKey(*row)
-
-
-async def pays(url: str) -> None:
-    """The payer says yes."""
-    async with aiohttp.ClientSession() as browser:
-        answer = await browser.post(f"{url}/approve", allow_redirects=False)
-        assert answer.status == 303
-
-
-async def retry(shop: Shop, invoice: RowKey) -> Any:
-    """Ask for a retry as the API does: past a page that is in the way."""
-    ask = Ask(invoice, clock.new_id(), AskedBy.API)
-
-    async def retried(asks: Any) -> Any:
-        return await serve_each(
-            lambda some: retry_payments(shop.pool, some, now=shop.clock.now()), asks
-        )
-
-    async def close(page: RowKey) -> bool:
-        return await close_payment_page(shop.pool, shop.providers, page, now=shop.clock.now)
-
-    return (await retry_past_pages([ask], retry=retried, close=close))[0]
-
-
-async def paid(psp: SandboxServer) -> int:
-    return sum(charge["status"] == "succeeded" for charge in await psp.charges())
 
 
 async def test_whoever_asks_within_a_day_gets_the_same_address(
@@ -261,102 +185,3 @@ async def test_nobody_is_left_to_pay_on_the_page_of_an_invoice_that_is_held(
     await shop.look_up(await page_of(shop, invoice))  # as the sweep finds it due
     await pays(page.url)
     assert await paid(psp) == 0
-
-
-async def test_a_retry_that_takes_a_stale_pages_place_goes_its_way(
-    shop: Shop, psp: SandboxServer, dsn: str
-) -> None:
-    invoice = await shop.sell("pm_sandbox_ok")
-    await opened(shop, invoice)
-    page = await page_of(shop, invoice)
-    shop.clock.at += PAYER_HAS
-    async with stopped_opening(shop, invoice, dsn, after=1) as opening:
-        await shop.look_up(page)
-        assert await shop.state(page) == "failed"
-        attempt = await shop.begun(invoice)
-    with pytest.raises(Refused) as refused:
-        await opening
-    assert refused.value.refusal.code == "payment_processor_is_currently_handling_payment"
-    assert await shop.state(attempt) == "ready"
-    await shop.submit(attempt)
-    assert await shop.shown(invoice) == ("succeeded", 0)
-    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
-
-
-async def test_what_is_no_page_is_not_closed(shop: Shop, psp: SandboxServer) -> None:
-    invoice = await shop.sell("pm_sandbox_ok")
-    attempt = await shop.begun(invoice)
-    for state in ("ready", "succeeded"):
-        assert await shop.state(attempt) == state
-        assert not await close_payment_page(shop.pool, shop.providers, attempt, now=shop.clock.now)
-        await shop.submit(attempt)
-
-
-async def void(shop: Shop, invoice: RowKey) -> None:
-    async with db.transaction(shop.pool, tenants=[invoice.organization_id]) as conn:
-        await void_invoice(
-            conn, invoice.organization_id, invoice.id, with_credit_note=False, now=shop.clock.now()
-        )
-
-
-async def look_up_when_due(shop: Shop, page: RowKey) -> None:
-    """Let the time of the next look-up come, which must be soon."""
-    due = (await shop.row("payments", page))["look_up_at"]
-    assert due <= shop.clock.now() + timedelta(minutes=1)
-    shop.clock.at = max(shop.clock.at, due)
-    await shop.look_up(page)
-
-
-async def is_dead(shop: Shop, psp: SandboxServer, page: RowKey) -> bool:
-    """Nobody can pay on it, by the sandbox's books and by ours."""
-    [charge] = await psp.charges()
-    return (charge["status"], await shop.state(page)) == ("failed", "failed")
-
-
-async def test_a_page_whose_invoice_is_voided_while_it_opens_is_closed(
-    shop: Shop, psp: SandboxServer, dsn: str
-) -> None:
-    invoice = await shop.sell("pm_sandbox_ok")
-    async with stopped_opening(shop, invoice, dsn, after=2) as opening:
-        page = await page_of(shop, invoice)
-        assert await shop.state(page) == "sent"
-        await void(shop, invoice)
-    with pytest.raises(Refused) as refused:  # the address of a page that is about to close
-        await opening
-    assert refused.value.refusal.code == "payment_processor_is_currently_handling_payment"
-    assert await shop.state(page) == "customer_needed"
-    await look_up_when_due(shop, page)
-    assert await is_dead(shop, psp, page)
-
-
-async def test_a_page_of_a_voided_invoice_whose_opening_was_lost_is_closed(
-    shop: Shop, psp: SandboxServer
-) -> None:
-    invoice = await shop.sell("pm_sandbox_ok")
-    await psp.faults("drop_after=1")
-    with pytest.raises(Refused):
-        await opened(shop, invoice)
-    await psp.faults("")
-    page = await page_of(shop, invoice)
-    assert await shop.state(page) == "unknown"
-    await void(shop, invoice)
-    await look_up_when_due(shop, page)
-    assert await is_dead(shop, psp, page)
-
-
-async def test_a_page_of_a_voided_invoice_whose_payer_was_declined_is_closed(
-    shop: Shop, psp: SandboxServer
-) -> None:
-    invoice = await shop.sell("pm_sandbox_ok")
-    await opened(shop, invoice)
-    page = await page_of(shop, invoice)
-    known_as = (await shop.row("payments", page))["provider_payment_id"]
-    now = shop.clock.now()
-    paying = Processing(known_as, "processing")
-    await settle_attempts(shop.pool, [Report(page, paying, Source.EVENT)], now=now)
-    await void(shop, invoice)
-    assert await shop.state(page) == "processing"
-    declined = CustomerNeeded(known_as, "requires_action", {})
-    await settle_attempts(shop.pool, [Report(page, declined, Source.EVENT)], now=now)
-    await look_up_when_due(shop, page)
-    assert await is_dead(shop, psp, page)
