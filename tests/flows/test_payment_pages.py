@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from recoup import clock
+from recoup.flows.notice_restore import hold_all_back
 from recoup.flows.open_payment_page import PaymentPage
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted, Ask, PageIsOpen, retry_payments
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.providers.protocol import Paid
 from recoup.rules.look_up_schedule import PAYER_HAS
+from recoup.rules.provider_pace import Breaker
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused
+from recoup.store import db, provider_health
+from recoup.store.db import Pool
 from tests.flows.pages import opened, page_of, paid, pays, retry
 from tests.shop import SandboxServer, Shop
 
@@ -185,3 +190,64 @@ async def test_nobody_is_left_to_pay_on_the_page_of_an_invoice_that_is_held(
     await shop.look_up(await page_of(shop, invoice))  # as the sweep finds it due
     await pays(page.url)
     assert await paid(psp) == 0
+
+
+async def is_down(shop: Shop, *, until: datetime) -> None:
+    """The provider was out so often that its account is left alone."""
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        account = RowKey(shop.organization_id, shop.account_id)
+        health = (await provider_health.lock(conn, [account]))[account]
+        breaker = Breaker(times_opened=1, open_until=until)
+        await provider_health.keep(
+            conn, {account: msgspec.structs.replace(health, breaker=breaker)}
+        )
+
+
+@pytest.mark.parametrize("why", ["down", "quarantined"])
+async def test_where_no_page_can_be_opened_now_nothing_stays_behind(
+    shop: Shop, psp: SandboxServer, scout: Pool, why: str
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok", payment_status="failed")
+    if why == "down":
+        await is_down(shop, until=shop.clock.now() + timedelta(seconds=5))
+    else:
+        now = shop.clock.now()
+        await hold_all_back(
+            shop.pool,
+            scout,
+            because="another_cluster",
+            since=now,
+            by="ann",
+            new_id=clock.new_id,
+            now=now,
+        )
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            await opened(shop, invoice)
+        assert refused.value.refusal.details == {"base": ["payment_provider_error"]}
+    page = await page_of(shop, invoice)
+    assert await shop.state(page) == "withdrawn"
+    await shop.submit(page)  # whatever a worker was promised
+    assert await psp.charges() == []
+    assert await shop.shown(invoice) == ("failed", 1_000)
+    assert await shop.words() == []
+
+
+async def test_a_page_that_is_the_probe_says_that_the_provider_answers_again(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    await is_down(shop, until=shop.clock.now())
+    await opened(shop, await shop.sell("pm_sandbox_ok"))
+    assert await shop.owner.fetchval("SELECT open_until FROM provider_health") is None
+    await opened(shop, await shop.sell("pm_sandbox_ok"))
+
+
+async def test_a_page_that_could_not_be_opened_counts_as_an_outage(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    await is_down(shop, until=shop.clock.now())
+    await psp.faults("error_before=1")
+    with pytest.raises(Refused):
+        await opened(shop, await shop.sell("pm_sandbox_ok"))
+    open_until = await shop.owner.fetchval("SELECT open_until FROM provider_health")
+    assert open_until > shop.clock.now()

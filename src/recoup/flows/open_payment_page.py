@@ -19,6 +19,7 @@ import msgspec
 
 from recoup.flows.close_payment_page import close_payment_page
 from recoup.flows.find_invoices import lock_invoice
+from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import payment_failure
@@ -149,9 +150,12 @@ async def _send(
     [begun] = await begin_sending(pool, providers, [key], now=now())
     if not isinstance(begun, ToSend):
         attempt = await _read(pool, key)
+        # Not to be called now. It must not stay behind: it would be opened later, for nobody.
+        await close_payment_page(pool, providers, key, now=now)
         raise Refused(_no(attempt.error_code or "payment_provider_error"))
     outcome = await begun.provider.charge(begun.charge)
     await settle_attempts(pool, [Report(key, outcome, Source.ANSWER)], now=now())
+    await note_outcome(pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now())
     if isinstance(outcome, Declined):
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))
