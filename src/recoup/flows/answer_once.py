@@ -60,7 +60,7 @@ async def answer_once_in_pieces(
     died half way, it comes to the same. It says whether its answer is the last word; one that is
     not is not kept, and the same key goes on.
 
-    :raises Refused: `idempotency_key_reused`, `idempotency_key_in_use`.
+    :raises Refused: what `do` refused; `idempotency_key_reused`, `idempotency_key_in_use`.
     """
     async with db.transaction(pool, tenants=[receipt.organization_id], may_idle=True) as conn:
         kept = await _claim(conn, receipt)
@@ -70,7 +70,12 @@ async def answer_once_in_pieces(
         if kept is None:
             async with db.transaction(pool, tenants=[receipt.organization_id]) as at_once:
                 await idempotency_keys.keep(at_once, [(receipt, begun)], now=now)
-        body, is_last_word = await do(begun)
+        try:
+            body, is_last_word = await do(begun)
+        except Refused:  # a refusal stores nothing: what is corrected may come under the same key
+            async with db.transaction(pool, tenants=[receipt.organization_id]) as at_once:
+                await idempotency_keys.forget_begun(at_once, receipt)
+            raise
         if is_last_word:
             answer = KeptAnswer(receipt.body_digest, 200, {}, body)
             await idempotency_keys.keep(conn, [(receipt, answer)], now=now)

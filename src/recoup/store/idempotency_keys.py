@@ -86,6 +86,11 @@ _FORGET = """
             WHERE organization_id = $1 AND created_at < $2 LIMIT 10000)
 """
 
+_FORGET_BEGUN = """
+    DELETE FROM idempotency_keys
+     WHERE (organization_id, method, path, key) = ($1, $2, $3, $4) AND http_status = 0
+"""
+
 _TENANTS_WITH_OLD = "SELECT DISTINCT organization_id FROM idempotency_keys WHERE created_at < $1"
 
 
@@ -131,6 +136,11 @@ async def keep(conn: Conn, answers: Sequence[tuple[Receipt, KeptAnswer]], *, now
         [answer.body for answer in kept],
         now,
     )
+
+
+async def forget_begun(conn: Conn, receipt: Receipt) -> None:
+    """Delete the note that a call has begun; an answer that is there stays."""
+    await conn.execute(_FORGET_BEGUN, *receipt.scope)
 
 
 async def tenants_with_old(scout: Conn, *, before: datetime) -> list[UUID]:
