@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -17,18 +17,16 @@ from litestar.di import NamedDependency
 
 from recoup.api.front import sent
 from recoup.flows.answer_once import answer_once, answer_once_in_pieces
-from recoup.flows.batches import Batches
-from recoup.flows.close_payment_page import close_payment_page
+from recoup.flows.batches import Batches, Failed
+from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
 from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import (
     Accepted,
     Answer,
     Ask,
-    PageIsOpen,
     retry_payments,
     retry_payments_on,
 )
-from recoup.rules.invoice_status import HANDLED
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
@@ -39,7 +37,7 @@ from recoup.store.idempotency_keys import KeptAnswer, Receipt
 
 ApiRequest = Request[None, Caller, State]
 LONGEST_KEY: Final = 255
-KEYED_BULK_CALLS_AT_ONCE: Final = 2  # of the pool's connections, most are left to others
+KEYED_LONG_CALLS_AT_ONCE: Final = 2  # of the pool's connections, most are left to others
 
 
 class Edge:
@@ -67,8 +65,9 @@ class Edge:
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )
-        # A bulk call with a key holds it by a connection while it works on another.
-        self.keyed_bulk_calls = asyncio.Semaphore(KEYED_BULK_CALLS_AT_ONCE)
+        # A call with a key that works in pieces, or asks a provider, holds its key by a connection
+        # meanwhile.
+        self.keyed_long_calls = asyncio.Semaphore(KEYED_LONG_CALLS_AT_ONCE)
         self.stopping: bool = False
 
     async def retry(self, ask: Ask) -> Accepted | Refusal:
@@ -76,12 +75,13 @@ class Edge:
 
         A hosted page that is in its way is closed first; where that cannot be told, it is refused.
         """
-        answer = await self.retries.ask(ask)
-        if isinstance(answer, PageIsOpen):
-            if not await self.close_page(answer.page):
-                return HANDLED
-            answer = await self.retries.ask(ask)
-        return HANDLED if isinstance(answer, PageIsOpen) else answer
+
+        async def retry(asks: Sequence[Ask]) -> list[Answer]:
+            return await asyncio.gather(*map(self.retries.ask, asks))
+
+        [answer] = await retry_past_pages([ask], retry=retry, close=self.close_page)
+        assert not isinstance(answer, Failed), "an ask that fails alone has raised"
+        return answer
 
     async def close_page(self, page: RowKey) -> bool:
         """Close a hosted payment page at its provider, and say whether it is."""
@@ -125,7 +125,7 @@ class Edge:
         async def rendered(_begun: KeptAnswer) -> tuple[bytes, bool]:
             return msgspec.json.encode(await do()), True
 
-        async with self.keyed_bulk_calls:
+        async with self.keyed_long_calls:
             body, replayed = await answer_once_in_pieces(
                 self.pool, receipt, rendered, now=self.now()
             )

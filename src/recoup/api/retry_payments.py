@@ -30,12 +30,9 @@ from recoup.flows.retry_payment import (
     ATTEMPT_HEADER,
     INVOICE_NOT_FOUND,
     Accepted,
-    Answer,
     Ask,
-    PageIsOpen,
     retry_payments,
 )
-from recoup.rules.invoice_status import HANDLED
 from recoup.rules.method_choice import read_wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
@@ -129,7 +126,7 @@ async def retry_many(
             raise failed[-1]  # 503: sent again, the call finds what was begun
         return msgspec.json.encode(_results(wanted, done)), not failed
 
-    async with edge.keyed_bulk_calls:
+    async with edge.keyed_long_calls:
         body, replayed = await answer_once_in_pieces(edge.pool, receipt, in_pieces, now=edge.now())
     return json_response(body, {"Idempotent-Replayed": "true"} if replayed else {})
 
@@ -145,11 +142,11 @@ def _asks(
     }
 
 
-async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Answer | Failed]:
+async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Accepted | Refusal | Failed]:
     todo = list(asks.values())
     places = asyncio.Semaphore(PIECES_AT_ONCE)
 
-    async def retry(piece: Sequence[Ask]) -> list[Answer | Failed]:
+    async def retry(piece: Sequence[Ask]) -> list[Accepted | Refusal | Failed]:
         async with places:
             return await retry_past_pages(
                 piece,
@@ -164,7 +161,9 @@ async def _retry_all(edge: Edge, asks: Mapping[str, Ask]) -> dict[str, Answer | 
     return dict(zip(asks, chain.from_iterable(done), strict=True))
 
 
-def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> RetryPaymentsAnswer:
+def _results(
+    wanted: Sequence[str], done: Mapping[str, Accepted | Refusal | Failed]
+) -> RetryPaymentsAnswer:
     """Each result in its place.
 
     :raises Exception: that the database is away, where no ask got through.
@@ -179,14 +178,12 @@ def _results(wanted: Sequence[str], done: Mapping[str, Answer | Failed]) -> Retr
     return RetryPaymentsAnswer([_result(one, done.get(one, INVOICE_NOT_FOUND)) for one in wanted])
 
 
-def _result(lago_id: str, answer: Answer | Failed) -> RetryResult:
+def _result(lago_id: str, answer: Accepted | Refusal | Failed) -> RetryResult:
     match answer:
         case Accepted():
             return RetryResult(lago_id, accepted=True, payment_id=answer.attempt_id)
         case Refusal():
             return RetryResult(lago_id, accepted=False, code=answer.code)
-        case PageIsOpen():
-            return RetryResult(lago_id, accepted=False, code=HANDLED.code)
         case Failed():
             return RetryResult(lago_id, accepted=False, code=_code(answer.error))
         case _:

@@ -15,7 +15,7 @@ from recoup.flows.as_sent import as_sent
 from recoup.flows.batches import Failed
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
-from recoup.flows.retry_payment import Answer, Ask, PageIsOpen
+from recoup.flows.retry_payment import Accepted, Answer, Ask, PageIsOpen
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.providers.protocol import Fate, NotKnown
 from recoup.rules.attempt_state import FINAL, State
@@ -24,6 +24,7 @@ from recoup.rules.manner import Manner
 from recoup.rules.method_choice import NoAttempt
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refusal
 from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.db import Pool
 
@@ -67,18 +68,19 @@ async def retry_past_pages(
     *,
     retry: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | Failed]]],
     close: Callable[[RowKey], Awaitable[bool]],
-) -> list[Answer | Failed]:
+) -> list[Accepted | Refusal | Failed]:
     """Ask for these retries; where a payment page is in the way, close it, and ask once more.
 
     A page that cannot be closed, or was opened anew meanwhile, answers as a charge that is being
     handled. `retry` answers in the order given.
     """
-    answers = list(await retry(asks))
+    first = await retry(asks)
     pages = {
         position: answer.page
-        for position, answer in enumerate(answers)
+        for position, answer in enumerate(first)
         if isinstance(answer, PageIsOpen)
     }
+    answers = [_of_a_charge(answer) for answer in first]
     if not pages:
         return answers
     places = asyncio.Semaphore(CLOSED_AT_ONCE)
@@ -92,10 +94,13 @@ async def retry_past_pages(
     )
     again = [position for position in pages if is_closed[position]]
     told = await retry([asks[position] for position in again]) if again else []
-    answers = [HANDLED if isinstance(answer, PageIsOpen) else answer for answer in answers]
     for position, answer in zip(again, told, strict=True):
-        answers[position] = HANDLED if isinstance(answer, PageIsOpen) else answer
+        answers[position] = _of_a_charge(answer)
     return answers
+
+
+def _of_a_charge(answer: Answer | Failed) -> Accepted | Refusal | Failed:
+    return HANDLED if isinstance(answer, PageIsOpen) else answer
 
 
 async def _read(pool: Pool, key: RowKey) -> Attempt:
