@@ -10,7 +10,7 @@ If we die there, the row says `sent`, and the look-up finds the page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, assert_never
 from uuid import UUID
@@ -34,9 +34,9 @@ from recoup.rules.look_up_schedule import payer_has_until
 from recoup.rules.manner import Manner
 from recoup.rules.records.collection import AskedBy, Attempt, Debt, Link
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.provider_accounts import ProviderKind
+from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refusal, Refused, invalid
-from recoup.store import attempts, collection, db
+from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.collection import Begun
 from recoup.store.db import Conn, Pool
 
@@ -109,7 +109,8 @@ async def _find_or_begin(
         invoice = await lock_invoice(conn, organization_id, invoice_id)
         debt = (await collection.find(conn, [invoice.key]))[invoice.key]
         link = (await collection.links(conn, {debt.customer_key}, []))[debt.customer_key]
-        if refusal := _why_not(debt, link):
+        accounts = await provider_accounts.live(conn, organization_id)
+        if refusal := _why_not(debt, link, accounts):
             raise Refused(refusal)
         held = await _open_attempt(conn, debt.key)
         if held is None:
@@ -198,7 +199,7 @@ def _has_time(page: Attempt, *, now: datetime) -> bool:
     return page.expires_at is not None and now < page.expires_at
 
 
-def _why_not(debt: Debt, link: Link) -> Refusal | None:
+def _why_not(debt: Debt, link: Link, accounts: Sequence[ProviderAccount]) -> Refusal | None:
     """Contract section 3.7.11, in its order."""
     if link.payment_provider is None:
         return _no("no_linked_payment_provider")
@@ -207,10 +208,11 @@ def _why_not(debt: Debt, link: Link) -> Refusal | None:
     is_payable = debt.status == "finalized" and debt.payment_status != "succeeded"
     if not is_payable or debt.due_cents <= 0 or debt.self_billed or debt.held_because:
         return _no("invalid_invoice_status_or_payment_status")
-    if link.provider_customer_id is None:
-        return _no("missing_payment_provider_customer")
-    if link.account_id is None:
+    named = (link.payment_provider, link.payment_provider_code)
+    if named not in {(account.kind, account.code) for account in accounts}:
         return _no("missing_payment_provider")
+    if link.account_id is None or link.provider_customer_id is None:
+        return _no("missing_payment_provider_customer")
     return None
 
 

@@ -1,0 +1,341 @@
+"""`payment_url` and `checkout_url` on the wire (contract sections 3.7.11 and 3.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+import httpx
+import pytest_asyncio
+
+from recoup import clock
+from recoup.api.app import make_app
+from recoup.api.edge import Edge
+from recoup.flows.add_provider_account import add_provider_account
+from recoup.flows.manage_provider_accounts import remove_provider_account
+from recoup.flows.open_provider import Providers
+from recoup.rules.records.keys import RowKey
+from recoup.store import db
+from recoup.store.db import Pool
+from tests.api.billing import refusal
+from tests.api.conftest import Tenant
+from tests.flows.pages import page_of
+from tests.providers.gocardless_stub import TOKEN, Stub, gocardless_stub
+from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
+
+NOBODYS = "00000000-0000-7000-8000-00000000abcd"
+HANDLED = "payment_processor_is_currently_handling_payment"
+
+
+@pytest_asyncio.fixture
+async def psp(tmp_path: Path) -> AsyncIterator[SandboxServer]:
+    async with sandbox_server(tmp_path, MovableClock()) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def debits() -> AsyncIterator[Stub]:
+    """GoCardless, which has a page to sign a mandate on, and none to pay on."""
+    async with gocardless_stub() as stub:
+        stub.mandate("MD1")
+        yield stub
+
+
+@pytest_asyncio.fixture
+async def app(pool: Pool, scout: Pool, psp: SandboxServer, debits: Stub) -> AsyncIterator[Any]:
+    """The application, and providers that answer it."""
+    async with aiohttp.ClientSession() as http:
+        providers = Providers(http, BOX, sandbox_base=psp.base, gocardless_base=debits.base)
+        edge = Edge(pool, scout=scout, providers=providers, now=psp.clock.now, new_id=clock.new_id)
+        yield make_app(edge, servers=["http://recoup.test"])
+
+
+@pytest_asyncio.fixture
+async def shop(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection, psp: SandboxServer
+) -> AsyncIterator[Shop]:
+    """The caller's own organization, as a shop that sells through the sandbox."""
+    async with aiohttp.ClientSession() as http:
+        shop = Shop(pool, owner, Providers(http, BOX, sandbox_base=psp.base), psp.clock)
+        shop.organization_id = tenant.organization_id
+        shop.entity_id = await owner.fetchval(
+            "SELECT id FROM billing_entities WHERE organization_id = $1", tenant.organization_id
+        )
+        await add_account(shop, "sandbox", {"api_key": "sk_sandbox_1", "webhook_secret": "wh"})
+        yield shop
+
+
+async def add_account(shop: Shop, kind: str, secrets: dict[str, str]) -> None:
+    account_id = shop.account_id if kind == "sandbox" else clock.new_id()
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await add_provider_account(
+            conn, shop.organization_id, kind=kind, code=kind, name=kind, secrets=secrets,
+            box=BOX, account_id=account_id, now=shop.clock.now(),
+        )  # fmt: skip
+
+
+async def remove_account(shop: Shop, code: str) -> None:
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await remove_provider_account(
+            conn, shop.organization_id, code, by="ann", audit_id=clock.new_id(),
+            now=shop.clock.now(),
+        )  # fmt: skip
+
+
+async def signs_mandates(tenant: Tenant, shop: Shop, known_as: str = "CU1") -> None:
+    """Give the tenant the customer `c/1`, whom GoCardless knows by this id."""
+    await add_account(shop, "gocardless", {"access_token": TOKEN, "webhook_secret": "whsec"})
+    link = {"payment_provider": "gocardless", "payment_provider_code": "gocardless"}
+    customer = {
+        "external_id": "c/1",
+        "currency": "EUR",
+        "billing_configuration": link | {"provider_customer_id": known_as},
+    }
+    answer = await tenant.post("/customers", {"customer": customer})
+    assert answer.status_code == 200, answer.text
+
+
+async def pay_page(tenant: Tenant, invoice: RowKey | str, **headers: str) -> httpx.Response:
+    lago_id = invoice if isinstance(invoice, str) else invoice.id
+    return await tenant.post(f"/invoices/{lago_id}/payment_url", **headers)
+
+
+async def checkout(tenant: Tenant, external_id: str = "c%2F1", **headers: str) -> httpx.Response:
+    return await tenant.post(f"/customers/{external_id}/checkout_url", **headers)
+
+
+def base(code: str) -> tuple[int, dict[str, list[str]]]:
+    return 422, {"base": [code]}
+
+
+# payment_url
+
+
+async def test_the_address_of_a_payment_page_is_answered_in_lagos_words(
+    tenant: Tenant, shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    answer = await pay_page(tenant, invoice)
+    assert answer.status_code == 200, answer.text
+    [charge] = await psp.charges()
+    row = await shop.row("invoices", invoice)
+    assert answer.json() == {
+        "invoice_payment_details": {
+            "lago_customer_id": str(row["customer_id"]),
+            "external_customer_id": "customer-1",
+            "payment_provider": "sandbox",
+            "lago_invoice_id": str(invoice.id),
+            "payment_url": f"{psp.base}/pay/{charge['id']}",
+        }
+    }
+    assert (await pay_page(tenant, invoice)).content == answer.content
+    shop.clock.advance(hours=24)
+    later = (await pay_page(tenant, invoice)).json()["invoice_payment_details"]
+    assert later["payment_url"] != answer.json()["invoice_payment_details"]["payment_url"]
+
+
+async def test_the_same_key_opens_one_page(tenant: Tenant, shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    first = await pay_page(tenant, invoice, **{"Idempotency-Key": "k"})
+    await shop.change("invoices", invoice, paid_cents=400)
+    again = await pay_page(tenant, invoice, **{"Idempotency-Key": "k"})
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    assert (await pay_page(tenant, invoice)).content != first.content
+
+
+async def test_what_has_no_page_is_refused_by_name_in_the_contracts_order(
+    tenant: Tenant, other_tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    for nobodys in (NOBODYS, "odd"):
+        assert refusal(await pay_page(tenant, nobodys)) == (404, "invoice_not_found")
+    paid = await shop.sell("pm_sandbox_ok", payment_status="succeeded", paid_cents=1_000)
+    assert refusal(await pay_page(other_tenant, paid)) == (404, "invoice_not_found")
+
+    unlinked = await shop.invoice(await shop.customer(linked=False), payment_status="succeeded")
+    assert refusal(await pay_page(tenant, unlinked)) == base("no_linked_payment_provider")
+
+    await signs_mandates(tenant, shop)
+    signed = await shop.owner.fetchval("SELECT id FROM customers WHERE external_id = 'c/1'")
+    debit = await shop.invoice(signed, payment_status="succeeded")
+    assert refusal(await pay_page(tenant, debit)) == base("invalid_payment_provider")
+
+    not_payable = base("invalid_invoice_status_or_payment_status")
+    assert refusal(await pay_page(tenant, paid)) == not_payable
+    for status in ("draft", "voided"):
+        invoice = await shop.sell("pm_sandbox_ok", status=status)
+        assert refusal(await pay_page(tenant, invoice)) == not_payable
+
+
+async def test_a_customer_whom_the_provider_does_not_know_has_no_page(
+    tenant: Tenant, shop: Shop
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await shop.owner.execute("UPDATE provider_customers SET provider_customer_id = NULL")
+    assert refusal(await pay_page(tenant, invoice)) == base("missing_payment_provider_customer")
+    await shop.owner.execute("DELETE FROM payment_methods")
+    await shop.owner.execute("DELETE FROM provider_customers")
+    assert refusal(await pay_page(tenant, invoice)) == base("missing_payment_provider_customer")
+    await remove_account(shop, "sandbox")
+    assert refusal(await pay_page(tenant, invoice)) == base("missing_payment_provider")
+
+
+async def test_an_account_that_was_taken_away_has_no_page(tenant: Tenant, shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await remove_account(shop, "sandbox")
+    assert refusal(await pay_page(tenant, invoice)) == base("missing_payment_provider")
+
+
+async def test_a_provider_that_does_not_answer_opens_no_page_for_now(
+    tenant: Tenant, shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await psp.faults("drop_before=1")
+    assert refusal(await pay_page(tenant, invoice)) == base("payment_provider_error")
+    await psp.faults("")
+    assert refusal(await pay_page(tenant, invoice)) == (405, HANDLED)
+    await shop.look_up(await page_of(shop, invoice))
+    assert (await pay_page(tenant, invoice)).status_code == 200
+
+
+async def test_a_page_that_the_provider_refuses_is_told_of(tenant: Tenant, shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await shop.moves_to("sandbox", {"api_key": "of somebody else", "webhook_secret": "wh"})
+    assert refusal(await pay_page(tenant, invoice)) == base("third_party_error")
+    [(kind, failure)] = await shop.told()
+    assert kind == "invoice.payment_failure"
+    assert failure["lago_invoice_id"] == str(invoice.id)
+    assert failure["provider_error"]["error_code"] == "api_key_invalid"
+    assert failure["error_details"]["code"] == "api_key_invalid"
+
+
+async def test_while_a_charge_is_under_way_there_is_no_page(tenant: Tenant, shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await shop.begun(invoice)
+    assert refusal(await pay_page(tenant, invoice)) == (405, HANDLED)
+
+
+# A retry past a page
+
+
+async def test_a_retry_closes_the_page_and_is_accepted(
+    tenant: Tenant, shop: Shop, psp: SandboxServer
+) -> None:
+    alone, of_many = await shop.sell("pm_sandbox_ok"), await shop.sell("pm_sandbox_ok")
+    for invoice in (alone, of_many):
+        assert (await pay_page(tenant, invoice)).status_code == 200
+    answers = await asyncio.gather(
+        *(tenant.post(f"/invoices/{alone.id}/retry_payment") for _ in range(4))
+    )
+    accepted = [one.headers["recoup-payment-id"] for one in answers if one.status_code == 200]
+    assert len(accepted) == 1
+    assert {refusal(one) for one in answers if one.status_code != 200} <= {(405, HANDLED)}
+    bulk = await tenant.post("/invoices/retry_payments", {"invoice_ids": [str(of_many.id)]})
+    assert bulk.json()["results"][0]["accepted"]
+    assert [charge["status"] for charge in await psp.charges()] == ["failed", "failed"]
+    await shop.submit(RowKey(shop.organization_id, UUID(accepted[0])))
+    assert await shop.shown(alone) == ("succeeded", 0)
+
+
+async def test_a_retry_is_refused_while_nobody_can_tell_whether_the_page_is_closed(
+    tenant: Tenant, shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    await pay_page(tenant, invoice)
+    await psp.faults("drop_after=1")
+    assert refusal(await tenant.post(f"/invoices/{invoice.id}/retry_payment")) == (405, HANDLED)
+    await psp.faults("")
+    assert (await tenant.post(f"/invoices/{invoice.id}/retry_payment")).status_code == 200
+
+
+async def test_a_retry_of_what_was_paid_on_the_page_is_refused(
+    tenant: Tenant, shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    url = (await pay_page(tenant, invoice)).json()["invoice_payment_details"]["payment_url"]
+    async with aiohttp.ClientSession() as payer:
+        await payer.post(f"{url}/approve")
+    answer = await tenant.post(f"/invoices/{invoice.id}/retry_payment")
+    assert refusal(answer) == (405, "invalid_status")
+    assert await shop.shown(invoice) == ("succeeded", 0)
+
+
+# checkout_url
+
+
+async def test_the_address_of_a_set_up_page_is_answered_in_lagos_words(
+    tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    await signs_mandates(tenant, shop)
+    answer = await checkout(tenant)
+    assert answer.status_code == 200, answer.text
+    customer = await shop.owner.fetchval("SELECT id FROM customers WHERE external_id = 'c/1'")
+    [request] = debits.books["billing_requests"]
+    assert answer.json() == {
+        "customer": {
+            "lago_customer_id": str(customer),
+            "external_customer_id": "c/1",
+            "payment_provider": "gocardless",
+            "payment_provider_code": "gocardless",
+            "checkout_url": f"https://pay.gocardless.com/flow/{request['id']}",
+        }
+    }
+    assert request["links"]["customer"] == "CU1"
+    assert request["metadata"]["lago_customer_id"] == str(customer)
+
+
+async def test_the_same_key_opens_one_set_up_page(tenant: Tenant, shop: Shop, debits: Stub) -> None:
+    await signs_mandates(tenant, shop)
+    answers = [await checkout(tenant, **{"Idempotency-Key": "k"}) for _ in range(2)]
+    assert answers[0].content == answers[1].content
+    assert len(debits.books["billing_requests"]) == 1
+    await checkout(tenant)
+    assert len(debits.books["billing_requests"]) == 2
+
+
+async def test_what_has_no_set_up_page_is_refused_by_name(
+    tenant: Tenant, other_tenant: Tenant, shop: Shop
+) -> None:
+    assert refusal(await checkout(tenant)) == (404, "customer_not_found")
+    await shop.customer(linked=False)
+    no_link = base("no_linked_payment_provider")
+    assert refusal(await checkout(tenant, "customer-1")) == no_link
+    await signs_mandates(tenant, shop)
+    assert refusal(await checkout(other_tenant)) == (404, "customer_not_found")
+    await shop.owner.execute("UPDATE provider_customers SET provider_customer_id = NULL")
+    assert refusal(await checkout(tenant)) == no_link
+    await shop.owner.execute("UPDATE provider_customers SET provider_customer_id = 'CU1'")
+    assert (await checkout(tenant)).status_code == 200
+    await remove_account(shop, "gocardless")
+    assert refusal(await checkout(tenant)) == no_link
+
+
+async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
+    tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    await signs_mandates(tenant, shop, known_as="CU_OF_NOBODY")
+    for _ in range(2):  # nothing is kept of it
+        answer = await checkout(tenant, **{"Idempotency-Key": "k"})
+        assert refusal(answer) == base("third_party_error")
+    debits.fault = "drop_after"
+    assert refusal(await checkout(tenant)) == base("payment_provider_error")
+
+
+async def test_a_mistyped_method_may_be_corrected_under_the_same_key(
+    tenant: Tenant, shop: Shop
+) -> None:
+    await signs_mandates(tenant, shop)
+    path, key = "/customers/c%2F1/payment_methods", {"Idempotency-Key": "k"}
+    wrong, right = (
+        {"payment_method": {"provider_method_id": said}} for said in ("MD_OF_NOBODY", "MD1")
+    )
+    refused = await tenant.post(path, wrong, **key)
+    assert refusal(refused) == (422, {"provider_method_id": ["value_not_found_at_provider"]})
+    accepted = await tenant.post(path, right, **key)
+    assert accepted.status_code == 200, accepted.text
+    assert (await tenant.post(path, right, **key)).content == accepted.content
+    assert (await tenant.post(path, wrong, **key)).json()["code"] == "idempotency_key_reused"
