@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -70,7 +70,13 @@ async def pays(url: str) -> None:
         assert answer.status == 303
 
 
-async def retry(shop: Shop, invoice: RowKey) -> Any:
+async def nothing() -> None:
+    """What happens meanwhile where nothing does."""
+
+
+async def retry(
+    shop: Shop, invoice: RowKey, *, before_closing: Callable[[], Awaitable[None]] = nothing
+) -> Any:
     """Ask for a retry as the API does: past a page that is in the way."""
     ask = Ask(invoice, clock.new_id(), AskedBy.API)
 
@@ -80,6 +86,7 @@ async def retry(shop: Shop, invoice: RowKey) -> Any:
         )
 
     async def close(page: RowKey) -> bool:
+        await before_closing()
         return await close_payment_page(shop.pool, shop.providers, page, now=shop.clock.now)
 
     return (await retry_past_pages([ask], retry=retried, close=close))[0]
