@@ -314,6 +314,16 @@ async def test_what_has_no_set_up_page_is_refused_by_name(
     assert refusal(await checkout(tenant)) == no_link
 
 
+async def test_methods_that_cannot_be_kept_have_no_set_up_page(tenant: Tenant, shop: Shop) -> None:
+    await add_account(shop, "stripe", {"secret_key": "sk_test"})
+    link = {"payment_provider": "stripe", "provider_customer_id": "cus_1"}
+    billing = link | {"provider_payment_methods": ["customer_balance"]}
+    customer = {"external_id": "c/1", "billing_configuration": billing}
+    assert (await tenant.post("/customers", {"customer": customer})).status_code == 200
+    details = {"provider_payment_methods": ["no_payment_methods_to_setup_available"]}
+    assert refusal(await checkout(tenant)) == (422, details)
+
+
 async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
     tenant: Tenant, shop: Shop, debits: Stub
 ) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.open_provider import Providers
 from recoup.providers.protocol import Declined, Page, SetUpOrder
+from recoup.rules.provider_link import CANNOT_BE_KEPT
 from recoup.rules.records.customers import Customer
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, invalid
@@ -22,6 +23,9 @@ from recoup.store.db import Pool
 NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
 REFUSED: Final = invalid({"base": ["third_party_error"]})
 SILENT: Final = invalid({"base": ["payment_provider_error"]})
+NOTHING_TO_SET_UP: Final = invalid(
+    {"provider_payment_methods": ["no_payment_methods_to_setup_available"]}
+)
 DEFAULT_CURRENCY: Final = "USD"  # where neither the customer nor its provider says another
 
 
@@ -37,8 +41,9 @@ async def open_set_up_page(
 ) -> SetUpPage:
     """Open a page for this customer.
 
-    :raises Refused: `customer_not_found`; 422 `no_linked_payment_provider`; `third_party_error`
-        where the provider refuses, `payment_provider_error` where it does not answer.
+    :raises Refused: `customer_not_found`; 422 `no_linked_payment_provider`,
+        `no_payment_methods_to_setup_available`; `third_party_error` where the provider refuses,
+        `payment_provider_error` where it does not answer.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         details = await find_customer_details(conn, organization_id, external_id)
@@ -49,6 +54,9 @@ async def open_set_up_page(
         account = (await provider_accounts.by_ids(conn, [key]))[key]
         if account.deleted_at is not None:
             raise Refused(NO_LINK)
+        methods = link.provider_payment_methods
+        if methods and CANNOT_BE_KEPT.issuperset(methods):
+            raise Refused(NOTHING_TO_SET_UP)
         provider = providers.of(account)
     answer = await provider.set_up_page(
         SetUpOrder(
@@ -56,7 +64,7 @@ async def open_set_up_page(
             provider_customer_id=link.provider_customer_id,
             currency=customer.currency or DEFAULT_CURRENCY,
             return_url=account.return_url,
-            method_types=link.provider_payment_methods,
+            method_types=methods,
             metadata={
                 "lago_customer_id": str(customer.id),
                 "lago_organization_id": str(organization_id),

@@ -25,6 +25,7 @@ from recoup.providers.protocol import (
     SetUpOrder,
 )
 from recoup.providers.stripe_answers import ONE_TIME
+from recoup.rules.provider_link import CANNOT_BE_KEPT
 from recoup.rules.provider_money import NotTaken, refundable, to_provider
 from recoup.rules.reconciliation import CLOCKS_DIFFER
 from recoup.rules.records.provider_accounts import ProviderKind
@@ -33,8 +34,6 @@ from recoup.rules.records.provider_accounts import ProviderKind
 NO_RETURN_URL: Final = "https://stripe.com/"
 # India's rules want the payer there for every charge (contract section 5.5).
 ALWAYS_ASKS_THE_PAYER: Final = frozenset({"IN"})
-# Methods that Stripe cannot keep, so that no page sets them up.
-CANNOT_BE_KEPT: Final = frozenset({"customer_balance", "crypto"})
 LONGEST_NAME: Final = 250  # of a line item, by Stripe
 
 

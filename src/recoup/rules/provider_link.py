@@ -29,6 +29,8 @@ STRIPE_METHODS: Final = frozenset(
         "customer_balance",
     }
 )  # fmt: skip
+# Of these, what Stripe cannot keep, so that no page sets it up.
+CANNOT_BE_KEPT: Final = frozenset({"customer_balance", "crypto"})
 # Providers that Lago knows and no adapter of ours speaks to: nobody has an account there.
 _WITHOUT_ADAPTER: Final = frozenset({"cashfree", "flutterwave", "moneyhash"})
 _USUAL_STRIPE_METHODS: Final = ("card",)
