@@ -32,7 +32,7 @@ from recoup.providers.protocol import (
 from recoup.rules.attempt_state import Contradicted, Moved, State, move
 from recoup.rules.refund_state import RefundState, moves
 from tests.providers.gocardless_books import event
-from tests.providers.stand_in import ATTEMPT, KEY
+from tests.providers.stand_in import ATTEMPT, KEY, NOW
 
 PROVIDER = GoCardlessProvider(GoCardlessSecrets("sandbox_1"), base=None)
 NOTED = {"lago_payment_id": str(ATTEMPT), "recoup_amount": "1000 EUR"}
