@@ -130,7 +130,8 @@ class Shop:
         self.entity_id = clock.new_id()
         self.account_id = clock.new_id()
         self.numbers = 0
-        self.sending = Batches(lambda keys: begin_sending(pool, providers, keys, now=at.now()))
+        # Looked at for each batch: a test may exchange the providers.
+        self.sending = Batches(lambda keys: begin_sending(pool, self.providers, keys, now=at.now()))
         self.settling = Batches(lambda reports: settle_attempts(pool, reports, now=at.now()))
 
     async def open(self) -> Shop:
@@ -147,6 +148,10 @@ class Shop:
                 box=BOX, account_id=self.account_id, now=self.clock.now(),
             )  # fmt: skip
         return self
+
+    def through(self, providers: Providers) -> None:
+        """Call these from now on."""
+        self.providers = providers
 
     async def moves_to(self, kind: str, secrets: Mapping[str, str]) -> None:
         """Have the account at another kind of provider, with these secrets."""

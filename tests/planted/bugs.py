@@ -622,7 +622,7 @@ BUGS: Final = (
         (
             Edit(
                 "flows/reconcile_account.py",
-                "    await ask_for_findings(pool, provider, one, now=now)\n",
+                "    await ask_for_findings(pool, line, one, now=now)\n",
                 "",
             ),
         ),

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.manage_payment_methods import forget_method, new_method
 from recoup.flows.open_provider import Providers
-from recoup.providers.protocol import Lost, MethodAdded, MethodGone, Provider, StoredMethod
+from recoup.providers.protocol import Lost, MethodAdded, MethodGone, NotKnown, StoredMethod
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import (
@@ -29,19 +30,16 @@ from recoup.store.jobs import Job
 
 
 class ProviderSilentError(Exception):
-    """The provider does not answer. Nothing is known and nothing was done: ask again later."""
+    """The provider does not answer, or is left alone. Nothing was done: ask again later."""
 
 
-async def find_method(provider: Provider, said: MethodAdded | MethodGone) -> StoredMethod | None:
+async def find_method(line: AccountLine, said: MethodAdded | MethodGone) -> StoredMethod | None:
     """Ask the provider for the method that an event is about; None: there is none that can be used.
 
-    :raises ProviderSilentError: it does not answer.
+    :raises ProviderSilentError: it does not answer, or may not be asked yet.
     """
     whose = said.provider_customer_id if isinstance(said, MethodAdded) else None
-    found = await provider.find_method(said.provider_method_id, whose)
-    if isinstance(found, Lost):
-        raise ProviderSilentError(found.why)
-    return found if isinstance(found, StoredMethod) and found.is_usable else None
+    return await _usable(line, said.provider_method_id, whose)
 
 
 async def add_method(
@@ -104,7 +102,7 @@ async def drop_method(
 async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: datetime) -> None:
     """Ask the provider whether it still has a method that it refused to charge; drop it if not.
 
-    :raises ProviderSilentError: it does not answer.
+    :raises ProviderSilentError: it does not answer, or may not be asked yet.
     """
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         method = (await payment_methods.by_ids(conn, [key])).get(key)
@@ -114,11 +112,20 @@ async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: da
         link = await provider_customers.find(conn, link_key)
         account_key = RowKey(key.organization_id, link.provider_account_id)
         account = (await provider_accounts.by_ids(conn, [account_key]))[account_key]
-    found = await providers.of(account).find_method(
-        method.provider_method_id, link.provider_customer_id
-    )
-    if isinstance(found, Lost):
-        raise ProviderSilentError(found.why)
-    if not (isinstance(found, StoredMethod) and found.is_usable):
+    line = AccountLine(pool, providers, account, now=lambda: now)
+    if await _usable(line, method.provider_method_id, link.provider_customer_id) is None:
         async with db.transaction(pool, tenants=[key.organization_id]) as conn:
             await drop_method(conn, account, method.provider_method_id, now=now)
+
+
+async def _usable(
+    line: AccountLine, provider_method_id: str, provider_customer_id: str | None
+) -> StoredMethod | None:
+    found: StoredMethod | NotKnown | Lost | LeftAlone = await line.ask(
+        lambda provider: provider.find_method(provider_method_id, provider_customer_id)
+    )
+    if isinstance(found, LeftAlone):
+        raise ProviderSilentError("left_alone")
+    if isinstance(found, Lost):
+        raise ProviderSilentError(found.why)
+    return found if isinstance(found, StoredMethod) and found.is_usable else None

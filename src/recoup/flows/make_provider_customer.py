@@ -13,19 +13,23 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
 from recoup.flows.tell import News, tell
-from recoup.providers.protocol import Declined, Lost, NewCustomer
+from recoup.providers.protocol import CustomerMade, Declined, Lost, NewCustomer
 from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.lago.failures import CustomerErrorObject, ProviderError
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.store import customers, db, provider_accounts, provider_customers
 from recoup.store.db import Conn, Pool
 
 CREATED: Final = "customer.payment_provider_created"
 ERROR: Final = "customer.payment_provider_error"
+# They know any customer by an id of ours: nobody is called, so it says nothing of the account.
+NAMED_BY_US: Final = frozenset({ProviderKind.SANDBOX, ProviderKind.ADYEN})
 ERROR_OBJECT: Final = "payment_provider_customer_error"
 
 
@@ -36,7 +40,7 @@ async def make_provider_customer(
 
     Run again, it asks under the same key, so the provider makes no second one.
 
-    :raises ProviderSilentError: the provider does not answer.
+    :raises ProviderSilentError: the provider does not answer, or may not be called yet.
     """
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
         waiting = await _waiting(conn, link_key)
@@ -47,7 +51,15 @@ async def make_provider_customer(
         account = (await provider_accounts.by_ids(conn, [key]))[key]
         if account.deleted_at is not None:
             return
-    made = await providers.of(account).create_customer(_new_customer(details.customer, link))
+    asked = _new_customer(details.customer, link)
+    made: CustomerMade | Declined | Lost | LeftAlone
+    if account.kind in NAMED_BY_US:
+        made = await providers.of(account).create_customer(asked)
+    else:
+        line = AccountLine(pool, providers, account, now=lambda: now)
+        made = await line.order(lambda provider: provider.create_customer(asked))
+    if isinstance(made, LeftAlone):
+        raise ProviderSilentError("left_alone")
     if isinstance(made, Lost):
         raise ProviderSilentError(made.why)
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:

@@ -23,7 +23,7 @@ from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import payment_failure
-from recoup.flows.take_calls import take_calls
+from recoup.flows.take_calls import Wants, take_calls
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Charge, NotChargeable, Order, Provider
 from recoup.rules.attempt_state import State
@@ -104,14 +104,20 @@ async def submit_attempt(
 
 
 async def begin_sending(
-    pool: Pool, providers: Providers, keys: Sequence[RowKey], *, now: datetime
+    pool: Pool,
+    providers: Providers,
+    keys: Sequence[RowKey],
+    *,
+    is_awaited: bool = False,
+    now: datetime,
 ) -> list[Begun]:
     """Commit each attempt as `sent`, or as `withdrawn` where there is nothing left to charge.
 
     Looks again, under lock, at all that may have changed since the ask: the invoice, what it owes,
     the account and the method. What is sent is frozen on the attempt. What an account may
-    not be called for yet, by its limit or since it is down, stays `ready`. Answers in the order
-    given; of an attempt that is named twice, the first one sends it.
+    not be called for yet, by its limit or since it is down, stays `ready`. `is_awaited`: a payer
+    waits, so what an account keeps for those is theirs. Answers in the order given; of an attempt
+    that is named twice, the first one sends it.
     """
     async with db.transaction(pool, tenants={key.organization_id for key in keys}) as conn:
         covered = await collection.lock_covered(conn, keys)
@@ -147,6 +153,7 @@ async def begin_sending(
                 for key, (row, _) in sent.items()
             },
             {key: one.provider.limit for key, one in open_accounts.items() if one.provider.limit},
+            wants=Wants(awaited=is_awaited),
             now=now,
         )
         sent = {

@@ -157,6 +157,12 @@ _BY_PROVIDER_ID: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
 """
 
+# Whoever has planned a later one meanwhile knows better, and so does who has planned none.
+_PUT_OFF_LOOK_UP: Final = """
+    UPDATE payments SET look_up_at = $3
+     WHERE organization_id = $1 AND id = $2 AND look_up_at < $3
+"""
+
 _CLOSE_PAGES: Final = """
     UPDATE payments p SET expires_at = $3, look_up_at = $3
       FROM payment_invoices pi
@@ -278,6 +284,11 @@ async def close_pages(conn: Conn, invoices: Collection[RowKey], *, now: datetime
     """Let the payer's time on the open pages of these locked invoices be up: the sweep closes."""
     if invoices:
         await conn.execute(_CLOSE_PAGES, *_ids(invoices), now)
+
+
+async def put_off_look_up(conn: Conn, key: RowKey, *, until: datetime) -> None:
+    """Ask about this attempt at this time and not before, if it is asked about."""
+    await conn.execute(_PUT_OFF_LOOK_UP, key.organization_id, key.id, until)
 
 
 async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:

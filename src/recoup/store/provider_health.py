@@ -1,6 +1,6 @@
-"""Rows of `provider_health`: the calls that each provider account has in hand, and its breaker.
+"""Rows of `provider_health`: the calls that an account has in hand, its throttle and its breaker.
 
-An account without a published limit has no row before its first outage, so most batches lock none.
+An account without a published limit has no row before its first trouble, so most batches lock none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from recoup.rules.provider_pace import Breaker, Bucket
+from recoup.rules.provider_pace import Breaker, Bucket, Throttle
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 
@@ -40,11 +40,14 @@ _KEEP: Final = """
        SET tokens = kept.tokens, refilled_at = kept.refilled_at, slow_until = kept.slow_until,
            outages_in_a_row = kept.outages_in_a_row, first_outage_at = kept.first_outage_at,
            times_opened = kept.times_opened, open_until = kept.open_until,
-           probing_until = kept.probing_until
+           probing_until = kept.probing_until, times_throttled = kept.times_throttled,
+           paused_until = kept.paused_until
       FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::timestamptz[], $5::timestamptz[],
-                  $6::int[], $7::timestamptz[], $8::int[], $9::timestamptz[], $10::timestamptz[])
+                  $6::int[], $7::timestamptz[], $8::int[], $9::timestamptz[], $10::timestamptz[],
+                  $11::int[], $12::timestamptz[])
            AS kept (organization_id, id, tokens, refilled_at, slow_until, outages_in_a_row,
-                    first_outage_at, times_opened, open_until, probing_until)
+                    first_outage_at, times_opened, open_until, probing_until, times_throttled,
+                    paused_until)
      WHERE (h.organization_id, h.provider_account_id) = (kept.organization_id, kept.id)
 """
 
@@ -63,13 +66,17 @@ class ProviderHealth(msgspec.Struct, frozen=True):
     """What is remembered of one account. As it is made: nobody has called, and it answers."""
 
     bucket: Bucket | None = None
-    slow_until: datetime | None = None
+    throttle: Throttle = Throttle()
     breaker: Breaker = Breaker()
 
     @property
     def is_troubled(self) -> bool:
         """Whether an answer would be news: it was out lately, or is left alone."""
         return self.breaker != Breaker()
+
+    def holds_back(self, *, now: datetime) -> bool:
+        """Whether not every call may be made that the published limit allows."""
+        return self.breaker.open_until is not None or self.throttle.is_slow(now=now)
 
 
 async def find(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
@@ -95,12 +102,14 @@ async def keep(conn: Conn, health: Mapping[RowKey, ProviderHealth]) -> None:
         *_ids(health.keys()),
         [bucket.tokens if bucket else None for bucket in buckets],
         [bucket.refilled_at if bucket else None for bucket in buckets],
-        [one.slow_until for one in health.values()],
+        [one.throttle.slow_until for one in health.values()],
         [breaker.outages_in_a_row for breaker in breakers],
         [breaker.first_outage_at for breaker in breakers],
         [breaker.times_opened for breaker in breakers],
         [breaker.open_until for breaker in breakers],
         [breaker.probing_until for breaker in breakers],
+        [one.throttle.times for one in health.values()],
+        [one.throttle.paused_until for one in health.values()],
     )
 
 
@@ -113,7 +122,11 @@ def _by_key(rows: Sequence[Any]) -> dict[RowKey, ProviderHealth]:
     return {
         RowKey(row["organization_id"], row["provider_account_id"]): ProviderHealth(
             bucket=None if row["tokens"] is None else Bucket(row["tokens"], row["refilled_at"]),
-            slow_until=row["slow_until"],
+            throttle=Throttle(
+                times=row["times_throttled"],
+                paused_until=row["paused_until"],
+                slow_until=row["slow_until"],
+            ),
             breaker=Breaker(
                 outages_in_a_row=row["outages_in_a_row"],
                 first_outage_at=row["first_outage_at"],
