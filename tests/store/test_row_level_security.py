@@ -36,7 +36,7 @@ SCOUTED: Final = {
     "organizations": {"id"},
     "payments": {
         "organization_id", "id", "state", "payment_type", "look_up_at", "created_at", "sent_at",
-        "ended_at", "send_at",
+        "ended_at", "send_at", "provider_account_id",
     },
     "invoices": {
         "organization_id", "id", "status", "payment_status", "payment_overdue",
@@ -46,7 +46,10 @@ SCOUTED: Final = {
         "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",
     },
     "provider_events": {"organization_id", "id", "received_at", "applied_at", "apply_at"},
-    "provider_health": {"organization_id", "provider_account_id", "open_until", "slow_until"},
+    "provider_health": {
+        *("organization_id", "provider_account_id"),
+        *("open_until", "slow_until", "key_refused_at"),
+    },
     "refunds": {
         *("organization_id", "id", "state"),
         *("look_up_at", "created_at", "ended_at", "send_at"),

@@ -17,9 +17,9 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.call_first import call_first
 from recoup.flows.close_payment_page import close_payment_page
 from recoup.flows.find_invoices import lock_invoice
-from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import payment_failure
@@ -139,9 +139,19 @@ async def _send(
     if not isinstance(begun, ToSend):
         attempt = await _withdrawn(pool, key, now=now())
         raise Refused(_no(attempt.error_code or "payment_provider_error"))
-    outcome = await begun.provider.charge(begun.charge)
-    await settle_attempts(pool, [Report(key, outcome, Source.ANSWER)], now=now())
-    await note_outcome(pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now())
+    outcome = await call_first(
+        pool,
+        key,
+        begun.charge,
+        provider=begun.provider,
+        account=begun.account,
+        was_troubled=begun.was_troubled,
+        settle=lambda told: settle_attempts(pool, [Report(key, told, Source.ANSWER)], now=now()),
+        now=now,
+    )
+    if outcome is None:
+        await _withdrawn(pool, key, now=now())
+        raise Refused(_no("payment_provider_error"))
     if isinstance(outcome, Declined):
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))

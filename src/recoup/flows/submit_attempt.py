@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from recoup.flows.batches import Batches
-from recoup.flows.note_outcome import note_outcome
+from recoup.flows.call_first import call_first
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import payment_failure
@@ -90,11 +90,16 @@ async def submit_attempt(
     if isinstance(begun, ToSend) and not may_still_send(sent_at=begun.sent_at, now=now()):
         return ToLookUp()
     match begun:
-        case ToSend(charge=charge, provider=provider):
-            outcome = await provider.charge(charge)  # outside any transaction
-            await settling.ask(Report(attempt, outcome, Source.ANSWER, jitter))
-            await note_outcome(
-                pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now()
+        case ToSend():
+            await call_first(
+                pool,
+                attempt,
+                begun.charge,
+                provider=begun.provider,
+                account=begun.account,
+                was_troubled=begun.was_troubled,
+                settle=lambda told: settling.ask(Report(attempt, told, Source.ANSWER, jitter)),
+                now=now,
             )
         case ToLookUp() | NothingToDo():
             pass

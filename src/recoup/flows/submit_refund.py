@@ -23,6 +23,7 @@ from recoup.providers.protocol import (
     RefundOutcome,
 )
 from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
+from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.records.refunds import RefundRow, refund_key
@@ -57,7 +58,14 @@ async def submit_refund(
         await look_up_refund(pool, providers, key, now=now)
         return
     outcome = await provider.refund(refund)
-    await settle_refund(pool, RefundReport(key, outcome, Source.ANSWER), now=now())
+    # As of a charge (`call_first`): a key that is refused is nobody's no, and nothing was done.
+    is_ready = False
+    if isinstance(outcome, Lost) and outcome.key_refused:
+        async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+            again_at = now() + TRY_EVERY
+            is_ready = await refunds.take_back(conn, key, sent_at=sent_at, send_at=again_at)
+    if not is_ready:
+        await settle_refund(pool, RefundReport(key, outcome, Source.ANSWER), now=now())
     was_troubled = held.account_key in pace.troubled
     await note_outcome(pool, held.account_key, outcome, was_troubled=was_troubled, now=now())
 

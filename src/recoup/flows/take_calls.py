@@ -1,4 +1,4 @@
-"""Take the calls that a batch wants to make: under the limits, and of accounts that answer.
+"""Take the calls that a batch wants to make: under the limits, of accounts that answer and know us.
 
 Called by `begin_sending` and `submit_refund`, last in their transactions, and by `call_account` for
 every other call: the rows it locks are what all processes that call the same account meet at. An
@@ -20,6 +20,7 @@ from typing import Final, assert_never
 import msgspec
 
 from recoup.providers.protocol import RateLimit
+from recoup.rules.provider_key import trying
 from recoup.rules.provider_pace import (
     Breaker,
     Call,
@@ -115,15 +116,22 @@ def _give(
     if throttle.is_paused(now=now):
         assert throttle.paused_until is not None, "a pause has its end"
         return _Given(health, dict.fromkeys(callers, throttle.paused_until))
-    said = _permit(breaker, wants, now=now)
     parked: dict[RowKey, datetime] = {}
+    key, tries_key = health.key, health.key.since is not None and not wants.continues_probe
+    if tries_key:
+        if (until := key.waits_until(now=now)) is not None:
+            return _Given(health, dict.fromkeys(callers, until))
+        key, may_call = trying(key, now=now), 1
+        assert key.try_at is not None, "there is a next time"
+        parked = dict.fromkeys(callers[1:], key.try_at)
+    said = _permit(breaker, wants, now=now)
     match said:
         case Call():
             pass
         case Probe():
             breaker, may_call = said.breaker, 1
             assert breaker.probing_until is not None, "a probe has its time"
-            parked = dict.fromkeys(callers[1:], breaker.probing_until)
+            parked |= dict.fromkeys(callers[1:], breaker.probing_until)
         case Wait():
             return _Given(health, dict.fromkeys(callers, said.until))
         case _:
@@ -144,10 +152,10 @@ def _give(
         )
         bucket, granted = taken.bucket, taken.granted
         parked |= dict(zip(callers[taken.granted : may_call], taken.ask_again_at, strict=True))
-    is_probe = isinstance(said, Probe) and granted == 1
+    is_probe = (tries_key or isinstance(said, Probe)) and granted == 1
     if not is_probe:  # without a call there is no probe that others would have to wait for
-        breaker = health.breaker
-    return _Given(ProviderHealth(bucket, throttle, breaker), parked, is_probe)
+        breaker, key = health.breaker, health.key
+    return _Given(ProviderHealth(bucket, throttle, breaker, key), parked, is_probe)
 
 
 def _permit(breaker: Breaker, wants: Wants, *, now: datetime) -> Call | Probe | Wait:

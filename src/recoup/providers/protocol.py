@@ -106,6 +106,8 @@ class Lost(msgspec.Struct, frozen=True):
     why: str  # `TOO_OFTEN` where the provider says that the account calls too often
     retry_after_seconds: float | None = None
     is_outage: bool = False  # no connection, a time-out, a 5xx: the provider itself may be down
+    # 401, in the provider's words: our key is revoked, or wrong. The call so answered did nothing.
+    key_refused: bool = False
 
 
 class NotKnown(msgspec.Struct, frozen=True):

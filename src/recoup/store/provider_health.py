@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.provider_key import KeyRefusal
 from recoup.rules.provider_pace import Breaker, Bucket, Throttle
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
@@ -41,23 +42,30 @@ _KEEP: Final = """
            outages_in_a_row = kept.outages_in_a_row, first_outage_at = kept.first_outage_at,
            times_opened = kept.times_opened, open_until = kept.open_until,
            probing_until = kept.probing_until, times_throttled = kept.times_throttled,
-           paused_until = kept.paused_until
+           paused_until = kept.paused_until, key_refused_at = kept.key_refused_at,
+           key_tried_at = kept.key_tried_at
       FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::timestamptz[], $5::timestamptz[],
                   $6::int[], $7::timestamptz[], $8::int[], $9::timestamptz[], $10::timestamptz[],
-                  $11::int[], $12::timestamptz[])
+                  $11::int[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[])
            AS kept (organization_id, id, tokens, refilled_at, slow_until, outages_in_a_row,
                     first_outage_at, times_opened, open_until, probing_until, times_throttled,
-                    paused_until)
+                    paused_until, key_refused_at, key_tried_at)
      WHERE (h.organization_id, h.provider_account_id) = (kept.organization_id, kept.id)
 """
 
 
-_COUNT_DOWN: Final = """
-    SELECT a.kind, count(*) AS count
+_TRUST_KEY: Final = """
+    UPDATE provider_health SET key_refused_at = NULL, key_tried_at = NULL
+     WHERE organization_id = $1 AND provider_account_id = $2 AND key_refused_at IS NOT NULL
+"""
+
+_COUNT_LEFT_ALONE: Final = """
+    SELECT a.kind, count(*) FILTER (WHERE h.open_until IS NOT NULL) AS down,
+           count(*) FILTER (WHERE h.key_refused_at IS NOT NULL AND a.deleted_at IS NULL) AS refused
       FROM provider_health h
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
-     WHERE h.open_until IS NOT NULL
+     WHERE h.open_until IS NOT NULL OR h.key_refused_at IS NOT NULL
      GROUP BY a.kind ORDER BY a.kind
 """
 
@@ -68,15 +76,25 @@ class ProviderHealth(msgspec.Struct, frozen=True):
     bucket: Bucket | None = None
     throttle: Throttle = Throttle()
     breaker: Breaker = Breaker()
+    key: KeyRefusal = KeyRefusal()
 
     @property
     def is_troubled(self) -> bool:
         """Whether an answer would be news: it was out lately, or is left alone."""
-        return self.breaker != Breaker()
+        return self.breaker != Breaker() or self.key.since is not None
 
     def holds_back(self, *, now: datetime) -> bool:
         """Whether not every call may be made that the published limit allows."""
-        return self.breaker.open_until is not None or self.throttle.is_slow(now=now)
+        is_left_alone = self.breaker.open_until is not None or self.key.since is not None
+        return is_left_alone or self.throttle.is_slow(now=now)
+
+
+class LeftAloneCount(msgspec.Struct, frozen=True):
+    """Accounts of one kind that are left alone, and why."""
+
+    kind: str
+    down: int  # the provider does not answer
+    refused: int  # it refuses our key
 
 
 async def find(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
@@ -110,12 +128,19 @@ async def keep(conn: Conn, health: Mapping[RowKey, ProviderHealth]) -> None:
         [breaker.probing_until for breaker in breakers],
         [one.throttle.times for one in health.values()],
         [one.throttle.paused_until for one in health.values()],
+        [one.key.since for one in health.values()],
+        [one.key.try_at for one in health.values()],
     )
 
 
-async def count_down(scout: Conn) -> dict[str, int]:
+async def trust_key(conn: Conn, account: RowKey) -> None:
+    """An account has another key: whether that is refused, its first call will tell."""
+    await conn.execute(_TRUST_KEY, account.organization_id, account.id)
+
+
+async def count_left_alone(scout: Conn) -> list[LeftAloneCount]:
     """How many accounts of all tenants are left alone, by the provider's kind."""
-    return {row["kind"]: row["count"] for row in await scout.fetch(_COUNT_DOWN)}
+    return [LeftAloneCount(**dict(row)) for row in await scout.fetch(_COUNT_LEFT_ALONE)]
 
 
 def _by_key(rows: Sequence[Any]) -> dict[RowKey, ProviderHealth]:
@@ -134,6 +159,7 @@ def _by_key(rows: Sequence[Any]) -> dict[RowKey, ProviderHealth]:
                 open_until=row["open_until"],
                 probing_until=row["probing_until"],
             ),
+            key=KeyRefusal(row["key_refused_at"], row["key_tried_at"]),
         )
         for row in rows
     }

@@ -89,6 +89,12 @@ _SEND_SOON: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND state = 'ready' AND send_at > $3
 """
 
+_TAKE_BACK: Final = """
+    UPDATE refunds SET state = 'ready', look_up_at = NULL, send_at = $4
+     WHERE organization_id = $1 AND id = $2 AND state = 'sent' AND sent_at = $3
+    RETURNING id
+"""
+
 # Whoever has planned a later one meanwhile knows better, and so does who has planned none.
 _PUT_OFF_LOOK_UP: Final = """
     UPDATE refunds SET look_up_at = $3
@@ -189,6 +195,12 @@ async def park(conn: Conn, key: RowKey, *, until: datetime) -> None:
 async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
     """An account may be called again: what was held back for it is due."""
     await conn.execute(_SEND_SOON, account.organization_id, account.id, now)
+
+
+async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: datetime) -> bool:
+    """Have a refund `ready` again whose only call did nothing; False: it is `sent` no more."""
+    asked = (key.organization_id, key.id, sent_at, send_at)
+    return await conn.fetchval(_TAKE_BACK, *asked) is not None
 
 
 async def put_off_look_up(conn: Conn, key: RowKey, *, until: datetime) -> None:
