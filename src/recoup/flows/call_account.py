@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from recoup.flows.calls_under_way import FULL_FOR
 from recoup.flows.note_outcome import is_news, note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.take_calls import Wants, take_calls
@@ -43,6 +44,7 @@ class AccountLine:
         *,
         now: Callable[[], datetime],
     ) -> None:
+        self._under_way = providers.under_way
         self.provider = providers.of(account)
         self._pool = pool
         self._key = account.key
@@ -69,6 +71,9 @@ class AccountLine:
     async def _call(
         self, call: Callable[[Provider], Awaitable[Told]], wants: Wants
     ) -> Told | LeftAlone:
+        # Who waits at a page holds no slot of a worker's, so nobody is to be let in for it.
+        if not wants.awaited and not self._under_way.room(self._key, now=self._now()):
+            return LeftAlone(self._now() + FULL_FOR)
         limit = self.provider.limit
         async with db.transaction(self._pool, tenants=[self._key.organization_id]) as conn:
             pace = await take_calls(
@@ -80,7 +85,8 @@ class AccountLine:
             )
         if (until := pace.parked.get(self._key)) is not None:
             return LeftAlone(until)
-        told = await call(self.provider)  # outside any transaction
+        with self._under_way.place(self._key, self, now=self._now()):
+            told = await call(self.provider)  # outside any transaction
         was_troubled = self._key in pace.troubled
         await note_outcome(self._pool, self._key, told, was_troubled=was_troubled, now=self._now())
         self._is_probe = self._key in pace.probed and not is_news(told)

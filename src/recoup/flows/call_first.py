@@ -29,12 +29,19 @@ async def call_first(
     provider: Provider,
     account: RowKey,
     was_troubled: bool,
+    ended: Callable[[], None],
     settle: Callable[[Fate], Awaitable[object]],
     now: Callable[[], datetime],
 ) -> Fate | None:
-    """Charge, and settle the answer; None: the attempt is `ready` again."""
+    """Charge, and settle the answer; None: the attempt is `ready` again.
+
+    `ended` is called when the call is no longer under way, however it ended.
+    """
     assert not charge.sent_before, "of what was sent before, a refused key says nothing"
-    outcome = await provider.charge(charge)  # outside any transaction
+    try:
+        outcome = await provider.charge(charge)  # outside any transaction
+    finally:
+        ended()
     is_ready = False
     if isinstance(outcome, Lost) and outcome.key_refused:
         is_ready = await _take_back(pool, attempt, charge, now=now())

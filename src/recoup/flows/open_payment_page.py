@@ -146,6 +146,7 @@ async def _send(
         provider=begun.provider,
         account=begun.account,
         was_troubled=begun.was_troubled,
+        ended=begun.ended,
         settle=lambda told: settle_attempts(pool, [Report(key, told, Source.ANSWER)], now=now()),
         now=now,
     )

@@ -48,8 +48,10 @@ async def submit_refund(
         if held.state is RefundState.READY:
             request = provider.render_refund(await _order(conn, held))
             limits = {held.account_key: provider.limit} if provider.limit else {}
-            pace = await take_calls(conn, {key: held.account_key}, limits, now=sent_at)
-            if (until := pace.parked.get(key)) is not None:
+            wanted = {key: held.account_key}
+            crowded = providers.under_way.crowded_out(wanted, now=sent_at)
+            pace = await take_calls(conn, {} if crowded else wanted, limits, now=sent_at)
+            if (until := crowded.get(key) or pace.parked.get(key)) is not None:
                 await refunds.park(conn, key, until=until)
                 return
             await refunds.send(conn, key, request, look_up_at=sent_at + STEPS[0], now=sent_at)
@@ -57,7 +59,8 @@ async def submit_refund(
     if held.state is not RefundState.READY or not may_still_send(sent_at=sent_at, now=now()):
         await look_up_refund(pool, providers, key, now=now)
         return
-    outcome = await provider.refund(refund)
+    with providers.under_way.place(held.account_key, key, now=sent_at):
+        outcome = await provider.refund(refund)
     # As of a charge (`call_first`): a key that is refused is nobody's no, and nothing was done.
     is_ready = False
     if isinstance(outcome, Lost) and outcome.key_refused:
