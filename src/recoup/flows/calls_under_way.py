@@ -5,9 +5,8 @@ account are soon in every job slot of a worker, and the others wait for a provid
 theirs.
 
 What would surprise you: the bound is no number but a share of what is free. One account alone may
-have four slots of five; of several that hang at once each has less as its calls end, and some are free
-all the same.
-The counts live in this process alone: they set the pace, never what is sent.
+have four slots of five; of several that hang at once each has less as its calls end, and some are
+free all the same. The counts live in this process alone: they set the pace, never what is sent.
 """
 
 from __future__ import annotations
