@@ -389,8 +389,8 @@ BUGS: Final = (
         (
             Edit(
                 "flows/take_calls.py",
-                "            return health, dict.fromkeys(callers, said.until)\n",
-                "            return health, {}\n",
+                "            return _Given(health, dict.fromkeys(callers, said.until))\n",
+                "            return _Given(health, {})\n",
             ),
         ),
         ("tests/flows/test_provider_pace.py",),
