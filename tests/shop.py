@@ -129,8 +129,10 @@ class Shop:
         self.organization_id = clock.new_id()
         self.entity_id = clock.new_id()
         self.account_id = clock.new_id()
+        self.api_key = clock.new_secret("sk_sandbox_")
         self.numbers = 0
-        self.sending = Batches(lambda keys: begin_sending(pool, providers, keys, now=at.now()))
+        # Looked at for each batch: a test may exchange the providers.
+        self.sending = Batches(lambda keys: begin_sending(pool, self.providers, keys, now=at.now()))
         self.settling = Batches(lambda reports: settle_attempts(pool, reports, now=at.now()))
 
     async def open(self) -> Shop:
@@ -143,10 +145,14 @@ class Shop:
         async with db.transaction(self.pool, tenants=[self.organization_id]) as conn:
             await add_provider_account(
                 conn, self.organization_id, kind="sandbox", code="sandbox", name="Sandbox",
-                secrets={"api_key": clock.new_secret("sk_sandbox_"), "webhook_secret": "whsec"},
+                secrets={"api_key": self.api_key, "webhook_secret": "whsec"},
                 box=BOX, account_id=self.account_id, now=self.clock.now(),
             )  # fmt: skip
         return self
+
+    def through(self, providers: Providers) -> None:
+        """Call these from now on."""
+        self.providers = providers
 
     async def moves_to(self, kind: str, secrets: Mapping[str, str]) -> None:
         """Have the account at another kind of provider, with these secrets."""

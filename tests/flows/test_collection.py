@@ -150,6 +150,7 @@ async def test_a_provider_that_is_asked_too_much_is_asked_less_and_less(
         await shop.look_up(attempt)
     assert waits == [1, 15, 30, 60]  # the first as it asks for, the others no sooner than that
     await psp.faults("")
+    shop.clock.advance(minutes=1)
     await shop.look_up(attempt)
     assert await shop.state(attempt) == "succeeded"
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
 
 from recoup import clock
+from recoup.flows.keep_methods import ProviderSilentError, check_method
+from recoup.flows.open_payment_page import open_payment_page
+from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import Ask, retry_payments
 from recoup.flows.submit_attempt import ToSend, begin_sending
+from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
+from recoup.flows.take_calls import KEPT_FOR_THE_AWAITED, UNTOLD_LIMIT
 from recoup.providers.protocol import RateLimit
 from recoup.providers.sandbox import SandboxProvider
-from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN, PROBE_FOR
+from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN, PAUSE, PROBE_FOR
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
-from tests.shop import SandboxServer, Shop
+from tests.flows.test_submit_refund import surprise
+from tests.shop import BOX, SandboxServer, Shop
 
 LIMIT = RateLimit(calls_per_second=10, burst=20)
 
@@ -62,9 +73,10 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_never_more_than_the_burst_and_the_rate(shop: Shop, limited: None) -> None:
     keys = await ready(shop, 100)
     halves = await asyncio.gather(begin(shop, keys[:50]), begin(shop, keys[50:]))
-    assert sum(halves) == LIMIT.burst  # whoever asks, and however many at once
+    # Whoever asks, and however many at once; and never what is kept for who is awaited.
+    assert sum(halves) == LIMIT.burst - LIMIT.burst // KEPT_FOR_THE_AWAITED
     sent = sum(halves)
-    for second in range(1, 9):
+    for second in range(1, 10):
         shop.clock.advance(seconds=1)
         sent += await begin(shop, await due(shop))
         assert sent <= LIMIT.burst + second * LIMIT.calls_per_second
@@ -76,7 +88,7 @@ async def test_what_is_held_back_is_promised_again_by_the_sweep(
     shop: Shop, scout: Pool, limited: None
 ) -> None:
     keys = await ready(shop, LIMIT.burst + 5)
-    await begin(shop, keys)
+    assert await begin(shop, keys) == LIMIT.burst - LIMIT.burst // KEPT_FOR_THE_AWAITED
     await shop.owner.execute("DELETE FROM pgqueuer")
     shop.clock.advance(seconds=0.25)
     await sweep(shop.pool, scout, new_id=clock.new_id, now=shop.clock.now())
@@ -164,9 +176,11 @@ async def test_who_is_called_too_often_is_slowed(
     until = await shop.owner.fetchval("SELECT slow_until FROM provider_health")
     assert until >= shop.clock.now() + timedelta(minutes=1)
     assert await open_until(shop) is None
-    await shop.owner.execute("UPDATE provider_health SET tokens = 0, refilled_at = $1",
-                             shop.clock.now())  # fmt: skip
+    kept = LIMIT.burst // KEPT_FOR_THE_AWAITED
+    await shop.owner.execute("UPDATE provider_health SET tokens = $2, refilled_at = $1",
+                             shop.clock.now(), kept)  # fmt: skip
     keys = await ready(shop, 20)
+    assert await begin(shop, keys) == 0  # as it asked, it is left alone for a second
     shop.clock.advance(seconds=1)
     assert await begin(shop, keys) == LIMIT.calls_per_second / 2
 
@@ -177,3 +191,154 @@ async def test_anothers_account_is_called_as_ever(
     await outage(shop, psp)
     other = await Shop(pool, owner, shop.providers, shop.clock).open()
     assert await begin(other, await ready(other, 3)) == 3
+
+
+def answers(status: int, how_many: list[int]) -> web.Application:
+    """A provider that answers every call so, and counts them."""
+
+    async def answer(request: web.Request) -> web.Response:
+        how_many.append(status)
+        return web.json_response({"error": {"type": "t", "code": "c"}}, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    return app
+
+
+@asynccontextmanager
+async def another_provider(shop: Shop, status: int) -> AsyncIterator[list[int]]:
+    """The shop's provider is one that answers every call so."""
+    calls: list[int] = []
+    runner = web.AppRunner(answers(status, calls))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    before = shop.providers
+    try:
+        async with aiohttp.ClientSession() as http:
+            base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            shop.through(Providers(http, BOX, sandbox_base=base))
+            yield calls
+    finally:
+        shop.through(before)
+        await runner.cleanup()
+
+
+async def test_a_429_without_a_time_leaves_the_account_alone_for_a_moment(shop: Shop) -> None:
+    async with another_provider(shop, 429):
+        [key] = await ready(shop, 1)
+        await shop.submit(key)
+    health = await shop.owner.fetchrow("SELECT * FROM provider_health")
+    assert shop.clock.now() < health["paused_until"] <= shop.clock.now() + PAUSE
+    assert (health["outages_in_a_row"], health["open_until"]) == (0, None)
+    waiting = await ready(shop, 20)
+    assert await begin(shop, waiting) == 0
+    assert await states(shop) == {"unknown": 1, "ready": 20}
+    shop.clock.at = health["paused_until"]
+    # It publishes no limit, and has one for as long as it is slowed.
+    assert 0 < await begin(shop, await due(shop)) <= UNTOLD_LIMIT.burst
+
+
+async def test_a_429_ends_an_outage(shop: Shop, psp: SandboxServer) -> None:
+    await outage(shop, psp)
+    shop.clock.advance(seconds=OPEN_FOR.total_seconds())
+    async with another_provider(shop, 429):
+        [key] = await ready(shop, 1)
+        await shop.submit(key)
+    assert await open_until(shop) is None
+
+
+async def test_while_it_is_down_few_are_asked_about_and_none_counts_as_silent(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    keys = await outage(shop, psp)
+    began = shop.clock.now()
+    async with another_provider(shop, 500) as calls:
+        while shop.clock.now() < began + timedelta(minutes=5):
+            for key in keys:
+                if (await shop.row("payments", key))["look_up_at"] <= shop.clock.now():
+                    await shop.look_up(key)
+            shop.clock.advance(seconds=5)
+    assert 5 <= len(calls) <= 2 * timedelta(minutes=5) / PROBE_FOR
+    rows = [await shop.row("payments", key) for key in keys]
+    assert sum(row["look_ups_unanswered"] for row in rows) == len(calls)
+    latest = max(row["look_up_at"] for row in rows)
+    assert latest <= shop.clock.now() + timedelta(minutes=1)  # each has a time
+    await psp.faults("")
+    shop.clock.at = latest
+    for key in keys:
+        await shop.look_up(key)
+    assert await states(shop) == {"succeeded": len(keys)}
+
+
+async def test_a_re_send_waits_like_a_charge(shop: Shop, psp: SandboxServer, limited: None) -> None:
+    await psp.faults("drop_before=1")
+    [key] = await ready(shop, 1)
+    await shop.submit(key)
+    await psp.faults("")
+    shop.clock.advance(minutes=1)
+    kept = LIMIT.burst // KEPT_FOR_THE_AWAITED
+    await shop.owner.execute("UPDATE provider_health SET tokens = $1, refilled_at = $2",
+                             kept + 1, shop.clock.now())  # fmt: skip
+    assert await shop.look_up(key) is None  # one call was left, and it has asked with it
+    row = await shop.row("payments", key)
+    assert (row["state"], row["look_ups_unanswered"]) == ("unknown", 0)
+    assert row["look_up_at"] == shop.clock.now() + timedelta(seconds=1 / LIMIT.calls_per_second)
+    assert await psp.charges() == []
+    shop.clock.advance(seconds=1)
+    await shop.look_up(key)
+    assert await states(shop) == {"succeeded": 1}
+
+
+async def test_a_refund_waits_like_a_charge_and_goes_when_the_account_answers(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    refund = await surprise(shop)
+    await outage(shop, psp)
+    await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    row = await shop.row("refunds", refund)
+    assert (row["state"], row["send_at"]) == ("ready", shop.clock.now() + OPEN_FOR)
+    await psp.faults("")
+    shop.clock.advance(seconds=OPEN_FOR.total_seconds())
+    await shop.owner.execute("DELETE FROM pgqueuer")
+    await sweep(shop.pool, scout, new_id=clock.new_id, now=shop.clock.now())
+    promised = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'submit_refund'"
+    assert await shop.owner.fetchval(promised) == 1
+    await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    assert (await shop.row("refunds", refund))["state"] == "succeeded"
+    assert await open_until(shop) is None
+
+
+async def test_nobody_is_kept_waiting_at_a_page_and_no_page_is_left_behind(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    await outage(shop, psp)
+    invoice = await shop.sell("pm_sandbox_ok")
+    with pytest.raises(Refused) as refused:
+        await open_payment_page(shop.pool, shop.providers, shop.organization_id, invoice.id,
+                                new_id=clock.new_id, now=shop.clock.now)  # fmt: skip
+    assert refused.value.refusal.details == {"base": ["payment_provider_error"]}
+    assert await states(shop) == {"unknown": OUTAGES_TO_OPEN, "withdrawn": 1}
+    assert await shop.shown(invoice) == ("pending", 1_000)
+
+
+async def test_a_method_is_checked_again_when_its_account_may_be_asked(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    await outage(shop, psp)
+    method = RowKey(*await shop.owner.fetchrow("SELECT organization_id, id FROM payment_methods"))
+    for why in ("http_500", "left_alone"):  # it was the probe, and the next one waits for another
+        with pytest.raises(ProviderSilentError, match=why):
+            await check_method(shop.pool, shop.providers, method, now=shop.clock.now())
+    await psp.faults("")
+    shop.clock.advance(seconds=PROBE_FOR.total_seconds())
+    await check_method(shop.pool, shop.providers, method, now=shop.clock.now())
+    assert await open_until(shop) is None
+
+
+async def test_what_is_awaited_has_calls_of_its_own(shop: Shop, limited: None) -> None:
+    keys = await ready(shop, 2 * LIMIT.burst)
+    await begin(shop, keys)
+    invoice = await shop.sell("pm_sandbox_ok")
+    page = await open_payment_page(shop.pool, shop.providers, shop.organization_id, invoice.id,
+                                   new_id=clock.new_id, now=shop.clock.now)  # fmt: skip
+    assert page.url

@@ -467,11 +467,96 @@ BUGS: Final = (
         (
             Edit(
                 "flows/take_calls.py",
-                "            return health, dict.fromkeys(callers, said.until)\n",
-                "            return health, {}\n",
+                "            return _Given(health, dict.fromkeys(callers, said.until))\n",
+                "            return _Given(health, {})\n",
             ),
         ),
         ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "a provider that answers again stays left alone",
+        "The outage is over, and everything still waits: until somebody looks at /health.",
+        (
+            Edit(
+                "flows/note_outcome.py",
+                "    answered = msgspec.structs.replace(before, breaker=after_answer())\n",
+                "    answered = before\n",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "all call at once when an account may be tried again",
+        "A provider that is just getting up is called by everything that waited for it.",
+        (
+            Edit(
+                "rules/provider_pace.py",
+                "    if now < breaker.open_until:\n        return Wait(breaker.open_until)\n",
+                "    if now < breaker.open_until:\n        return Wait(breaker.open_until)\n"
+                "    return Call()\n",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "a look-up goes round the breaker",
+        "Each attempt whose answer was lost calls a provider that is down, and holds a slot.",
+        (
+            Edit(
+                "flows/take_calls.py",
+                "        return permit_question(breaker, now=now)\n",
+                "        return Call()\n",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "a charge is sent again without a call of its own",
+        "An account at its limit is pushed over it by what was lost before.",
+        (
+            Edit(
+                LOOK_UP,
+                "told = await line.order(lambda provider: provider.charge(charge))",
+                "told = await line.provider.charge(charge)",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "a 429 without a time is no news",
+        "The account is called on as often as before, and refused as often.",
+        (
+            Edit(
+                "flows/note_outcome.py",
+                "told.key_refused or told.why == TOO_OFTEN",
+                "told.key_refused or told.retry_after_seconds is not None",
+            ),
+        ),
+        ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "a refused key is taken back whoever has looked it up",
+        "Somebody sends it again at that moment, and it is charged while it says that it is ready.",
+        (
+            Edit(
+                "store/attempts.py",
+                "AND id = $2 AND state = 'sent' AND sent_at = $3\n    RETURNING id",
+                "AND id = $2 AND sent_at = $3\n    RETURNING id",
+            ),
+        ),
+        ("tests/flows/test_refused_keys.py",),
+    ),
+    Bug(
+        "one account may have every slot",
+        "A provider that hangs holds up the charges of all others.",
+        (
+            Edit(
+                "flows/calls_under_way.py",
+                "        return max(more, 1 if own == 0 else 0)\n",
+                "        return max(more, 1_000)\n",
+            ),
+        ),
+        ("tests/workers/test_bulkhead.py",),
     ),
     Bug(
         "two who call an account at once do not see each other",
@@ -761,7 +846,7 @@ BUGS: Final = (
         (
             Edit(
                 "flows/reconcile_account.py",
-                "    await ask_for_findings(pool, provider, one, now=now)\n",
+                "    await ask_for_findings(pool, line, one, now=now)\n",
                 "",
             ),
         ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 from tests.providers.on_awkward_ids import AwkwardIdConformance
 from tests.providers.on_changed_bytes import ChangedBytesConformance
 from tests.providers.on_charges import ChargeConformance
+from tests.providers.on_credentials import CredentialConformance
 from tests.providers.on_methods import MethodConformance
 from tests.providers.on_pages import PageConformance
 from tests.providers.on_refunds import RefundConformance
@@ -31,6 +32,7 @@ class ProviderConformance(
     MethodConformance,
     WebhookConformance,
     WireConformance,
+    CredentialConformance,
     ChangedBytesConformance,
     AwkwardIdConformance,
 ):

@@ -20,7 +20,7 @@ from tests.providers.test_adyen import SECRETS, an_error
         (422, "800", "validation", Declined),
         (422, "14_030", "validation", Declined),
         (400, "702", "validation", Declined),
-        (401, "000", "security", Declined),
+        (401, "000", "security", Lost),  # our key: nobody's decline
         (403, "901", "security", Declined),
         (422, "905", "configuration", Declined),
         (500, "905", "configuration", Lost),

@@ -168,8 +168,6 @@ async def test_a_key_that_made_something_else_is_no_success(
     [
         (400, {"type": "invalid_api_usage", "errors": [{"reason": "bad_request"}]},
          "bad_request", False),
-        (401, {"type": "invalid_api_usage", "errors": [{"reason": "access_token_revoked"}]},
-         "access_token_revoked", False),
         (403, {"type": "invalid_api_usage", "errors": [{"reason": "insufficient_permissions"}]},
          "insufficient_permissions", False),
         (404, {"type": "invalid_api_usage", "errors": [{"reason": "resource_not_found"}]},

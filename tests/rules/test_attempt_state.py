@@ -22,7 +22,7 @@ from recoup.rules.attempt_state import (
 #                          sent       processing    needs_review failed
 EXPECTED = {
     "ready":           ".  M    .    .      .       .        !    !    M",
-    "sent":            ".  .    M    M      M       .        M    M    .",
+    "sent":            "M  .    M    M      M       .        M    M    .",
     "unknown":         ".  .    .    M      M       M        M    M    .",
     "processing":      ".  .    .    .      M       .        M    M    .",
     "customer_needed": ".  .    .    M      .       .        M    M    .",

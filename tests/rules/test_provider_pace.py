@@ -9,24 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.rules.provider_pace import (
+    ASKED_TO_PAUSE_AT_MOST,
     NEXT,
     OPEN_FOR,
     OPEN_FOR_AT_MOST,
     OUTAGES_TO_OPEN,
+    PAUSE,
+    PAUSE_AT_MOST,
     PROBE_FOR,
     SLOW_FOR,
-    SLOW_FOR_AT_MOST,
     WITHIN,
     Breaker,
     BreakerState,
     Bucket,
     Call,
     Probe,
+    Throttle,
     Wait,
     after_answer,
     after_outage,
+    after_too_often,
     permit,
-    slow_until,
+    permit_question,
     state_of,
     take,
 )
@@ -86,20 +90,71 @@ def test_a_slowed_account_fills_half_as_fast() -> None:
     empty = Bucket(0.0, NOON)
     later = NOON + 2 * SECOND
     fast = take(empty, 50, calls_per_second=10, burst=50, now=later)
-    slow = take(empty, 50, calls_per_second=10, burst=50, slow_until=later + SECOND, now=later)
-    over = take(empty, 50, calls_per_second=10, burst=50, slow_until=later, now=later)
-    assert (fast.granted, slow.granted, over.granted) == (20, 10, 20)
+    slow = take(empty, 50, calls_per_second=10, burst=50, is_slow=True, now=later)
+    assert (fast.granted, slow.granted) == (20, 10)
 
 
-@given(st.none() | st.floats(-1e9, 1e12), st.none() | st.integers(-7_200, 7_200))
-def test_a_429_slows_for_a_while_and_never_shortens_it(
-    seconds: float | None, before_seconds: int | None
+def test_a_part_of_a_bucket_is_kept_for_whoever_is_awaited() -> None:
+    full = take(None, 30, calls_per_second=10, burst=25, kept=5, now=NOON)
+    assert full.granted == 20
+    assert full.ask_again_at[0] == NOON + SECOND / 10
+    assert take(full.bucket, 30, calls_per_second=10, burst=25, now=NOON).granted == 5
+
+
+spreads = st.floats(0.0, 1.0)
+waits = st.none() | st.floats(-1e9, 1e12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), waits, spreads), min_size=1, max_size=30))
+def test_a_429_pauses_and_slows_for_a_while_and_never_shortens_either(
+    said: list[tuple[int, float | None, float]],
 ) -> None:
-    before = None if before_seconds is None else NOON + before_seconds * SECOND
-    until = slow_until(before, seconds, now=NOON)
-    assert until >= NOON + SLOW_FOR
-    assert until <= max(NOON + SLOW_FOR_AT_MOST, before or NOON)
-    assert before is None or until >= before
+    throttle, now = Throttle(), NOON
+    for pause_seconds, retry_after, spread in said:
+        now += pause_seconds * SECOND
+        before = throttle
+        throttle = after_too_often(before, retry_after, spread=spread, now=now)
+        assert throttle.paused_until is not None
+        assert throttle.slow_until is not None
+        longest = max(PAUSE_AT_MOST, ASKED_TO_PAUSE_AT_MOST)
+        assert now + PAUSE / 2 <= throttle.paused_until or before.is_paused(now=now)
+        assert throttle.paused_until <= now + longest
+        assert throttle.slow_until >= throttle.paused_until + SLOW_FOR
+        if before.paused_until is not None and before.slow_until is not None:
+            assert throttle.paused_until >= before.paused_until
+            assert throttle.slow_until >= before.slow_until
+
+
+def test_each_429_in_a_row_doubles_the_pause_up_to_a_cap() -> None:
+    throttle, now, pauses = Throttle(), NOON, []
+    for _ in range(40):
+        throttle = after_too_often(throttle, None, spread=0.0, now=now)
+        assert throttle.paused_until is not None
+        pauses.append(throttle.paused_until - now)
+        now = throttle.paused_until
+    assert pauses[:3] == [PAUSE, 2 * PAUSE, 4 * PAUSE]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == PAUSE_AT_MOST
+    again = after_too_often(throttle, None, spread=0.0, now=now + SLOW_FOR)
+    assert again.times == 1  # it was quiet for as long as it was slowed
+
+
+def test_the_429s_of_calls_that_were_out_count_as_one() -> None:
+    first = after_too_often(Throttle(), None, spread=0.0, now=NOON)
+    for _ in range(100):
+        assert after_too_often(first, None, spread=0.0, now=NOON + PAUSE / 2) == first
+
+
+def test_a_provider_that_names_a_time_is_left_alone_until_then() -> None:
+    throttle = after_too_often(Throttle(), 90, spread=1.0, now=NOON)
+    assert throttle.paused_until == NOON + 90 * SECOND
+
+
+@given(spreads)
+def test_accounts_that_were_slowed_together_do_not_come_back_together(spread: float) -> None:
+    throttle = after_too_often(Throttle(), None, spread=spread, now=NOON)
+    assert throttle.paused_until is not None
+    assert abs((throttle.paused_until - NOON) - PAUSE * (1 - spread / 2)) < SECOND / 1_000
 
 
 def test_so_many_outages_in_a_row_open_it_and_one_fewer_do_not() -> None:
@@ -125,6 +180,22 @@ def test_half_open_lets_one_through_and_a_killed_probe_does_not_shut_it_for_ever
     assert isinstance(probe, Probe)
     assert permit(probe.breaker, now=due) == Wait(due + PROBE_FOR)
     assert isinstance(permit(probe.breaker, now=due + PROBE_FOR), Probe)
+
+
+def test_one_question_at_a_time_goes_out_while_it_is_down() -> None:
+    breaker, now, asked = opened(), NOON, 0
+    while now < NOON + timedelta(minutes=5):
+        said = permit_question(breaker, now=now)
+        if isinstance(said, Probe):
+            asked += 1
+            breaker = said.breaker
+            assert isinstance(permit(breaker, now=now + OPEN_FOR), Wait)  # it is the only probe
+        else:
+            assert said == Wait(breaker.probing_until)
+            assert said.until <= now + PROBE_FOR
+        now += SECOND
+    assert asked == timedelta(minutes=5) / PROBE_FOR
+    assert isinstance(permit_question(Breaker(), now=NOON), Call)
 
 
 def test_what_was_out_when_it_opened_does_not_keep_it_open_longer() -> None:

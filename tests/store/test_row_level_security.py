@@ -46,8 +46,14 @@ SCOUTED: Final = {
         "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",
     },
     "provider_events": {"organization_id", "id", "received_at", "applied_at", "apply_at"},
-    "provider_health": {"organization_id", "provider_account_id", "open_until", "slow_until"},
-    "refunds": {"organization_id", "id", "state", "look_up_at", "created_at", "ended_at"},
+    "provider_health": {
+        *("organization_id", "provider_account_id"),
+        *("open_until", "slow_until", "key_refused_at"),
+    },
+    "refunds": {
+        *("organization_id", "id", "state"),
+        *("look_up_at", "created_at", "ended_at", "send_at"),
+    },
     "provider_accounts": {"organization_id", "id", "kind", "code", "deleted_at"},
     "contradictions": {"organization_id", "id", "created_at"},
     "quarantines": {"organization_id", "provider_account_id", "began_at", "released_at"},

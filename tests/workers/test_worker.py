@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from recoup import clock
+from recoup.flows.calls_under_way import SLOTS
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.open_provider import Providers
 from recoup.senders.webhooks import WebhookSender
@@ -39,7 +40,9 @@ async def shop(pool: Pool, owner: asyncpg.Connection, psp: SandboxServer) -> Asy
 
 
 @asynccontextmanager
-async def working(shop: Shop, scout: Pool, dsn: str) -> AsyncIterator[None]:
+async def working(
+    shop: Shop, scout: Pool, dsn: str, *, money_jobs_at_once: int = SLOTS
+) -> AsyncIterator[None]:
     """A worker, as `recoup work` runs one."""
     queue = await db.connect(dsn, most=6, by_index=False)
     sender = WebhookSender()
@@ -53,6 +56,7 @@ async def working(shop: Shop, scout: Pool, dsn: str) -> AsyncIterator[None]:
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(1),
+        money_jobs_at_once=money_jobs_at_once,
     )
     running = asyncio.create_task(worker.run())
     try:

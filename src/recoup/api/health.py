@@ -72,7 +72,7 @@ async def _look(scout: Pool) -> list[str]:
     async with db.nameless(scout) as conn:
         held = len(await quarantines.accounts(conn))
         found = await findings.count_open(conn)
-        down = await provider_health.count_down(conn)
+        left_alone = await provider_health.count_left_alone(conn)
     without_a_list = found.pop(What.CANNOT_LIST, 0)
     said: list[str] = []
     if held:
@@ -81,10 +81,12 @@ async def _look(scout: Pool) -> list[str]:
         said.append(f"{without_a_list} of them have no list to compare: a person must say so.")
     if found:
         said.append(f"{sum(found.values())} differences from providers' lists wait for a person.")
-    return said + [
-        f"{count} accounts at {kind} are left alone: it does not answer."
-        for kind, count in down.items()
-    ]
+    for one in left_alone:
+        if one.down:
+            said.append(f"{one.down} accounts at {one.kind} are left alone: it does not answer.")
+        if one.refused:
+            said.append(f"{one.refused} accounts at {one.kind} are left alone: it refuses our key.")
+    return said
 
 
 def _said(what: msgspec.Struct | dict[str, str], status: int) -> Response[bytes]:

@@ -177,6 +177,14 @@ def families(read: Figures) -> Iterator[Metric]:
     for kind in ProviderKind:
         down.add_metric([kind.value], read.providers_down.get(kind.value, 0))
     yield down
+    refused = GaugeMetricFamily(
+        "recoup_provider_keys_refused",
+        "Provider accounts that are left alone since the provider refuses our key, by kind.",
+        labels=["provider"],
+    )
+    for kind in ProviderKind:
+        refused.add_metric([kind.value], read.keys_refused.get(kind.value, 0))
+    yield refused
     yield GaugeMetricFamily(
         "recoup_attempts_held_back",
         "Attempts that wait until their provider account may be called.",

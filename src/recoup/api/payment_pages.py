@@ -100,6 +100,7 @@ async def checkout_url(
             request.auth.organization_id,
             unquote(external_id),
             page_id=edge.new_id(),
+            now=edge.now,
         )
         return CheckoutUrlAnswer(
             CheckoutUrlObject(

@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 
 from recoup.flows.as_sent import as_sent
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.count_as_sent import count_as_sent
 from recoup.flows.keep_methods import ProviderSilentError, find_method, follow_hint
 from recoup.flows.open_provider import Providers
@@ -33,7 +34,6 @@ from recoup.providers.protocol import (
     MethodGone,
     Notice,
     NotKnown,
-    Provider,
     RefundNotice,
     Told,
 )
@@ -71,7 +71,8 @@ async def apply_event(
 ) -> str | None:
     """Apply one event and answer what that did, in a word; None: it was applied before, or waits.
 
-    :raises ProviderSilentError: the provider does not answer about a hint; the event waits.
+    :raises ProviderSilentError: the provider does not answer about a hint, or may not be asked yet;
+        the event waits.
     """
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         found = await provider_events.lock_to_apply(conn, event)
@@ -79,16 +80,16 @@ async def apply_event(
             return None
         kept, received_at = found
         account = (await provider_accounts.by_ids(conn, [kept.account]))[kept.account]
-        provider = providers.of(account)
-        said = provider.read_event(kept.body)
+        said = providers.of(account).read_event(kept.body)
         hint = await _hint(conn, said, kept.account)
         if hint is None:
             is_fresh = now - received_at < AN_AUTHORISATION_IS_LATE
             word = await _apply(conn, said, kept.account, is_fresh=is_fresh, jitter=jitter, now=now)
             return await _end(conn, event, kept.account, word, received_at, now=now)
+    line = AccountLine(pool, providers, account, now=lambda: now)
     if isinstance(hint, Attempt):
-        return await _apply_to_charge(pool, provider, event, hint, jitter=jitter, now=now)
-    method = await find_method(provider, hint)
+        return await _apply_to_charge(pool, line, event, hint, jitter=jitter, now=now)
+    method = await find_method(line, hint)
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         if await provider_events.lock_to_apply(conn, event) is None:
             return None
@@ -110,7 +111,7 @@ async def _hint(
 
 async def _apply_to_charge(
     pool: Pool,
-    provider: Provider,
+    line: AccountLine,
     event: RowKey,
     held: Attempt,
     *,
@@ -118,7 +119,10 @@ async def _apply_to_charge(
     now: datetime,
 ) -> str | None:
     """Ask what became of a charge that something happened to, and settle that."""
-    told = await provider.look_up(as_sent(held))
+    charge = as_sent(held)
+    told = await line.ask(lambda provider: provider.look_up(charge))
+    if isinstance(told, LeftAlone):
+        raise ProviderSilentError("left_alone")
     if isinstance(told, Lost) and told.is_outage:
         raise ProviderSilentError(told.why)
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:

@@ -7,11 +7,12 @@ finding still holds, the charge's own look-up tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
 from recoup.flows.as_sent import as_sent
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.count_as_sent import LONG_AGO
 from recoup.flows.mend_from_list import Mending
 from recoup.providers.protocol import (
@@ -38,9 +39,12 @@ _MONEY_MOVES: Final = frozenset({State.SUCCEEDED, State.PROCESSING})
 
 
 async def ask_for_findings(
-    pool: Pool, provider: Provider, one: Reconciliation, *, now: Callable[[], datetime]
+    pool: Pool, line: AccountLine, one: Reconciliation, *, now: Callable[[], datetime]
 ) -> None:
-    """Ask for each, and take in what is told; where the provider is silent, leave the rest."""
+    """Ask for each, and take in what is told.
+
+    Where the provider is silent, or may not be asked for now, leave the rest to the next time.
+    """
     async with db.transaction(pool, tenants=[one.organization_id]) as conn:
         left = await findings.to_ask_for(
             conn, one.account, not_seen_since=one.began_at, most=MOST_AT_ONCE
@@ -52,7 +56,9 @@ async def ask_for_findings(
         if finding.what is What.UNKNOWN_THERE and not _money_moves(attempt):
             await _close(pool, finding, because="no_money_here", now=now())
             continue
-        told = await provider.look_up(_charge(finding, attempt))
+        told = await line.ask(_look_up(_charge(finding, attempt)))
+        if isinstance(told, LeftAlone):
+            return
         if isinstance(told, Lost) and (told.is_outage or told.retry_after_seconds is not None):
             return
         async with db.transaction(pool, tenants=[one.organization_id]) as conn:
@@ -61,6 +67,10 @@ async def ask_for_findings(
             if not isinstance(told, Lost | NotKnown):
                 listed = _as_listed(finding, told)
                 await Mending(conn, one, now=asked_at).take([listed])
+
+
+def _look_up(charge: Charge) -> Callable[[Provider], Awaitable[Fate | NotKnown]]:
+    return lambda provider: provider.look_up(charge)
 
 
 def _attempt(finding: KeptFinding) -> RowKey | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.manage_payment_methods import BUSY, lock_customer, new_method
 from recoup.flows.open_provider import Providers
@@ -53,7 +54,7 @@ async def attach_payment_method(
     :raises Refused: `customer_not_found`; 422 for an id that is blank, too long, or a card number,
         for a customer that no provider knows, for a method that the provider does not have, cannot
         charge, or has of another customer (`value_not_found_at_provider`), and where the provider
-        does not answer (`payment_provider_error`).
+        does not answer or is left alone (`payment_provider_error`).
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         customer = (await find_customer_details(conn, organization_id, external_id)).customer
@@ -61,7 +62,7 @@ async def attach_payment_method(
         at = await _place(conn, customer.key)
         if kept := await _kept(conn, at.link, token):
             return kept
-    details = await _confirmed(providers, at, token)
+    details = await _confirmed(pool, providers, at, token, now=now)
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         customer = await lock_customer(conn, organization_id, external_id)
         still = await _place(conn, customer.key)
@@ -113,12 +114,17 @@ async def _kept(conn: Conn, link: ProviderCustomer, token: str) -> PaymentMethod
     return None
 
 
-async def _confirmed(providers: Providers, at: _Place, token: str) -> Mapping[str, object]:
+async def _confirmed(
+    pool: Pool, providers: Providers, at: _Place, token: str, *, now: datetime
+) -> Mapping[str, object]:
     """Ask the provider for the method; answer what is known of it (brand, last digits, …)."""
     if at.account.kind is ProviderKind.SANDBOX:
         return MappingProxyType({})
-    found = await providers.of(at.account).find_method(token, at.provider_customer_id)
-    if isinstance(found, Lost):
+    line = AccountLine(pool, providers, at.account, now=lambda: now)
+    found = await line.ask(
+        lambda provider: provider.find_method(token, at.provider_customer_id), is_awaited=True
+    )
+    if isinstance(found, Lost | LeftAlone):  # nobody is kept waiting for a provider that is down
         raise Refused(SILENT)
     if not (isinstance(found, StoredMethod) and found.is_usable):
         raise Refused(NOT_THERE)

@@ -13,6 +13,7 @@ from typing import Final
 
 from recoup.flows.as_sent import as_sent
 from recoup.flows.batches import Failed
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import Accepted, Answer, Ask, PageIsOpen
@@ -36,8 +37,8 @@ async def close_payment_page(
 ) -> bool:
     """Close a page, and say whether its attempt has ended; what it came to is settled.
 
-    False: the provider does not say so, and it may still be paid; or it is an attempt of another
-    manner, which nobody takes back.
+    False: the provider does not say so, or is left alone, and it may still be paid; or it is an
+    attempt of another manner, which nobody takes back.
     """
     async with db.transaction(pool, tenants=[page.organization_id]) as conn:
         await collection.lock_covered(conn, [page])  # invoices first, as everywhere
@@ -50,15 +51,21 @@ async def close_payment_page(
         if held.state in FINAL:
             return True
         accounts = await provider_accounts.by_ids(conn, [held.account_key])
-        provider = providers.of(accounts[held.account_key])
-    told: Fate | NotKnown
+    line = AccountLine(pool, providers, accounts[held.account_key], now=now)
+    told: Fate | NotKnown | LeftAlone
     if held.provider_payment_id is None:  # its opening was never answered: is there one?
-        told = await provider.look_up(as_sent(held))
+        asked = as_sent(held)
+        told = await line.ask(lambda provider: provider.look_up(asked), is_awaited=True)
+        if isinstance(told, LeftAlone):
+            return False
         await settle_attempts(pool, [Report(page, told, Source.EVENT)], now=now())
         held = await _read(pool, page)
         if held.state in FINAL or held.provider_payment_id is None:
             return held.state in FINAL
-    told = await provider.cancel(as_sent(held))
+    known = as_sent(held)
+    told = await line.ask(lambda provider: provider.cancel(known), is_awaited=True)
+    if isinstance(told, LeftAlone):
+        return False
     await settle_attempts(pool, [Report(page, told, Source.EXPIRY)], now=now())
     return (await _read(pool, page)).state in FINAL
 

@@ -9,10 +9,11 @@ restore has lost is not sent again by itself, and its charge shows it on the pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.reports import Source
 from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import (
@@ -35,9 +36,12 @@ MOST_AT_ONCE: Final = 500
 
 
 async def compare_refunds(
-    pool: Pool, provider: Provider, one: Reconciliation, *, now: Callable[[], datetime]
+    pool: Pool, line: AccountLine, one: Reconciliation, *, now: Callable[[], datetime]
 ) -> None:
-    """Ask for each, and take in what is told; where the provider is silent, leave the rest."""
+    """Ask for each, and take in what is told.
+
+    Where the provider is silent, or may not be asked for now, leave the rest to the next time.
+    """
     async with db.transaction(pool, tenants=[one.organization_id]) as conn:
         found_before = await findings.keys_of_refunds(conn, one.account)
         asked = await refunds.to_compare(
@@ -50,21 +54,29 @@ async def compare_refunds(
         )
     for refund in asked:
         assert refund.request is not None, "what was sent has its request"
-        told = await provider.look_up_refund(
-            Refund(
-                refund_key(refund.id),
-                refund.request,
-                sent_before=True,
-                provider_refund_id=refund.provider_refund_id,
-                sent_at=refund.sent_at,
+        told = await line.ask(
+            _look_up(
+                Refund(
+                    refund_key(refund.id),
+                    refund.request,
+                    sent_before=True,
+                    provider_refund_id=refund.provider_refund_id,
+                    sent_at=refund.sent_at,
+                )
             )
         )
+        if isinstance(told, LeftAlone):
+            return
         if isinstance(told, Lost):
             if told.is_outage or told.retry_after_seconds is not None:
                 return
             continue
         async with db.transaction(pool, tenants=[one.organization_id]) as conn:
             await _take(conn, one, refund, told, now=now())
+
+
+def _look_up(refund: Refund) -> Callable[[Provider], Awaitable[RefundOutcome | NotKnown]]:
+    return lambda provider: provider.look_up_refund(refund)
 
 
 async def _take(

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import structlog
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.manage_payment_methods import new_method
 from recoup.flows.open_provider import Providers
@@ -43,15 +44,19 @@ async def fetch_methods(
 ) -> int:
     """Keep what this link's customer has at the provider; answer how many methods were kept.
 
-    :raises ProviderSilentError: the provider does not answer.
+    :raises ProviderSilentError: the provider does not answer, or may not be asked yet.
     """
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
         wanting = await _wanting(conn, link_key)
         if wanting is None:
             return 0
         customer, link, account = wanting
-    assert link.provider_customer_id is not None, "it is wanting"
-    told = await providers.of(account).list_methods(link.provider_customer_id)
+    whose = link.provider_customer_id
+    assert whose is not None, "it is wanting"
+    line = AccountLine(pool, providers, account, now=lambda: now)
+    told = await line.ask(lambda provider: provider.list_methods(whose))
+    if isinstance(told, LeftAlone):
+        raise ProviderSilentError("left_alone")
     if isinstance(told, Lost):
         if now < customer.updated_at + ASKED_FOR:
             raise ProviderSilentError(told.why)

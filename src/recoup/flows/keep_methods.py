@@ -16,16 +16,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.manage_payment_methods import forget_method, new_method
 from recoup.flows.open_provider import Providers
-from recoup.providers.protocol import (
-    Lost,
-    MethodAdded,
-    MethodGone,
-    NotKnown,
-    Provider,
-    StoredMethod,
-)
+from recoup.providers.protocol import Lost, MethodAdded, MethodGone, NotKnown, StoredMethod
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import (
@@ -41,26 +35,26 @@ from recoup.store.jobs import Job
 
 
 class ProviderSilentError(Exception):
-    """The provider does not answer. Nothing is known and nothing was done: ask again later."""
+    """The provider does not answer, or is left alone. Nothing was done: ask again later."""
 
 
-async def find_method(provider: Provider, said: MethodAdded | MethodGone) -> StoredMethod | None:
+async def find_method(line: AccountLine, said: MethodAdded | MethodGone) -> StoredMethod | None:
     """Ask the provider for the method that an event is about; None: there is none that can be used.
 
     Of a new default all of the customer's methods are asked for: the list alone tells which is it.
 
-    :raises ProviderSilentError: it does not answer.
+    :raises ProviderSilentError: it does not answer, or may not be asked yet.
     """
     whose = said.provider_customer_id if isinstance(said, MethodAdded) else None
-    found: StoredMethod | NotKnown | Lost | None
-    if isinstance(said, MethodAdded) and said.is_default and whose is not None:
-        told = await provider.list_methods(whose)
-        found = told if isinstance(told, NotKnown | Lost) else _among(told, said.provider_method_id)
-    else:
-        found = await provider.find_method(said.provider_method_id, whose)
-    if isinstance(found, Lost):
-        raise ProviderSilentError(found.why)
-    return found if isinstance(found, StoredMethod) and found.is_usable else None
+    if not isinstance(said, MethodAdded) or not said.is_default or whose is None:
+        return await _usable(line, said.provider_method_id, whose)
+    told = await line.ask(lambda provider: provider.list_methods(whose))
+    if isinstance(told, LeftAlone):
+        raise ProviderSilentError("left_alone")
+    if isinstance(told, Lost):
+        raise ProviderSilentError(told.why)
+    found = None if isinstance(told, NotKnown) else _among(told, said.provider_method_id)
+    return found if found and found.is_usable else None
 
 
 async def follow_hint(
@@ -163,7 +157,7 @@ def _among(told: Sequence[StoredMethod], provider_method_id: str) -> StoredMetho
 async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: datetime) -> None:
     """Ask the provider whether it still has a method that it refused to charge; drop it if not.
 
-    :raises ProviderSilentError: it does not answer.
+    :raises ProviderSilentError: it does not answer, or may not be asked yet.
     """
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         method = (await payment_methods.by_ids(conn, [key])).get(key)
@@ -173,11 +167,20 @@ async def check_method(pool: Pool, providers: Providers, key: RowKey, *, now: da
         link = await provider_customers.find(conn, link_key)
         account_key = RowKey(key.organization_id, link.provider_account_id)
         account = (await provider_accounts.by_ids(conn, [account_key]))[account_key]
-    found = await providers.of(account).find_method(
-        method.provider_method_id, link.provider_customer_id
-    )
-    if isinstance(found, Lost):
-        raise ProviderSilentError(found.why)
-    if not (isinstance(found, StoredMethod) and found.is_usable):
+    line = AccountLine(pool, providers, account, now=lambda: now)
+    if await _usable(line, method.provider_method_id, link.provider_customer_id) is None:
         async with db.transaction(pool, tenants=[key.organization_id]) as conn:
             await drop_method(conn, account, method.provider_method_id, now=now)
+
+
+async def _usable(
+    line: AccountLine, provider_method_id: str, provider_customer_id: str | None
+) -> StoredMethod | None:
+    found: StoredMethod | NotKnown | Lost | LeftAlone = await line.ask(
+        lambda provider: provider.find_method(provider_method_id, provider_customer_id)
+    )
+    if isinstance(found, LeftAlone):
+        raise ProviderSilentError("left_alone")
+    if isinstance(found, Lost):
+        raise ProviderSilentError(found.why)
+    return found if isinstance(found, StoredMethod) and found.is_usable else None

@@ -17,21 +17,25 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
 from recoup.flows.tell import News, tell
-from recoup.providers.protocol import Declined, Lost, NewCustomer
+from recoup.providers.protocol import CustomerMade, Declined, Lost, NewCustomer
 from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.lago.failures import CustomerErrorObject, ProviderError
 from recoup.rules.look_up_schedule import may_re_send
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.store import customers, db, provider_accounts, provider_customers
 from recoup.store.db import Conn, Pool
 from recoup.store.provider_customers import Creation
 
 CREATED: Final = "customer.payment_provider_created"
 ERROR: Final = "customer.payment_provider_error"
+# They know any customer by an id of ours: nobody is called, so it says nothing of the account.
+NAMED_BY_US: Final = frozenset({ProviderKind.SANDBOX, ProviderKind.ADYEN})
 ERROR_OBJECT: Final = "payment_provider_customer_error"
 UNANSWERED: Final = Declined(
     "customer_creation_unanswered",
@@ -47,7 +51,7 @@ async def make_provider_customer(
 
     Run again, it sends the same request under the same key, so the provider makes no second one.
 
-    :raises ProviderSilentError: the provider does not answer.
+    :raises ProviderSilentError: the provider does not answer, or may not be called yet.
     """
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
         link = await provider_customers.find(conn, link_key)
@@ -68,8 +72,17 @@ async def make_provider_customer(
         request = before.request or _rendered(details.customer, link)
         sent = Creation(request, before.sent_at or now)
         await provider_customers.write_creation(conn, link_key, sent)
-    new = msgspec.json.decode(request, type=NewCustomer)
-    made = await providers.of(account).create_customer(new)
+    asked = msgspec.json.decode(request, type=NewCustomer)
+    made: CustomerMade | Declined | Lost | LeftAlone
+    if account.kind in NAMED_BY_US:
+        made = await providers.of(account).create_customer(asked)
+    else:
+        line = AccountLine(pool, providers, account, now=lambda: now)
+        made = await line.order(lambda provider: provider.create_customer(asked))
+    if isinstance(made, LeftAlone):
+        async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
+            await provider_customers.write_creation(conn, link_key, before)  # nothing was sent
+        raise ProviderSilentError("left_alone")
     if isinstance(made, Lost):
         raise ProviderSilentError(made.why)
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:

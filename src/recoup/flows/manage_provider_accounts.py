@@ -19,10 +19,11 @@ import msgspec
 
 from recoup.flows.add_provider_account import open_secrets, seal_secrets
 from recoup.flows.find_organization import organization_must_exist
+from recoup.flows.note_outcome import send_soon
 from recoup.rules.account_secrets import KEPT_AS, names_of_another_account
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
-from recoup.store import audit_log, provider_accounts
+from recoup.store import attempts, audit_log, provider_accounts, provider_health
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn
 from recoup.store.secret_box import SecretBox
@@ -86,6 +87,10 @@ async def change_provider_account(
         sealed = seal_secrets(secrets, organization_id, account.id, box)
         changed = msgspec.structs.replace(changed, secrets_sealed=sealed)
     await provider_accounts.write(conn, changed)
+    if secrets is not None:  # the key that was refused may be another one now: try it at once
+        await provider_health.trust_key(conn, account.key)
+        await send_soon(conn, account.key, now=now)
+        await attempts.look_up_soon(conn, account.key, now=now)
     detail = {
         "code": code,
         "settings": told,

@@ -1,23 +1,39 @@
-"""Remember of a provider account that it was out, or is called too often, or answers again.
+"""Remember of an account that it was out, calls too often, has a refused key, or answers again.
 
 Called after each call to a provider, outside any other transaction. A call that was answered by an
 account that is known to answer writes nothing.
+
+What would surprise you: that a provider knows nothing of a thing (`NotKnown`) says nothing of the
+account. Adapters say so, too, where their provider cannot be asked.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
+from zlib import crc32
 
 import msgspec
 import structlog
 
-from recoup.providers.protocol import Lost
-from recoup.rules.provider_pace import after_answer, after_outage, slow_until
+from recoup.providers.protocol import TOO_OFTEN, CannotList, Lost, NotKnown
+from recoup.rules.provider_key import KeyRefusal, after_refusal
+from recoup.rules.provider_pace import after_answer, after_outage, after_too_often
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_health
-from recoup.store.db import Pool
+from recoup.store import attempts, db, provider_health, refunds
+from recoup.store.db import Conn, Pool
+from recoup.store.provider_health import ProviderHealth
 
 log = structlog.get_logger()
+
+_SAYS_NOTHING: Final = (NotKnown, CannotList)
+
+
+def is_news(told: object) -> bool:
+    """Whether an answer can say anything of the account as a whole."""
+    if isinstance(told, Lost):
+        return told.is_outage or told.key_refused or told.why == TOO_OFTEN
+    return not isinstance(told, _SAYS_NOTHING)
 
 
 async def note_outcome(
@@ -25,29 +41,57 @@ async def note_outcome(
 ) -> None:
     """Remember what an answer says of its account.
 
-    `was_troubled`: an answer is news, as `take_calls` or the look-up's reading said.
+    `was_troubled`: an answer is news, as `take_calls` said.
     """
-    lost = told if isinstance(told, Lost) else None
-    is_slowed = lost is not None and lost.retry_after_seconds is not None
-    if lost is not None and not lost.is_outage and not is_slowed:
-        return  # no answer that says anything of the provider as a whole
-    if lost is None and not was_troubled:
+    if not is_news(told) or not (isinstance(told, Lost) or was_troubled):
         return
     async with db.transaction(pool, tenants=[account.organization_id]) as conn:
-        health = (await provider_health.lock(conn, [account]))[account]
-        before = health.breaker
-        if lost is None or is_slowed:  # who asks us to wait is there
-            health = msgspec.structs.replace(health, breaker=after_answer())
-        else:
-            health = msgspec.structs.replace(health, breaker=after_outage(before, now=now))
-        if lost is not None and is_slowed:
-            until = slow_until(health.slow_until, lost.retry_after_seconds, now=now)
-            health = msgspec.structs.replace(health, slow_until=until)
-        await provider_health.keep(conn, {account: health})
-        closed = before.open_until is not None and health.breaker.open_until is None
-        if closed:
-            await attempts.send_soon(conn, account, now=now)
-    if closed:
+        before = (await provider_health.lock(conn, [account]))[account]
+        after = _after(before, told, account, now=now)
+        await provider_health.keep(conn, {account: after})
+        if _is_back(before, after):
+            await send_soon(conn, account, now=now)
+    _say(account, before, after)
+
+
+async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
+    """An account may be called again: what was held back for it is due."""
+    await attempts.send_soon(conn, account, now=now)
+    await refunds.send_soon(conn, account, now=now)
+
+
+def _is_back(before: ProviderHealth, after: ProviderHealth) -> bool:
+    answers_again = before.breaker.open_until is not None and after.breaker.open_until is None
+    return answers_again or (before.key.since is not None and after.key.since is None)
+
+
+def _after(
+    before: ProviderHealth, told: object, account: RowKey, *, now: datetime
+) -> ProviderHealth:
+    if isinstance(told, Lost) and told.is_outage:
+        breaker = after_outage(before.breaker, now=now)
+        return msgspec.structs.replace(before, breaker=breaker)
+    answered = msgspec.structs.replace(before, breaker=after_answer())
+    if not isinstance(told, Lost):
+        return msgspec.structs.replace(answered, key=KeyRefusal())
+    if told.key_refused:
+        return msgspec.structs.replace(answered, key=after_refusal(before.key, now=now))
+    # Who says "too often" is there. Drawn from what is known, so that it is the same if repeated.
+    spread = crc32(f"{account}/{before.throttle.times}".encode()) / 2**32
+    throttle = after_too_often(before.throttle, told.retry_after_seconds, spread=spread, now=now)
+    return msgspec.structs.replace(answered, throttle=throttle)
+
+
+def _say(account: RowKey, before: ProviderHealth, after: ProviderHealth) -> None:
+    """Say in the log what has changed, once."""
+    if before.breaker.open_until is not None and after.breaker.open_until is None:
         log.warning("provider_answers_again", account=str(account))
-    elif health.breaker.times_opened > before.times_opened:
-        log.warning("provider_is_down", account=str(account), until=str(health.breaker.open_until))
+    elif after.breaker.times_opened > before.breaker.times_opened:
+        log.warning("provider_is_down", account=str(account), until=str(after.breaker.open_until))
+    if before.key.since is None and after.key.since is not None:
+        log.warning("provider_refuses_key", account=str(account), do="recoup provider update")
+    elif before.key.since is not None and after.key.since is None:
+        log.warning("provider_takes_key_again", account=str(account))
+    if after.throttle.times > 0 and after.throttle.paused_until != before.throttle.paused_until:
+        until = str(after.throttle.paused_until)
+        log.warning("provider_says_too_often", account=str(account), paused_until=until)

@@ -17,9 +17,9 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.call_first import call_first
 from recoup.flows.close_payment_page import close_payment_page
 from recoup.flows.find_invoices import lock_invoice
-from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import payment_failure
@@ -78,7 +78,7 @@ async def open_payment_page(
 
     :raises Refused: `invoice_not_found`; 422 with the contract's codes, in its order; 405 while
         another attempt is open, or a page that cannot be closed; `payment_provider_error` where
-        the provider does not answer, `third_party_error` where it refuses.
+        the provider does not answer or is left alone, `third_party_error` where it refuses.
     """
     found = await _find_or_begin(pool, organization_id, invoice_id, new_id=new_id, now=now())
     if isinstance(found, Stale):
@@ -148,15 +148,24 @@ async def _send(
     *,
     now: Callable[[], datetime],
 ) -> PaymentPage:
-    [begun] = await begin_sending(pool, providers, [key], now=now())
+    [begun] = await begin_sending(pool, providers, [key], is_awaited=True, now=now())
     if not isinstance(begun, ToSend):
-        attempt = await _read(pool, key)
-        # Not to be called now. It must not stay behind: it would be opened later, for nobody.
-        await close_payment_page(pool, providers, key, now=now)
+        attempt = await _withdrawn(pool, key, now=now())
         raise Refused(_no(attempt.error_code or "payment_provider_error"))
-    outcome = await begun.provider.charge(begun.charge)
-    await settle_attempts(pool, [Report(key, outcome, Source.ANSWER)], now=now())
-    await note_outcome(pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now())
+    outcome = await call_first(
+        pool,
+        key,
+        begun.charge,
+        provider=begun.provider,
+        account=begun.account,
+        was_troubled=begun.was_troubled,
+        ended=begun.ended,
+        settle=lambda told: settle_attempts(pool, [Report(key, told, Source.ANSWER)], now=now()),
+        now=now,
+    )
+    if outcome is None:
+        await _withdrawn(pool, key, now=now())
+        raise Refused(_no("payment_provider_error"))
     if isinstance(outcome, Declined):
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))
@@ -166,6 +175,16 @@ async def _send(
     if not attempt.payer_url:
         raise Refused(_no("payment_provider_error"))
     return msgspec.structs.replace(page, url=attempt.payer_url)
+
+
+async def _withdrawn(pool: Pool, key: RowKey, *, now: datetime) -> Attempt:
+    """The attempt, withdrawn if it waits for its account: its payer does not wait with it."""
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        await collection.lock_covered(conn, [key])  # invoices first, as everywhere
+        attempt = (await attempts.lock(conn, [key]))[key]
+        if attempt.state is State.READY:
+            await attempts.withdraw(conn, {key: "payment_provider_error"}, now=now)
+    return attempt
 
 
 async def _tell_refused(

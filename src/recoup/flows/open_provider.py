@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from recoup.flows.add_provider_account import open_secrets
+from recoup.flows.calls_under_way import SLOTS, CallsUnderWay
 from recoup.providers.protocol import Provider
 from recoup.providers.sandbox import SandboxProvider, SandboxSecrets
 from recoup.rules.records.keys import RowKey
@@ -28,6 +29,7 @@ class Providers:
     """Makes the adapter of an account, and keeps it until the account's secrets change.
 
     `…_base` is where a provider is; None: at its own address. It is never a tenant's to say.
+    `under_way` counts the calls that are made to the accounts; a worker makes `slots` at once.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Providers:
         stripe_base: str | None = None,
         adyen_base: str | None = None,
         gocardless_base: str | None = None,
+        slots: int = SLOTS,
     ) -> None:
+        self.under_way = CallsUnderWay(slots)
         self._http = http
         self._box = box
         self._sandbox_base = sandbox_base

@@ -5,11 +5,14 @@ What they leave there comes back as the provider's event, and becomes their defa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from recoup.flows.call_account import AccountLine
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.open_provider import Providers
 from recoup.providers.protocol import Declined, Page, SetUpOrder
@@ -37,13 +40,19 @@ class SetUpPage(msgspec.Struct, frozen=True):
 
 
 async def open_set_up_page(
-    pool: Pool, providers: Providers, organization_id: UUID, external_id: str, *, page_id: UUID
+    pool: Pool,
+    providers: Providers,
+    organization_id: UUID,
+    external_id: str,
+    *,
+    page_id: UUID,
+    now: Callable[[], datetime],
 ) -> SetUpPage:
     """Open a page for this customer.
 
     :raises Refused: `customer_not_found`; 422 `no_linked_payment_provider`,
         `no_payment_methods_to_setup_available`; `third_party_error` where the provider refuses,
-        `payment_provider_error` where it does not answer.
+        `payment_provider_error` where it does not answer or is left alone.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         details = await find_customer_details(conn, organization_id, external_id)
@@ -57,20 +66,19 @@ async def open_set_up_page(
         methods = link.provider_payment_methods
         if methods and CANNOT_BE_KEPT.issuperset(methods):
             raise Refused(NOTHING_TO_SET_UP)
-        provider = providers.of(account)
-    answer = await provider.set_up_page(
-        SetUpOrder(
-            idempotency_key=f"set-up-{page_id}",
-            provider_customer_id=link.provider_customer_id,
-            currency=customer.currency or DEFAULT_CURRENCY,
-            return_url=account.return_url,
-            method_types=methods,
-            metadata={
-                "lago_customer_id": str(customer.id),
-                "lago_organization_id": str(organization_id),
-            },
-        )
+    order = SetUpOrder(
+        idempotency_key=f"set-up-{page_id}",
+        provider_customer_id=link.provider_customer_id,
+        currency=customer.currency or DEFAULT_CURRENCY,
+        return_url=account.return_url,
+        method_types=methods,
+        metadata={
+            "lago_customer_id": str(customer.id),
+            "lago_organization_id": str(organization_id),
+        },
     )
+    line = AccountLine(pool, providers, account, now=now)
+    answer = await line.order(lambda provider: provider.set_up_page(order), is_awaited=True)
     if isinstance(answer, Page):
         return SetUpPage(customer, answer.url)
     raise Refused(REFUSED if isinstance(answer, Declined) else SILENT)

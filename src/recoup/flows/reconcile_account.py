@@ -11,12 +11,13 @@ has compared, and says so: that is a finding, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from recoup.flows.ask_for_findings import ask_for_findings
+from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.compare_refunds import compare_refunds
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.mend_from_list import Mending
@@ -24,6 +25,7 @@ from recoup.flows.open_provider import Providers
 from recoup.providers.protocol import CannotList, ChargeList, Lost, Provider
 from recoup.rules.reconciliation import CLOCKS_DIFFER, DAILY_WINDOW, HOLDS_BACK, What
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import db, findings, provider_accounts, quarantines, reconciliations
 from recoup.store.db import Pool
 from recoup.store.findings import Finding
@@ -45,15 +47,19 @@ async def reconcile_account(
 ) -> None:
     """Compare one account, from where it was left or from the beginning, to the end.
 
-    :raises ProviderSilentError: the provider does not answer; what was done stays done.
+    :raises ProviderSilentError: the provider does not answer, or may not be asked yet; what was
+        done stays done.
     """
-    begun = await _begin(pool, providers, account, id=new_id(), now=now())
+    begun = await _begin(pool, account, id=new_id(), now=now())
     if begun is None:
         return
-    one, provider = begun
+    one, found = begun
     page_after = one.next_page
+    line = AccountLine(pool, providers, found, now=now)
     while True:
-        page = await provider.list_charges(since=one.since, before=one.before, after=page_after)
+        page = await line.ask(_listing(one, page_after))
+        if isinstance(page, LeftAlone):
+            raise ProviderSilentError("left_alone")
         if isinstance(page, Lost):
             raise ProviderSilentError(page.why)
         if isinstance(page, CannotList):
@@ -63,14 +69,14 @@ async def reconcile_account(
         if page.after is None:
             break
         page_after = page.after
-    await ask_for_findings(pool, provider, one, now=now)
-    await compare_refunds(pool, provider, one, now=now)
+    await ask_for_findings(pool, line, one, now=now)
+    await compare_refunds(pool, line, one, now=now)
     await _end(pool, one, now=now())
 
 
 async def _begin(
-    pool: Pool, providers: Providers, account: RowKey, *, id: UUID, now: datetime
-) -> tuple[Reconciliation, Provider] | None:
+    pool: Pool, account: RowKey, *, id: UUID, now: datetime
+) -> tuple[Reconciliation, ProviderAccount] | None:
     async with db.transaction(pool, tenants=[account.organization_id]) as conn:
         found = (await provider_accounts.by_ids(conn, [account])).get(account)
         if found is None:
@@ -83,7 +89,13 @@ async def _begin(
             return None
         since = min(now - DAILY_WINDOW, held.compare_since) if held else now - DAILY_WINDOW
         one = await reconciliations.begin(conn, account, id=id, since=since, before=now, now=now)
-        return one, providers.of(found)
+        return one, found
+
+
+def _listing(
+    one: Reconciliation, after: str | None
+) -> Callable[[Provider], Awaitable[ChargeList | CannotList | Lost]]:
+    return lambda provider: provider.list_charges(since=one.since, before=one.before, after=after)
 
 
 def _may_wait(last: Reconciliation, held: Quarantine, *, now: datetime) -> bool:

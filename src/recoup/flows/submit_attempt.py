@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
 
 from recoup.flows.batches import Batches
-from recoup.flows.note_outcome import note_outcome
+from recoup.flows.call_first import call_first
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import payment_failure
-from recoup.flows.take_calls import take_calls
+from recoup.flows.take_calls import Wants, take_calls
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Charge, NotChargeable, Order, Provider
 from recoup.rules.attempt_state import State
@@ -39,6 +40,10 @@ from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
 
 
+def _nothing() -> None:
+    """Nobody counts the call."""
+
+
 class ToSend(msgspec.Struct, frozen=True):
     """The attempt is committed as `sent`: now, and only now, it may be sent."""
 
@@ -47,6 +52,7 @@ class ToSend(msgspec.Struct, frozen=True):
     account: RowKey
     sent_at: datetime
     was_troubled: bool = False  # its account was out lately, so that an answer is news
+    ended: Callable[[], None] = _nothing  # to be called once, whether it was sent or not
 
 
 class ToLookUp(msgspec.Struct, frozen=True):
@@ -88,13 +94,20 @@ async def submit_attempt(
     """
     begun = await sending.ask(attempt)
     if isinstance(begun, ToSend) and not may_still_send(sent_at=begun.sent_at, now=now()):
+        begun.ended()
         return ToLookUp()
     match begun:
-        case ToSend(charge=charge, provider=provider):
-            outcome = await provider.charge(charge)  # outside any transaction
-            await settling.ask(Report(attempt, outcome, Source.ANSWER, jitter))
-            await note_outcome(
-                pool, begun.account, outcome, was_troubled=begun.was_troubled, now=now()
+        case ToSend():
+            await call_first(
+                pool,
+                attempt,
+                begun.charge,
+                provider=begun.provider,
+                account=begun.account,
+                was_troubled=begun.was_troubled,
+                ended=begun.ended,
+                settle=lambda told: settling.ask(Report(attempt, told, Source.ANSWER, jitter)),
+                now=now,
             )
         case ToLookUp() | NothingToDo():
             pass
@@ -104,14 +117,20 @@ async def submit_attempt(
 
 
 async def begin_sending(
-    pool: Pool, providers: Providers, keys: Sequence[RowKey], *, now: datetime
+    pool: Pool,
+    providers: Providers,
+    keys: Sequence[RowKey],
+    *,
+    is_awaited: bool = False,
+    now: datetime,
 ) -> list[Begun]:
     """Commit each attempt as `sent`, or as `withdrawn` where there is nothing left to charge.
 
     Looks again, under lock, at all that may have changed since the ask: the invoice, what it owes,
     the account and the method. What is sent is frozen on the attempt. What an account may
-    not be called for yet, by its limit or since it is down, stays `ready`. Answers in the order
-    given; of an attempt that is named twice, the first one sends it.
+    not be called for yet, by its limit or since it is down, stays `ready`. `is_awaited`: a payer
+    waits, so what an account keeps for those is theirs. Answers in the order given; of an attempt
+    that is named twice, the first one sends it.
     """
     async with db.transaction(pool, tenants={key.organization_id for key in keys}) as conn:
         covered = await collection.lock_covered(conn, keys)
@@ -140,26 +159,37 @@ async def begin_sending(
                 withdrawn[key] = frozen.code
             else:
                 sent[key] = frozen
+        wanted = {key: one.account for key, (_, one) in sent.items()}
+        # Who waits at a page holds no slot of a worker's, so nobody is to be let in for it.
+        crowded = {} if is_awaited else providers.under_way.crowded_out(wanted, now=now)
         pace = await take_calls(
             conn,
-            {
-                key: RowKey(key.organization_id, row.provider_account_id)
-                for key, (row, _) in sent.items()
-            },
+            {key: account for key, account in wanted.items() if key not in crowded},
             {key: one.provider.limit for key, one in open_accounts.items() if one.provider.limit},
+            wants=Wants(awaited=is_awaited),
             now=now,
         )
+        parked = {**crowded, **pace.parked}
         sent = {
-            key: (row, msgspec.structs.replace(one, was_troubled=one.account in pace.troubled))
+            key: (
+                row,
+                msgspec.structs.replace(
+                    one,
+                    was_troubled=one.account in pace.troubled,
+                    ended=partial(providers.under_way.end, one.account, key),
+                ),
+            )
             for key, (row, one) in sent.items()
-            if key not in pace.parked
+            if key not in parked
         }
-        await attempts.park(conn, pace.parked)
+        await attempts.park(conn, parked)
         await attempts.send(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )
         await withdraw(conn, withdrawn, held, covered, links, now=now)
     to_send = {key: order for key, (_, order) in sent.items()}
+    for key, order in to_send.items():
+        providers.under_way.begin(order.account, key, now=now)
     return [to_send.pop(key) if key in to_send else _not_ours(held.get(key)) for key in keys]
 
 

@@ -43,7 +43,9 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
         due = {
             Job.LOOK_UP_ATTEMPT: await attempts.to_look_up(conn, now=now, most=MOST_AT_ONCE),
             Job.LOOK_UP_REFUND: await refunds.to_look_up(conn, now=now, most=MOST_AT_ONCE),
-            Job.SUBMIT_REFUND: await refunds.ready_since(conn, before=old, most=MOST_AT_ONCE),
+            Job.SUBMIT_REFUND: await refunds.ready_since(
+                conn, before=old, most=MOST_AT_ONCE, now=now
+            ),
             Job.SUBMIT_ATTEMPT: await attempts.ready_since(
                 conn, before=old, most=MOST_AT_ONCE, now=now
             ),

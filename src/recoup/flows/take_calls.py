@@ -1,8 +1,13 @@
-"""Take the calls that a batch wants to make: under the limits, and of accounts that answer.
+"""Take the calls that a batch wants to make: under the limits, of accounts that answer and know us.
 
-Called by `begin_sending` alone, last in its transaction: the rows it locks are what all processes
-that call the same account meet at. An account without a published limit that answers has no row
-that is locked.
+Called by `begin_sending` and `submit_refund`, last in their transactions, and by `call_account` for
+every other call: the rows it locks are what all processes that call the same account meet at. An
+account without a published limit that answers has no row that is locked.
+
+An *order* (a charge, a re-send, a refund, a customer to be made) waits as long as the account is
+left alone. A *question* does not wait that long: while the account is down one question at a time
+goes out, since somebody must find out when it answers again, and no silence may last for ever. Of
+a provider that cannot be asked what became of a charge, the question is the same charge again.
 """
 
 from __future__ import annotations
@@ -10,23 +15,54 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
 from recoup.providers.protocol import RateLimit
-from recoup.rules.provider_pace import Call, Probe, Wait, permit, take
+from recoup.rules.provider_key import trying
+from recoup.rules.provider_pace import (
+    Breaker,
+    Call,
+    Probe,
+    Wait,
+    permit,
+    permit_question,
+    take,
+)
 from recoup.rules.records.keys import RowKey
 from recoup.store import provider_health
 from recoup.store.db import Conn
 from recoup.store.provider_health import ProviderHealth
 
+# Of an account whose provider publishes none, while it is slowed for having called too often.
+UNTOLD_LIMIT: Final = RateLimit(calls_per_second=10, burst=10)
+KEPT_FOR_THE_AWAITED: Final = 5  # one in so many calls of a burst
+
+
+class Wants(msgspec.Struct, frozen=True):
+    """What sort of calls these are."""
+
+    questions: bool = False  # they change nothing at the provider
+    awaited: bool = False  # somebody waits for the answer, at a page
+    continues_probe: bool = False  # the caller was let through as the probe, and goes on
+
+
+AN_ORDER: Final = Wants()
+
 
 class Pace(msgspec.Struct, frozen=True):
-    """Which attempts wait, each until when; and the accounts whose answer would be news."""
+    """Which callers wait, each until when; and the accounts whose answer would be news."""
 
     parked: Mapping[RowKey, datetime]
     troubled: frozenset[RowKey]
+    probed: frozenset[RowKey] = frozenset()  # called to see whether they answer again
+
+
+class _Given(msgspec.Struct, frozen=True):
+    health: ProviderHealth
+    parked: Mapping[RowKey, datetime]
+    is_probe: bool = False
 
 
 async def take_calls(
@@ -34,62 +70,97 @@ async def take_calls(
     wanted: Mapping[RowKey, RowKey],
     limits: Mapping[RowKey, RateLimit],
     *,
+    wants: Wants = AN_ORDER,
     now: datetime,
 ) -> Pace:
-    """Answer which attempts may not be sent yet, and when each asks again.
+    """Answer which of the callers may not call yet, and when each asks again.
 
-    `wanted` names the account of each attempt, first come first served; `limits` the accounts
-    that have one.
+    `wanted` names the account of each, first come first served; `limits` the accounts that have
+    one.
     """
     callers: defaultdict[RowKey, list[RowKey]] = defaultdict(list)
-    for attempt, account in wanted.items():
-        callers[account].append(attempt)
+    for caller, account in wanted.items():
+        callers[account].append(caller)
     known = await provider_health.find(conn, callers.keys()) if callers else {}
     troubled = {account for account, health in known.items() if health.is_troubled}
     meeting = {account for account in callers if account in limits} | {
-        account for account in troubled if known[account].breaker.open_until is not None
+        account for account, health in known.items() if health.holds_back(now=now)
     }
     if not meeting:
         return Pace({}, frozenset(troubled))
     parked: dict[RowKey, datetime] = {}
     kept: dict[RowKey, ProviderHealth] = {}
+    probed = set()
     for account, health in (await provider_health.lock(conn, meeting)).items():
         if health.is_troubled:
             troubled.add(account)
-        kept[account], waiting = _take(health, callers[account], limits.get(account), now=now)
-        parked |= waiting
+        given = _give(health, callers[account], limits.get(account), wants=wants, now=now)
+        kept[account] = given.health
+        parked |= given.parked
+        if given.is_probe:
+            probed.add(account)
     await provider_health.keep(conn, kept)
-    return Pace(parked, frozenset(troubled))
+    return Pace(parked, frozenset(troubled), frozenset(probed))
 
 
-def _take(
-    health: ProviderHealth, callers: Sequence[RowKey], limit: RateLimit | None, *, now: datetime
-) -> tuple[ProviderHealth, dict[RowKey, datetime]]:
+def _give(
+    health: ProviderHealth,
+    callers: Sequence[RowKey],
+    limit: RateLimit | None,
+    *,
+    wants: Wants,
+    now: datetime,
+) -> _Given:
     """What an account gives its callers, in their order, and what becomes of it."""
-    breaker, may_call = health.breaker, len(callers)
+    throttle, breaker, may_call = health.throttle, health.breaker, len(callers)
+    if throttle.is_paused(now=now):
+        assert throttle.paused_until is not None, "a pause has its end"
+        return _Given(health, dict.fromkeys(callers, throttle.paused_until))
     parked: dict[RowKey, datetime] = {}
-    said = permit(breaker, now=now)
+    key, tries_key = health.key, health.key.since is not None and not wants.continues_probe
+    if tries_key:
+        if (until := key.waits_until(now=now)) is not None:
+            return _Given(health, dict.fromkeys(callers, until))
+        key, may_call = trying(key, now=now), 1
+        assert key.try_at is not None, "there is a next time"
+        parked = dict.fromkeys(callers[1:], key.try_at)
+    said = _permit(breaker, wants, now=now)
     match said:
         case Call():
             pass
         case Probe():
             breaker, may_call = said.breaker, 1
             assert breaker.probing_until is not None, "a probe has its time"
-            parked = dict.fromkeys(callers[1:], breaker.probing_until)
+            parked |= dict.fromkeys(callers[1:], breaker.probing_until)
         case Wait():
-            return health, dict.fromkeys(callers, said.until)
+            return _Given(health, dict.fromkeys(callers, said.until))
         case _:
             assert_never(said)
-    bucket = health.bucket
+    bucket, granted = health.bucket, may_call
+    is_slow = throttle.is_slow(now=now)
+    if limit is None and is_slow:
+        limit = UNTOLD_LIMIT
     if limit is not None:
         taken = take(
             bucket,
             may_call,
             calls_per_second=limit.calls_per_second,
             burst=limit.burst,
-            slow_until=health.slow_until,
+            is_slow=is_slow,
+            kept=0 if wants.awaited else limit.burst // KEPT_FOR_THE_AWAITED,
             now=now,
         )
-        bucket = taken.bucket
+        bucket, granted = taken.bucket, taken.granted
         parked |= dict(zip(callers[taken.granted : may_call], taken.ask_again_at, strict=True))
-    return ProviderHealth(bucket, health.slow_until, breaker), parked
+    is_probe = (tries_key or isinstance(said, Probe)) and granted == 1
+    if not is_probe:  # without a call there is no probe that others would have to wait for
+        breaker, key = health.breaker, health.key
+    return _Given(ProviderHealth(bucket, throttle, breaker, key), parked, is_probe)
+
+
+def _permit(breaker: Breaker, wants: Wants, *, now: datetime) -> Call | Probe | Wait:
+    if wants.questions:
+        return permit_question(breaker, now=now)
+    if wants.continues_probe:
+        return Call()
+    return permit(breaker, now=now)

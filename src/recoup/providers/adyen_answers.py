@@ -43,7 +43,7 @@ AUTHENTICATION_REQUIRED: Final = "38"  # docs.adyen.com/development-resources/re
 # was away for a while, the key's first call is still under way or was just done, an internal error,
 # unable to process. Source: docs.adyen.com/development-resources/error-codes, as all codes here.
 NOT_DECIDED: Final = frozenset({"701", "703", "704", "903", "904"})
-_NOT_DECIDED: Final = frozenset({404, 409, 429})
+_NOT_DECIDED: Final = frozenset({401, 404, 409, 429})
 _THEIR_TROUBLE: Final = "internal"  # of the four error types, the one that is not about the request
 # No contract with this shopper, no such payment detail, none for this kind of charge.
 METHOD_IS_GONE: Final = frozenset({"800", "803", "805"})
@@ -218,8 +218,12 @@ def lost(answer: Answer) -> Lost:
         return Lost("unreadable_answer")
     seconds = answer.headers.get("retry-after", "")
     is_readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
-    wait = float(seconds) if is_readable else None
-    return Lost(f"http_{answer.status}", wait, is_outage=answer.status >= 500)
+    return Lost(
+        f"http_{answer.status}",
+        float(seconds) if is_readable else None,
+        is_outage=answer.status >= 500,
+        key_refused=answer.status == 401 and decode(answer.body, Error) is not None,
+    )
 
 
 def raw_code(text: object) -> str | None:

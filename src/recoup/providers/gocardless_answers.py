@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+import msgspec
 from gocardless_pro import services
 
 from recoup.providers.gocardless_calls import Calls, Heard, Said, TurnedAway
@@ -63,6 +64,11 @@ def pages(
         if read.meta.cursors.after is None:
             return found
         after = read.meta.cursors.after
+
+
+def after_it_was_made(lost: Lost) -> Lost:
+    """A call that was lost after the one that made the thing: a refused key did not undo that."""
+    return msgspec.structs.replace(lost, key_refused=False)
 
 
 def turned_away(heard: TurnedAway, *, sent_before: bool) -> Declined | Lost:

@@ -48,7 +48,7 @@ _THREADS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="gocardl
 _OUTAGES: Final = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
 # The call itself did nothing, and the provider says why. Source: section "Errors" of
 # https://developer.gocardless.com/api-reference/
-_TURNED_AWAY: Final = frozenset({400, 401, 403, 404, 410, 422})
+_TURNED_AWAY: Final = frozenset({400, 403, 404, 410, 422})
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -182,6 +182,8 @@ def _read_conflict(error: IdempotentCreationConflictError) -> Conflict | Lost:
 def _read_error(error: ApiError, api: _Api) -> TurnedAway | Lost:
     if api.status in _TURNED_AWAY and isinstance(error.type, str):
         return TurnedAway(api.status, _reason(error))
+    if api.status == 401 and isinstance(error.type, str):
+        return Lost("http_401", key_refused=True)
     return _lost(error, api)
 
 

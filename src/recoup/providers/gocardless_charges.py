@@ -14,7 +14,15 @@ from typing import Any, Final
 import msgspec
 from gocardless_pro import services
 
-from recoup.providers.gocardless_answers import instant, one, page, pages, turned_away, why
+from recoup.providers.gocardless_answers import (
+    after_it_was_made,
+    instant,
+    one,
+    page,
+    pages,
+    turned_away,
+    why,
+)
 from recoup.providers.gocardless_calls import Calls, Conflict, TurnedAway
 from recoup.providers.gocardless_words import (
     DEAD,
@@ -48,13 +56,18 @@ def charge_once(calls: Calls, *, charge: Charge) -> Fate:
         told = turned_away(heard, sent_before=charge.sent_before)
         is_gone = isinstance(told, Declined) and told.code in MANDATE_GONE
         return msgspec.structs.replace(told, method_is_gone=True) if is_gone else told
+    if isinstance(heard, Lost):
+        return heard
     if isinstance(heard, Conflict):
         made_before = heard.resource_id
         heard = calls.ask(services.PaymentsService, lambda payments: payments.get(made_before))
     payment = one(heard, "payments", Payment)
     if isinstance(payment, Lost):
-        return payment
-    return _outcome(calls, payment) if _is_ours(payment, wanted) else Lost("another_payment")
+        return after_it_was_made(payment)
+    if not _is_ours(payment, wanted):
+        return Lost("another_payment")
+    became = _outcome(calls, payment)
+    return after_it_was_made(became) if isinstance(became, Lost) else became
 
 
 def look_up(calls: Calls, *, charge: Charge) -> Fate | NotKnown:

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from gocardless_pro import services
 
-from recoup.providers.gocardless_answers import instant, one, pages, turned_away, why
+from recoup.providers.gocardless_answers import (
+    after_it_was_made,
+    instant,
+    one,
+    pages,
+    turned_away,
+    why,
+)
 from recoup.providers.gocardless_calls import Calls, Conflict, TurnedAway
 from recoup.providers.gocardless_words import REFUND, RefundMade, Refunds, refund_outcome
 from recoup.providers.protocol import Declined, Lost, NotKnown, Refund, RefundOutcome
@@ -31,13 +38,18 @@ def refund_once(calls: Calls, *, refund: Refund) -> RefundOutcome:
     )
     if isinstance(heard, TurnedAway):
         return turned_away(heard, sent_before=refund.sent_before)
+    if isinstance(heard, Lost):
+        return heard
     if isinstance(heard, Conflict):
         made_before = heard.resource_id
         heard = calls.ask(services.RefundsService, lambda refunds: refunds.get(made_before))
     made = one(heard, "refunds", RefundMade)
     if isinstance(made, Lost):
-        return made
-    return _outcome(calls, made) if _is_ours(made, wanted) else Lost("another_refund")
+        return after_it_was_made(made)
+    if not _is_ours(made, wanted):
+        return Lost("another_refund")
+    became = _outcome(calls, made)
+    return after_it_was_made(became) if isinstance(became, Lost) else became
 
 
 def look_up_refund(calls: Calls, *, refund: Refund) -> RefundOutcome | NotKnown:

@@ -97,12 +97,17 @@ class Declined(msgspec.Struct, frozen=True):
     method_is_gone: bool = False  # the provider has no such method of this customer's any more
 
 
+TOO_OFTEN: Final = "http_429"
+
+
 class Lost(msgspec.Struct, frozen=True):
     """No answer that can be relied on: the money may have moved, or not."""
 
-    why: str
+    why: str  # `TOO_OFTEN` where the provider says that the account calls too often
     retry_after_seconds: float | None = None
     is_outage: bool = False  # no connection, a time-out, a 5xx: the provider itself may be down
+    # 401, in the provider's words: our key is revoked, or wrong. The call so answered did nothing.
+    key_refused: bool = False
 
 
 class NotKnown(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ from recoup.providers.protocol import (
 from recoup.providers.sandbox_answers import (
     UNREADABLE,
     ChargesAnswer,
+    ErrorAnswer,
     Event,
     MethodAnswer,
     MethodsAnswer,
@@ -70,7 +71,7 @@ TIMEOUT: Final = aiohttp.ClientTimeout(
     connect=2, sock_connect=2, sock_read=10, total=LONGEST_CALL.total_seconds()
 )
 MOST_ANSWER_BYTES: Final = 1_000_000
-TURNED_AWAY: Final = frozenset({400, 401, 403, 404})
+TURNED_AWAY: Final = frozenset({400, 403, 404})
 ON_A_PAGE: Final = "pm_sandbox_page"  # the payer says yes there, or nothing
 
 
@@ -352,5 +353,9 @@ def _after(after: str | None) -> dict[str, str]:
 def _lost(answer: _Answer) -> Lost:
     seconds = (answer.retry_after or "") if answer.status == 429 else ""
     is_readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
-    wait = float(seconds) if is_readable else None
-    return Lost(f"http_{answer.status}", wait, is_outage=answer.status >= 500)
+    return Lost(
+        f"http_{answer.status}",
+        float(seconds) if is_readable else None,
+        is_outage=answer.status >= 500,
+        key_refused=answer.status == 401 and decode(answer.body, ErrorAnswer) is not None,
+    )

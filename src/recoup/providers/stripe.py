@@ -84,7 +84,7 @@ Answer = TypeVar("Answer")
 API_VERSION: Final = "2025-04-30.basil"
 # Of what Stripe can refuse, what says nothing of an earlier call under the same key. A 402 does: it
 # is the issuer's answer, and under the same key it is always the first one.
-REFUSED_AT_THE_DOOR: Final = frozenset({400, 401, 403, 404})
+REFUSED_AT_THE_DOOR: Final = frozenset({400, 403, 404})
 # What a failed charge's intent may be. In another state money may have moved, or may yet.
 WITHOUT_MONEY: Final = frozenset({"requires_payment_method", "canceled"})
 

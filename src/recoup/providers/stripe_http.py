@@ -137,6 +137,8 @@ def _turned_away(error: stripe.StripeError) -> TurnedAway | Lost:
     said = decode(error.http_body or "", ErrorAnswer)
     if said is None or said.error.type not in WORDS_OF_A_NO or error.http_status is None:
         return Lost("unreadable_answer")
+    if error.http_status == 401:
+        return Lost(type(error).__name__, key_refused=True)
     return TurnedAway(error.http_status, type(error).__name__, said.error)
 
 

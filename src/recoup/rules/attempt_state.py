@@ -34,7 +34,8 @@ FINAL: Final = ENDINGS | {State.WITHDRAWN}
 ASKED_ABOUT: Final = frozenset({State.SENT, State.UNKNOWN, State.PROCESSING, State.CUSTOMER_NEEDED})
 NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.READY: frozenset({State.SENT, State.WITHDRAWN}),
-    State.SENT: ANSWERS | {State.UNKNOWN},
+    # Back to `ready` only where the one call that was made did nothing: our key was refused.
+    State.SENT: ANSWERS | {State.UNKNOWN, State.READY},
     State.UNKNOWN: ANSWERS | {State.NEEDS_REVIEW},
     State.PROCESSING: ENDINGS | {State.CUSTOMER_NEEDED},
     State.CUSTOMER_NEEDED: ENDINGS | {State.PROCESSING},

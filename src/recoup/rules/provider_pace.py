@@ -1,7 +1,8 @@
 """How fast one provider account may be called, and when it is left alone for a while.
 
-Two things hold a call back. The *bucket* keeps an account under the limit that its provider
-publishes. The *breaker* leaves an account alone whose provider is down. Neither ever fails an
+Three things hold a call back. The *bucket* keeps an account under the limit that its provider
+publishes. The *throttle* leaves it alone for a moment that said "too often" (HTTP 429), and slows
+it afterwards. The *breaker* leaves an account alone whose provider is down. None ever fails an
 attempt: whoever may not call yet is told when to ask again.
 
 What would surprise you: the breaker has no field for its state. It follows from `open_until` and
@@ -25,8 +26,10 @@ OPEN_FOR_AT_MOST: Final = timedelta(minutes=5)
 # Longer than a call may wait to begin and then last (15 s and 12 s), so that a probe that is still
 # out is never joined by another one; and not for ever, since its process may have been killed.
 PROBE_FOR: Final = timedelta(seconds=30)
-SLOW_FOR: Final = timedelta(minutes=1)
-SLOW_FOR_AT_MOST: Final = timedelta(hours=1)
+PAUSE: Final = timedelta(seconds=1)  # after the first 429; each that follows it doubles this
+PAUSE_AT_MOST: Final = timedelta(minutes=1)
+ASKED_TO_PAUSE_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
+SLOW_FOR: Final = timedelta(minutes=1)  # counted from the end of the pause
 SLOWED_BY: Final = 2.0
 
 
@@ -51,42 +54,74 @@ def take(
     *,
     calls_per_second: float,
     burst: int,
-    slow_until: datetime | None = None,
+    is_slow: bool = False,
+    kept: int = 0,
     now: datetime,
 ) -> Taken:
     """Take `wanted` calls out of a bucket, or as many as there are. None: nobody has called yet.
 
     A clock that goes back fills nothing. While the account is slowed, it fills half as fast.
+    `kept` calls are left in it for others, who are more in a hurry.
     """
     assert wanted >= 0, "nobody puts calls back"
     assert calls_per_second > 0, "a limit that forbids every call is none"
-    assert burst >= 1, "a bucket that holds no call never lets one through"
+    assert 0 <= kept < burst, "a bucket that gives no call never lets one through"
     if bucket is None:
         bucket = Bucket(float(burst), now)
-    is_slow = slow_until is not None and now < slow_until
     rate = calls_per_second / SLOWED_BY if is_slow else calls_per_second
     elapsed = max((now - bucket.refilled_at).total_seconds(), 0.0)
     tokens = min(float(burst), bucket.tokens + elapsed * rate)
-    granted = min(wanted, int(tokens))
+    granted = min(wanted, max(int(tokens) - kept, 0))
     left = tokens - granted
     # Spread by the rate. What comes late is not made up for: each takes a token when it is due.
     again = [
-        now + timedelta(seconds=(place - left) / rate) for place in range(1, wanted - granted + 1)
+        now + timedelta(seconds=(place + kept - left) / rate)
+        for place in range(1, wanted - granted + 1)
     ]
     return Taken(Bucket(left, max(now, bucket.refilled_at)), granted, again)
 
 
-def slow_until(
-    before: datetime | None, retry_after_seconds: float | None, *, now: datetime
-) -> datetime:
-    """Until when an account is slowed that was told it calls too often (HTTP 429).
+class Throttle(msgspec.Struct, frozen=True):
+    """What is remembered of an account's 429s. As it is made: it has not said so lately."""
 
-    At least `SLOW_FOR`, at most `SLOW_FOR_AT_MOST`, and never sooner than was said `before`.
+    times: int = 0  # in a row, each while the account was still slowed for the one before
+    paused_until: datetime | None = None
+    slow_until: datetime | None = None
+
+    def is_paused(self, *, now: datetime) -> bool:
+        """Whether nobody calls at all."""
+        return self.paused_until is not None and now < self.paused_until
+
+    def is_slow(self, *, now: datetime) -> bool:
+        """Whether the account is called less often than it may be."""
+        return self.slow_until is not None and now < self.slow_until
+
+
+def after_too_often(
+    throttle: Throttle, retry_after_seconds: float | None, *, spread: float, now: datetime
+) -> Throttle:
+    """The throttle after an account said that it is called too often.
+
+    The pause doubles with each time, up to `PAUSE_AT_MOST`; it is as long as the provider asked for
+    where that is longer. `spread`, from 0 to 1, takes up to half of ours away, so that accounts
+    which were slowed together do not come back together. Time alone ends it: an account that has
+    not said so for `SLOW_FOR` begins anew. The calls that were out when it said so come home during
+    the pause, and their 429s count as the same one.
     """
-    longest = SLOW_FOR_AT_MOST.total_seconds()
-    asked = timedelta(seconds=min(max(retry_after_seconds or 0.0, 0.0), longest))
-    until = now + max(asked, SLOW_FOR)
-    return max(before, until) if before else until
+    assert 0.0 <= spread <= 1.0, "it takes a part of the pause away"
+    if throttle.is_paused(now=now):
+        times = throttle.times
+    else:
+        times = throttle.times + 1 if throttle.is_slow(now=now) else 1
+    doubled = min(PAUSE * int(2 ** min(times - 1, 16)), PAUSE_AT_MOST)
+    asked = min(max(retry_after_seconds or 0.0, 0.0), ASKED_TO_PAUSE_AT_MOST.total_seconds())
+    until = now + timedelta(seconds=asked)
+    if not throttle.is_paused(now=now):
+        until = max(until, now + doubled * (1 - spread / 2))
+    if throttle.paused_until is not None:
+        until = max(until, throttle.paused_until)
+    slow = until + SLOW_FOR
+    return Throttle(times, until, max(slow, throttle.slow_until or slow))
 
 
 class BreakerState(enum.Enum):
@@ -147,6 +182,19 @@ def permit(breaker: Breaker, *, now: datetime) -> Permit:
         return Call()
     if now < breaker.open_until:
         return Wait(breaker.open_until)
+    if breaker.probing_until is not None and now < breaker.probing_until:
+        return Wait(breaker.probing_until)
+    return Probe(msgspec.structs.replace(breaker, probing_until=now + PROBE_FOR))
+
+
+def permit_question(breaker: Breaker, *, now: datetime) -> Permit:
+    """Say whether an account may be asked for what changes nothing there.
+
+    While it is left alone one question every `PROBE_FOR` goes out, before its time and after: so
+    the silence of none lasts longer than that for want of asking.
+    """
+    if breaker.open_until is None:
+        return Call()
     if breaker.probing_until is not None and now < breaker.probing_until:
         return Wait(breaker.probing_until)
     return Probe(msgspec.structs.replace(breaker, probing_until=now + PROBE_FOR))

@@ -37,7 +37,8 @@ ENDINGS: Final = frozenset({RefundState.SUCCEEDED, RefundState.FAILED})
 ASKED_ABOUT: Final = frozenset({RefundState.SENT, RefundState.UNKNOWN, RefundState.PROCESSING})
 NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = {
     RefundState.READY: frozenset({RefundState.SENT}),
-    RefundState.SENT: _ANSWERS | {RefundState.UNKNOWN},
+    # Back to `ready` only where the one call that was made did nothing: our key was refused.
+    RefundState.SENT: _ANSWERS | {RefundState.UNKNOWN, RefundState.READY},
     RefundState.UNKNOWN: _ANSWERS | {RefundState.NEEDS_REVIEW},
     RefundState.PROCESSING: ENDINGS,
     RefundState.NEEDS_REVIEW: ENDINGS,

@@ -157,6 +157,19 @@ _BY_PROVIDER_ID: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
 """
 
+# What was frozen stays until it is frozen anew: of what is ready, nobody reads it.
+_TAKE_BACK: Final = """
+    UPDATE payments SET state = 'ready', look_up_at = NULL, send_at = $4
+     WHERE organization_id = $1 AND id = $2 AND state = 'sent' AND sent_at = $3
+    RETURNING id
+"""
+
+# Whoever has planned a later one meanwhile knows better, and so does who has planned none.
+_PUT_OFF_LOOK_UP: Final = """
+    UPDATE payments SET look_up_at = $3
+     WHERE organization_id = $1 AND id = $2 AND look_up_at < $3
+"""
+
 # One that nobody has answered for yet is asked about as planned: its opening may be on its way.
 _CLOSE_PAGES: Final = """
     UPDATE payments p
@@ -282,6 +295,17 @@ async def close_pages(conn: Conn, invoices: Collection[RowKey], *, now: datetime
     """Let the payer's time on the open pages of these locked invoices be up: the sweep closes."""
     if invoices:
         await conn.execute(_CLOSE_PAGES, *_ids(invoices), now)
+
+
+async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: datetime) -> bool:
+    """Have an attempt `ready` again whose only call did nothing; False: it is `sent` no more."""
+    asked = (key.organization_id, key.id, sent_at, send_at)
+    return await conn.fetchval(_TAKE_BACK, *asked) is not None
+
+
+async def put_off_look_up(conn: Conn, key: RowKey, *, until: datetime) -> None:
+    """Ask about this attempt at this time and not before, if it is asked about."""
+    await conn.execute(_PUT_OFF_LOOK_UP, key.organization_id, key.id, until)
 
 
 async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: datetime) -> None:

@@ -31,6 +31,7 @@ class Figures(msgspec.Struct, frozen=True):
     webhooks: Waiting  # deliveries that wait for their next try; seconds past the time set for it
     provider_events: Waiting  # received and kept, not applied yet
     providers_down: Mapping[str, int]  # accounts that are left alone, by the provider's kind
+    keys_refused: Mapping[str, int]  # accounts whose key the provider refuses, by its kind
     held_back: int  # attempts that wait until their account may be called
     contradictions: int  # news that did not fit what we knew: all there ever were
     quarantined: int  # provider accounts through which nothing is sent
@@ -56,6 +57,12 @@ _READ: Final = """
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
      WHERE h.open_until IS NOT NULL GROUP BY a.kind
+     UNION ALL
+    SELECT 'keys_refused', a.kind, count(*), NULL
+      FROM provider_health h
+      JOIN provider_accounts a
+        ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
+     WHERE h.key_refused_at IS NOT NULL AND a.deleted_at IS NULL GROUP BY a.kind
      UNION ALL
     SELECT 'held_back', '', count(*), NULL FROM payments
      WHERE state = 'ready' AND ended_at IS NULL AND send_at IS NOT NULL
@@ -87,6 +94,9 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         provider_events=parts["provider_events"][""],
         providers_down={
             kind: waiting.count for kind, waiting in parts.get("providers_down", {}).items()
+        },
+        keys_refused={
+            kind: waiting.count for kind, waiting in parts.get("keys_refused", {}).items()
         },
         held_back=parts["held_back"][""].count,
         contradictions=parts["contradictions"][""].count,

@@ -65,7 +65,8 @@ _TO_LOOK_UP: Final = """
 
 _READY_SINCE: Final = """
     SELECT organization_id, id FROM refunds
-     WHERE state = 'ready' AND created_at <= $1
+     WHERE state = 'ready'
+       AND CASE WHEN send_at IS NULL THEN created_at <= $1 ELSE send_at <= $3 END
        AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
             WHERE q.organization_id = refunds.organization_id AND q.released_at IS NULL)
      ORDER BY created_at LIMIT $2
@@ -77,6 +78,27 @@ _TO_COMPARE: Final = f"""
      WHERE organization_id = $1 AND provider_account_id = $2 AND sent_at < $4
        AND (ended_at IS NULL OR ended_at >= $3 OR id = ANY ($5::uuid[]))
      ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
+"""
+
+_PARK: Final = """
+    UPDATE refunds SET send_at = $3 WHERE organization_id = $1 AND id = $2 AND state = 'ready'
+"""
+
+_SEND_SOON: Final = """
+    UPDATE refunds SET send_at = $3
+     WHERE organization_id = $1 AND provider_account_id = $2 AND state = 'ready' AND send_at > $3
+"""
+
+_TAKE_BACK: Final = """
+    UPDATE refunds SET state = 'ready', look_up_at = NULL, send_at = $4
+     WHERE organization_id = $1 AND id = $2 AND state = 'sent' AND sent_at = $3
+    RETURNING id
+"""
+
+# Whoever has planned a later one meanwhile knows better, and so does who has planned none.
+_PUT_OFF_LOOK_UP: Final = """
+    UPDATE refunds SET look_up_at = $3
+     WHERE organization_id = $1 AND id = $2 AND look_up_at < $3
 """
 
 _PAGE: Final = f"""
@@ -157,9 +179,33 @@ async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     return [_key(row) for row in await scout.fetch(_TO_LOOK_UP, now, most)]
 
 
-async def ready_since(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
-    """Refunds of all tenants that nobody has sent since `before`: their job may be gone."""
-    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most)]
+async def ready_since(scout: Conn, *, before: datetime, most: int, now: datetime) -> list[RowKey]:
+    """Refunds of all tenants to send: held back until `now`, or not sent since `before`.
+
+    The job of the latter may be gone.
+    """
+    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most, now)]
+
+
+async def park(conn: Conn, key: RowKey, *, until: datetime) -> None:
+    """Hold a ready refund back. It is not failed by it."""
+    await conn.execute(_PARK, key.organization_id, key.id, until)
+
+
+async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
+    """An account may be called again: what was held back for it is due."""
+    await conn.execute(_SEND_SOON, account.organization_id, account.id, now)
+
+
+async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: datetime) -> bool:
+    """Have a refund `ready` again whose only call did nothing; False: it is `sent` no more."""
+    asked = (key.organization_id, key.id, sent_at, send_at)
+    return await conn.fetchval(_TAKE_BACK, *asked) is not None
+
+
+async def put_off_look_up(conn: Conn, key: RowKey, *, until: datetime) -> None:
+    """Ask about this refund at this time and not before, if it is asked about."""
+    await conn.execute(_PUT_OFF_LOOK_UP, key.organization_id, key.id, until)
 
 
 async def to_compare(

@@ -21,6 +21,7 @@ from pgqueuer.models import Schedule
 
 from recoup.flows.apply_event import apply_event
 from recoup.flows.batches import Batches
+from recoup.flows.calls_under_way import SLOTS
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
 from recoup.flows.fetch_methods import fetch_methods
@@ -47,7 +48,6 @@ log = structlog.get_logger()
 DEAD_AFTER: Final = timedelta(seconds=15)
 LOOK_FOR_JOBS_EVERY: Final = timedelta(seconds=2)  # beside being notified
 JOBS_PER_ROUND: Final = 100
-MONEY_JOBS_AT_ONCE: Final = 400
 WEBHOOKS_AT_ONCE: Final = 400
 LONGEST_JITTER: Final = timedelta(hours=2)  # spreads a day's retries
 RESTART_AFTER_SECONDS: Final = 1.0
@@ -78,6 +78,7 @@ class Worker:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         chance: Random,
+        money_jobs_at_once: int = SLOTS,
     ) -> None:
         self._pool = pool
         self._scout = scout
@@ -88,6 +89,7 @@ class Worker:
         self._now = now
         self._new_id = new_id
         self._chance = chance
+        self._money_jobs_at_once = money_jobs_at_once
         self._busy = EndpointsInFlight()
         self._stopping = asyncio.Event()
         self._running: list[PgQueuer] = []
@@ -99,9 +101,12 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Work until `stop`. Money and webhooks have job slots apart, so neither waits."""
+        """Work until `stop`. Money and webhooks have job slots apart, so neither waits.
+
+        Of those for money no account has all: `flows/calls_under_way` keeps some free of each.
+        """
         await asyncio.gather(
-            self._keep_running(self._money, MONEY_JOBS_AT_ONCE),
+            self._keep_running(self._money, self._money_jobs_at_once),
             self._keep_running(self._webhooks, WEBHOOKS_AT_ONCE),
         )
 
@@ -119,7 +124,7 @@ class Worker:
             try:
                 await queuer.run(
                     dequeue_timeout=LOOK_FOR_JOBS_EVERY,
-                    batch_size=JOBS_PER_ROUND,
+                    batch_size=min(JOBS_PER_ROUND, at_once // 2),
                     max_concurrent_tasks=at_once,
                     heartbeat_timeout=DEAD_AFTER,
                 )

@@ -1,0 +1,93 @@
+"""Call a provider account for one thing: when it may be called, and with what it says remembered.
+
+Every call that is not the first one of an attempt or a refund goes this way. Those two decide in
+the transaction that commits `sent` (`begin_sending`, `submit_refund`).
+
+What would surprise you: an account that may not be called is no account that does not answer. It
+was not asked, so nothing counts as unanswered: whoever gets `LeftAlone` asks again at its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from recoup.flows.calls_under_way import FULL_FOR
+from recoup.flows.note_outcome import is_news, note_outcome
+from recoup.flows.open_provider import Providers
+from recoup.flows.take_calls import Wants, take_calls
+from recoup.providers.protocol import Provider
+from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.store import db
+from recoup.store.db import Pool
+
+Told = TypeVar("Told")
+
+
+class LeftAlone(msgspec.Struct, frozen=True):
+    """The account was not called; it may be asked for at this time."""
+
+    until: datetime
+
+
+class AccountLine:
+    """The way to one account, for the calls that one piece of work makes, one after the other."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        providers: Providers,
+        account: ProviderAccount,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._under_way = providers.under_way
+        self.provider = providers.of(account)
+        self._pool = pool
+        self._key = account.key
+        self._now = now
+        self._is_probe = False
+
+    async def order(
+        self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
+    ) -> Told | LeftAlone:
+        """Ask for something to be done. Waits while the account is left alone.
+
+        After a question that was let through to see whether the account answers again, and to which
+        it told nothing, the order is that probe: it goes on.
+        """
+        wants = Wants(awaited=is_awaited, continues_probe=self._is_probe)
+        return await self._call(call, wants)
+
+    async def ask(
+        self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
+    ) -> Told | LeftAlone:
+        """Ask for what is. While the account is down, one question at a time is its probe."""
+        return await self._call(call, Wants(questions=True, awaited=is_awaited))
+
+    async def _call(
+        self, call: Callable[[Provider], Awaitable[Told]], wants: Wants
+    ) -> Told | LeftAlone:
+        # Who waits at a page holds no slot of a worker's, so nobody is to be let in for it.
+        if not wants.awaited and not self._under_way.room(self._key, now=self._now()):
+            return LeftAlone(self._now() + FULL_FOR)
+        limit = self.provider.limit
+        async with db.transaction(self._pool, tenants=[self._key.organization_id]) as conn:
+            pace = await take_calls(
+                conn,
+                {self._key: self._key},  # it calls for itself alone
+                {self._key: limit} if limit else {},
+                wants=wants,
+                now=self._now(),
+            )
+        if (until := pace.parked.get(self._key)) is not None:
+            return LeftAlone(until)
+        with self._under_way.place(self._key, self, now=self._now()):
+            told = await call(self.provider)  # outside any transaction
+        was_troubled = self._key in pace.troubled
+        await note_outcome(self._pool, self._key, told, was_troubled=was_troubled, now=self._now())
+        self._is_probe = self._key in pace.probed and not is_news(told)
+        return told

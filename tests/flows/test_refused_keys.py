@@ -1,0 +1,160 @@
+"""A key that its provider refuses is nobody's decline: who would be charged waits for another."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import structlog
+
+from recoup import clock
+from recoup.api.app import make_app
+from recoup.api.edge import Edge
+from recoup.flows.manage_provider_accounts import AccountChange, change_provider_account
+from recoup.flows.submit_refund import submit_refund
+from recoup.flows.sweep import sweep
+from recoup.rules.provider_key import TRY_EVERY
+from recoup.rules.records.keys import RowKey
+from recoup.store import db
+from recoup.store.db import Pool
+from tests.flows.test_provider_pace import another_provider, begin, due, ready, states
+from tests.flows.test_submit_refund import surprise
+from tests.shop import BOX, SandboxServer, Shop
+
+
+async def refused_at(shop: Shop) -> object:
+    return await shop.owner.fetchval("SELECT key_refused_at FROM provider_health")
+
+
+async def refused(shop: Shop) -> RowKey:
+    """An attempt whose charge was refused for the key."""
+    async with another_provider(shop, 401):
+        [key] = await ready(shop, 1)
+        await shop.submit(key)
+    return key
+
+
+async def test_it_waits_and_nobody_is_told(shop: Shop, psp: SandboxServer) -> None:
+    key = await refused(shop)
+    row = await shop.row("payments", key)
+    assert (row["state"], row["look_up_at"]) == ("ready", None)
+    assert row["send_at"] == shop.clock.now() + TRY_EVERY
+    assert await shop.words() == []
+    assert await refused_at(shop) == shop.clock.now()
+    waiting = await ready(shop, 10)
+    assert await begin(shop, waiting) == 0
+    assert await states(shop) == {"ready": 11}
+
+
+async def test_one_call_now_and_then_tries_the_key(shop: Shop, psp: SandboxServer) -> None:
+    key = await refused(shop)
+    waiting = [key, *await ready(shop, 10)]
+    async with another_provider(shop, 401) as calls:
+        for tries in range(1, 4):
+            shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+            for one in waiting:
+                await shop.submit(one)
+            assert len(calls) == tries
+    assert await states(shop) == {"ready": 11}
+    shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+    await shop.submit(waiting[0])
+    assert await refused_at(shop) is None
+    for one in await due(shop):
+        await shop.submit(one)
+    assert await states(shop) == {"succeeded": 11}
+    assert len(await psp.charges()) == 11
+
+
+async def test_another_key_is_tried_at_once(shop: Shop, psp: SandboxServer, scout: Pool) -> None:
+    await refused(shop)
+    await shop.owner.execute("DELETE FROM pgqueuer")
+    changed = AccountChange(by="ann", secrets={"api_key": clock.new_secret("sk_sandbox_")})
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await change_provider_account(conn, shop.organization_id, "sandbox", changed, box=BOX,
+                                      audit_id=clock.new_id(), now=shop.clock.now())  # fmt: skip
+    assert await refused_at(shop) is None
+    await sweep(shop.pool, scout, new_id=clock.new_id, now=shop.clock.now())
+    promised = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'submit_attempt'"
+    assert await shop.owner.fetchval(promised) == 1
+    [key] = await due(shop)
+    await shop.submit(key)
+    assert await states(shop) == {"succeeded": 1}
+
+
+async def test_after_a_lost_call_it_says_nothing_of_that(shop: Shop, psp: SandboxServer) -> None:
+    """The first call may have got in: a refused re-send leaves it unknown, whatever the key."""
+    [key] = await ready(shop, 1)
+    await psp.faults("drop_after=1")
+    await shop.submit(key)
+    await psp.faults("")
+    shop.clock.advance(minutes=1)
+    async with another_provider(shop, 401):
+        await shop.look_up(key)
+    assert await states(shop) == {"unknown": 1}
+    shop.clock.advance(minutes=5)
+    await shop.look_up(key)
+    assert await states(shop) == {"succeeded": 1}
+    assert len(await psp.charges()) == 1
+    assert await refused_at(shop) is None
+
+
+async def test_what_is_looked_up_already_is_not_taken_back(shop: Shop) -> None:
+    """Whoever looks it up may have sent it again: it stays unknown."""
+    [key] = await ready(shop, 1)
+    async with another_provider(shop, 401):
+        begun = await shop.sending.ask(key)
+        await shop.change("payments", key, state="unknown")
+
+        class Late:
+            """A batch that was committed before somebody else looked the attempt up."""
+
+            async def ask(self, _attempt: RowKey) -> object:
+                return begun
+
+        shop.sending = Late()
+        await shop.submit(key)
+    assert await states(shop) == {"unknown": 1}
+
+
+async def test_a_refund_waits_as_well(shop: Shop, psp: SandboxServer) -> None:
+    refund = await surprise(shop)
+    async with another_provider(shop, 401):
+        await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    row = await shop.row("refunds", refund)
+    assert (row["state"], row["send_at"]) == ("ready", shop.clock.now() + TRY_EVERY)
+    shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+    await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    assert (await shop.row("refunds", refund))["state"] == "succeeded"
+    assert await refused_at(shop) is None
+
+
+async def test_it_is_said_once_per_change(shop: Shop, psp: SandboxServer) -> None:
+    with structlog.testing.capture_logs() as said:
+        key = await refused(shop)
+        async with another_provider(shop, 401):
+            for _ in range(3):
+                shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+                await shop.submit(key)
+        shop.clock.advance(seconds=timedelta(minutes=5).total_seconds())
+        await shop.submit(key)
+    events = [one["event"] for one in said]
+    assert events == ["provider_refuses_key", "provider_takes_key_again"]
+
+
+async def test_health_and_metrics_tell_the_two_troubles_apart(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    await refused(shop)
+    edge = Edge(shop.pool, scout=scout, providers=shop.providers,
+                now=shop.clock.now, new_id=clock.new_id)  # fmt: skip
+    transport = httpx.ASGITransport(make_app(edge, servers=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as visitor:
+        health, figures = await visitor.get("/health"), (await visitor.get("/metrics")).text
+        assert health.status_code == 200
+        refuses = "1 accounts at sandbox are left alone: it refuses our key."
+        assert health.json()["details"] == refuses
+        assert 'recoup_provider_keys_refused{provider="sandbox"} 1.0' in figures
+        assert 'recoup_provider_accounts_down{provider="sandbox"} 0.0' in figures
+        await shop.owner.execute("UPDATE provider_health SET open_until = now()")
+        down = "1 accounts at sandbox are left alone: it does not answer."
+        assert (await visitor.get("/health")).json()["details"] == f"{down} {refuses}"
