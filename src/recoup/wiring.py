@@ -329,7 +329,12 @@ async def _run_api(
     say: Callable[[str], None],
 ) -> None:
     edge = Edge(
-        base.pool, scout=base.scout, providers=providers, now=clock.now, new_id=clock.new_id
+        base.pool,
+        scout=base.scout,
+        providers=providers,
+        now=clock.now,
+        new_id=clock.new_id,
+        public_url=_base(settings.public_url),
     )
     app = make_app(edge, servers=settings.api_servers or (address,))
     own = listener.getsockname()

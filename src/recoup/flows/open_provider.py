@@ -27,7 +27,8 @@ _Secrets = TypeVar("_Secrets", bound=msgspec.Struct)
 class Providers:
     """Makes the adapter of an account, and keeps it until the account's secrets change.
 
-    `…_base` is where a provider is; None: at its own address. It is never a tenant's to say.
+    `box` opens and seals their secrets. `…_base` is where a provider is; None: at its own address.
+    It is never a tenant's to say.
     """
 
     def __init__(
@@ -40,8 +41,8 @@ class Providers:
         adyen_base: str | None = None,
         gocardless_base: str | None = None,
     ) -> None:
+        self.box = box
         self._http = http
-        self._box = box
         self._sandbox_base = sandbox_base
         self._stripe_base = stripe_base
         self._adyen_base = adyen_base
@@ -103,4 +104,4 @@ class Providers:
                 assert_never(account.kind)
 
     def _secrets(self, account: ProviderAccount, kind: type[_Secrets]) -> _Secrets:
-        return msgspec.convert(open_secrets(account, self._box), kind)
+        return msgspec.convert(open_secrets(account, self.box), kind)
