@@ -41,6 +41,7 @@ RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
 HOOKS: Final = "tests/api/test_provider_webhooks.py"
 APART: Final = "tests/api/test_tenants_apart.py"
+CANARIES: Final = "tests/processes/test_secrets.py::test_no_secret_is_anywhere_but_in_ciphertext"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
 RETRY: Final = "flows/retry_payment.py"
@@ -590,5 +591,77 @@ BUGS: Final = (
             ),
         ),
         (RECONCILE + "test_what_cannot_be_explained_keeps_the_account_until_a_person_lets_it_go",),
+    ),
+    Bug(
+        "a library's lines with secrets get out",
+        "Whoever reads the log at DEBUG can charge in the tenants' names.",
+        (
+            Edit(
+                "cli/running.py",
+                'for writer in ("pgqueuer", *CARRY_SECRETS):',
+                'for writer in ("pgqueuer",):',
+            ),
+        ),
+        (CANARIES,),
+    ),
+    Bug(
+        "a provider's error text is kept, and secrets with it",
+        "It repeats the key that it was shown: in the database, and in what the tenant is told.",
+        (
+            Edit(
+                "providers/stripe_http.py",
+                "return TurnedAway(error.http_status, type(error).__name__, said.error)",
+                "return TurnedAway(error.http_status, str(error), said.error)",
+            ),
+        ),
+        (CANARIES,),
+    ),
+    Bug(
+        "a call's secrets are kept under its idempotency key",
+        "The body that connects an account lies there for a month, beside the ciphertext.",
+        (
+            Edit(
+                "api/edge.py",
+                "body_digest=sha256(await request.body()).hexdigest(),",
+                "body_digest=(await request.body()).hex(),",
+            ),
+        ),
+        (CANARIES,),
+    ),
+    Bug(
+        "an answer shows the secrets",
+        "Every API key of a tenant can read the tenant's keys at its provider.",
+        (
+            Edit(
+                "flows/add_provider_account.py",
+                "return sorted(name for name, secret in",
+                'return sorted(f"{name}: {secret}" for name, secret in',
+            ),
+        ),
+        (CANARIES,),
+    ),
+    Bug(
+        "the audit log has the secrets",
+        "What is added there can never be taken away again.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                '"secrets_given": sorted(change.secrets),',
+                '"secrets_given": dict(change.secrets),',
+            ),
+        ),
+        (CANARIES,),
+    ),
+    Bug(
+        "a refusal repeats a secret that stands where a name belongs",
+        "Error texts are logged by whoever called.",
+        (
+            Edit(
+                "rules/account_secrets.py",
+                "known are: {', '.join(known)}",
+                "{', '.join(given.keys() - known.keys())}",
+            ),
+        ),
+        (CANARIES,),
     ),
 )

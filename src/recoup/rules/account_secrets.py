@@ -66,7 +66,7 @@ _HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+")
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "hmac_key": _HEX,
     "previous_hmac_key": _HEX,
-    "live_prefix": re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"),
+    "live_prefix": re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,46}[A-Za-z0-9])?"),
 }
 
 
