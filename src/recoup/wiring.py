@@ -356,6 +356,8 @@ async def _run_api(
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     edge.stopping = True
+    if not serving.done():  # `/ready` says no from now on, and whoever has not heard it is answered
+        await asyncio.wait({serving}, timeout=settings.drain_seconds)
     stop.set()
     server.should_exit = True
     await serving

@@ -593,13 +593,14 @@ BUGS: Final = (
         (RECONCILE + "test_what_cannot_be_explained_keeps_the_account_until_a_person_lets_it_go",),
     ),
     Bug(
-        "a library's lines with secrets get out",
-        "Whoever reads the log at DEBUG can charge in the tenants' names.",
+        "a call that fails is logged with its body, and secrets with it",
+        "Whoever reads the log can charge in the tenants' names.",
         (
             Edit(
-                "cli/running.py",
-                'for writer in ("pgqueuer", *CARRY_SECRETS):',
-                'for writer in ("pgqueuer",):',
+                "api/errors.py",
+                "        path=request.url.path,\n",
+                "        path=request.url.path,\n"
+                '        body=repr(request.scope.get("recoup_body")),\n',
             ),
         ),
         (CANARIES,),

@@ -24,13 +24,15 @@ class Repeater:
         self.base = ""
         self.seen: dict[str, Counter[str]] = defaultdict(Counter)  # the ways, by kind
         self.told: list[str] = []  # our webhooks to the organization: headers and body
-        self._ways: list[Callable[[str], web.Response | None]] = [
-            lambda said: _json(401, said),
-            lambda said: _json(500, said),
-            lambda said: _json(400, said),
-            lambda said: web.Response(text=f"<h1>{said}</h1>", content_type="text/html"),
-            lambda said: web.Response(text=said[: len(said) // 2], content_type="application/json"),
-            lambda said: None,  # nobody answers
+        self._ways: list[Callable[[str, str], web.Response | None]] = [
+            lambda kind, said: _error(kind, 400, said),
+            lambda kind, said: _error(kind, 401, said),
+            lambda kind, said: _error(kind, 500, said),
+            lambda _, said: web.Response(text=f"<h1>{said}</h1>", content_type="text/html"),
+            lambda _, said: web.Response(
+                text=said[: len(said) // 2], content_type="application/json"
+            ),
+            lambda _kind, _said: None,  # nobody answers
         ]
 
     @classmethod
@@ -65,7 +67,7 @@ class Repeater:
         number = self.seen[kind].total() % len(self._ways)
         self.seen[kind][str(number)] += 1
         keys = "; ".join(request.headers.get(name, "") for name in SHOWN_IN)
-        answer = self._ways[number](f"Not with {keys}, {request.url}: {await request.text()}")
+        answer = self._ways[number](kind, f"Not with {keys}, {request.url}: {await request.text()}")
         if answer is None:
             assert request.transport is not None
             request.transport.close()
@@ -95,10 +97,18 @@ class Repeater:
         return web.json_response({"mandates": mandate})
 
 
-def _json(status: int, said: str) -> web.Response:
-    """An error in the words of all three."""
-    body = {
-        "error": {"type": "invalid_request_error", "code": status, "message": said, "errors": []},
-        "status": status, "errorCode": "000", "errorType": "security", "message": said,
+def _error(kind: str, status: int, said: str) -> web.Response:
+    """An error in the provider's own words."""
+    bodies = {
+        "stripe": {"error": {"type": "invalid_request_error", "message": said}},
+        "adyen": {"status": status, "errorCode": "000", "errorType": "security", "message": said},
+        "gocardless": {
+            "error": {
+                "type": "invalid_api_usage", "code": status, "message": said, "request_id": "1",
+                "errors": [{"reason": "access_token_not_found", "message": said}],
+            }
+        },
     }  # fmt: skip
-    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
+    return web.Response(
+        status=status, text=json.dumps(bodies[kind]), content_type="application/json"
+    )

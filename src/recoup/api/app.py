@@ -32,7 +32,7 @@ from recoup.api import (
     webhook_keys,
 )
 from recoup.api.edge import Edge
-from recoup.api.front import Authenticated, Front
+from recoup.api.front import Authenticated, Front, Leaving
 
 
 def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
@@ -73,4 +73,4 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
         openapi_config=None,  # openapi_pages describes the routes
         logging_config=None,
     )
-    return metrics.Measured(Front(app), calls)
+    return metrics.Measured(Leaving(Front(app), edge), calls)
