@@ -41,6 +41,9 @@ RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
 HOOKS: Final = "tests/api/test_provider_webhooks.py"
 APART: Final = "tests/api/test_tenants_apart.py"
+ROTATION: Final = (
+    "tests/processes/test_key_rotation.py::test_keys_are_exchanged_under_load_and_no_call_fails"
+)
 CANARIES: Final = "tests/processes/test_secrets.py::test_no_secret_is_anywhere_but_in_ciphertext"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
@@ -664,5 +667,35 @@ BUGS: Final = (
             ),
         ),
         (CANARIES,),
+    ),
+    Bug(
+        "a process that ends hangs up at once",
+        "A balancer that has not asked yet sends it calls, and they fail.",
+        (Edit("wiring.py", "timeout=settings.drain_seconds)", "timeout=0)"),),
+        (ROTATION,),
+    ),
+    Bug(
+        "the previous master key opens nothing",
+        "While it is exchanged, what one process has sealed is closed to the other.",
+        (
+            Edit(
+                "store/secret_box.py",
+                "fitting = tuple(key for key in self._keys.all if key.id == key_id)",
+                "fitting = tuple(key for key in self._keys.all[:1] if key.id == key_id)",
+            ),
+        ),
+        (ROTATION,),
+    ),
+    Bug(
+        "a new webhook secret ends the old one",
+        "The provider signs with the old one for a while yet, and its events are refused.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                "if is_exchanged and not change.drops_previous:",
+                "if is_exchanged and change.drops_previous:",
+            ),
+        ),
+        ("tests/flows/test_manage_provider_accounts.py", ROTATION),
     ),
 )
