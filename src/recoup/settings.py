@@ -64,6 +64,13 @@ class Settings(BaseSettings):
         default=(),
         description="networks of yours that webhooks may go to, comma-separated: 127.0.0.0/8",
     )
+    drain_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=3_600,
+        description="for how many seconds of its end a process still answers calls, while /ready"
+        " says 503: longer than a balancer takes to ask twice",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )

@@ -330,7 +330,12 @@ async def _run_api(
     say: Callable[[str], None],
 ) -> None:
     edge = Edge(
-        base.pool, scout=base.scout, providers=providers, now=clock.now, new_id=clock.new_id
+        base.pool,
+        scout=base.scout,
+        providers=providers,
+        now=clock.now,
+        new_id=clock.new_id,
+        public_url=_base(settings.public_url),
     )
     app = make_app(edge, servers=settings.api_servers or (address,))
     own = listener.getsockname()
@@ -352,6 +357,8 @@ async def _run_api(
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     edge.stopping = True
+    if not serving.done():  # `/ready` says no from now on, and whoever has not heard it is answered
+        await asyncio.wait({serving}, timeout=settings.drain_seconds)
     stop.set()
     server.should_exit = True
     await serving

@@ -12,6 +12,7 @@ from recoup import clock
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.store import db
 from recoup.store.db import Pool
+from tests.account_secrets import SECRETS_OF
 from tests.api.conftest import BOX, Tenant
 
 SKIP: dict[str, Any] = {"skip_psp": True}
@@ -46,8 +47,8 @@ async def has_method(tenant: Tenant, pool: Pool, external_id: str = "c1") -> str
     """Link the customer to the sandbox, and answer the id of a method to charge."""
     async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
         await add_provider_account(
-            conn, tenant.organization_id, "sandbox", f"play-{external_id}", "Play", {},
-            box=BOX, account_id=clock.new_id(), now=clock.now(),
+            conn, tenant.organization_id, "sandbox", f"play-{external_id}", "Play",
+            SECRETS_OF["sandbox"], box=BOX, account_id=clock.new_id(), now=clock.now(),
         )  # fmt: skip
     link = {
         "payment_provider": "sandbox", "payment_provider_code": f"play-{external_id}",

@@ -47,7 +47,10 @@ async def app(pool: Pool, scout: Pool) -> AsyncIterator[Any]:
     """The application on this test's database. No provider answers: nothing is sent from here."""
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base="http://127.0.0.1:9")
-        edge = Edge(pool, scout=scout, providers=providers, now=clock.now, new_id=clock.new_id)
+        edge = Edge(
+            pool, scout=scout, providers=providers, now=clock.now, new_id=clock.new_id,
+            public_url="https://recoup.test",
+        )  # fmt: skip
         yield make_app(edge, servers=["http://recoup.test"])
 
 

@@ -13,6 +13,7 @@ from recoup import clock
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.store import db
 from recoup.store.db import Pool
+from tests.account_secrets import SECRETS_OF
 from tests.api.conftest import BOX, Tenant
 
 SANDBOX = {"payment_provider": "sandbox", "payment_provider_code": "play"}
@@ -64,7 +65,7 @@ async def add_account(
 ) -> None:
     async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
         await add_provider_account(
-            conn, tenant.organization_id, kind, code, "Play", {},
+            conn, tenant.organization_id, kind, code, "Play", SECRETS_OF[kind],
             box=BOX, account_id=clock.new_id(), now=clock.now(),
         )  # fmt: skip
 

@@ -63,7 +63,9 @@ async def test_a_person_settles_over_the_api_and_once(
     answers = [await tenant.post(path, {"payment": PAID}, **once) for _ in range(2)]
     assert [answer.json()["payment"]["payment_status"] for answer in answers] == ["succeeded"] * 2
     assert answers[0].json()["payment"]["provider_payment_id"] == "ch_7"
-    kept = await owner.fetchrow("SELECT actor, action, object_id FROM audit_log")
+    kept = await owner.fetchrow(
+        "SELECT actor, action, object_id FROM audit_log WHERE actor <> 'operator'"
+    )
     assert tuple(kept) == ("ann", "payment.settled_by_hand", attempt.id)
     again = await tenant.post(path, {"payment": PAID})
     assert refusal(again) == (405, "payment_not_in_review")
@@ -87,7 +89,7 @@ async def test_a_word_that_says_too_little_is_refused(
     answer = await tenant.post(f"/payments/{attempt.id}/settle", {"payment": said})
     assert answer.status_code == 422
     assert answer.json()["error_details"] == details
-    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+    assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 0
 
 
 async def test_what_the_provider_may_still_tell_is_not_a_persons_to_say(
@@ -159,7 +161,9 @@ async def test_a_person_settles_a_refund_once_and_the_books_agree(
     settled = answers[0].json()["refund"]
     assert (settled["status"], settled["provider_refund_id"]) == ("succeeded", "re_8")
     assert settled["ended_at"]
-    kept = await owner.fetchrow("SELECT actor, action, object_id FROM audit_log")
+    kept = await owner.fetchrow(
+        "SELECT actor, action, object_id FROM audit_log WHERE actor <> 'operator'"
+    )
     assert tuple(kept) == ("ann", "refund.settled_by_hand", UUID(refund))
     assert await owner.fetchval("SELECT count(*) FROM ledger_entries") == before + 2
     assert await owner.fetchval("SELECT sum(amount_cents) FROM ledger_entries") == 0
@@ -212,7 +216,7 @@ async def test_a_word_about_a_refund_that_says_too_little_is_refused(
     refund = await silent_refund(tenant, pool, owner)
     answer = await tenant.post(f"/refunds/{refund}/settle", {"refund": said})
     assert (answer.status_code, answer.json()["error_details"]) == (422, details)
-    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+    assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 0
 
 
 async def test_a_refund_under_way_or_of_others_is_not_a_persons_to_settle(

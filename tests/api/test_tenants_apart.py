@@ -48,6 +48,7 @@ FIT: Final[Mapping[str, Any]] = {
     },
     "PUT /fees/{lago_id}": {"fee": {"payment_status": "succeeded"}},
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
+    "PUT /payment_providers/{lago_id}": {"payment_provider": {"name": "Mine"}},
     "POST /payments/{lago_id}/settle": {
         "payment": {"outcome": "paid", "by": "ann", "reason": "x", "provider_payment_id": "ch"}
     },
@@ -135,6 +136,10 @@ FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
         "payment_methods",
         {"payment_method": PAID_BY},
     ),
+    "PUT /payment_providers/{lago_id} payment_provider.code": (
+        "provider_accounts",
+        {"payment_provider": {"code": "?"}},
+    ),
     "POST /payments payment.invoice_id": (
         "invoices",
         {"payment": {"invoice_id": "?", "amount_cents": 1, "reference": "wire"}},
@@ -145,6 +150,10 @@ OWN_NAMES: Final[Mapping[str, tuple[str, Any]]] = {
     "POST /add_ons add_on.code": ("add_ons", {"add_on": {**TAXED, "code": "?", "tax_codes": []}}),
     "PUT /add_ons/{code} add_on.code": ("add_ons", {"add_on": {"code": "?"}}),
     "POST /customers customer.external_id": ("customers", {"customer": {"external_id": "?"}}),
+    "POST /payment_providers payment_provider.code": (
+        "provider_accounts",
+        {"payment_provider": {"provider_type": "sandbox", "code": "?"}},
+    ),
     "POST /taxes tax.code": ("taxes", {"tax": {"name": "X", "code": "?", "rate": 1}}),
     "PUT /taxes/{code} tax.code": ("taxes", {"tax": {"code": "?"}}),
 }
@@ -243,8 +252,8 @@ def shown(answer: httpx.Response, word: str) -> tuple[int, dict[str, str], str]:
     return answer.status_code, headers, text
 
 
-async def surprise_and_refund(tenant: Tenant, pool: Pool, payment_id: str) -> tuple[str, str]:
-    """Money that belongs to nothing, and goes back."""
+async def surprise_and_refund(tenant: Tenant, pool: Pool, payment_id: str) -> tuple[str, str, str]:
+    """Money that belongs to nothing, and goes back; the ids of both, and of the account."""
     surprise = Contradiction(
         payment=RowKey(tenant.organization_id, UUID(payment_id)), id=clock.new_id(),
         was="succeeded", told="succeeded", reason="a_second_charge", amount_cents=1_000,
@@ -252,12 +261,12 @@ async def surprise_and_refund(tenant: Tenant, pool: Pool, payment_id: str) -> tu
     )  # fmt: skip
     async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
         await contradictions.insert(conn, [surprise], now=clock.now())
-        [account, *_] = await provider_accounts.live(conn, tenant.organization_id)
+        [account] = await provider_accounts.live(conn, tenant.organization_id)
         refund = await begin_refund(
             conn, surprise, account.id, refund_id=clock.new_id(), asked_by="api", now=clock.now()
         )
     assert refund is not None
-    return str(surprise.id), str(refund.id)
+    return str(surprise.id), str(refund.id), str(account.id)
 
 
 async def something_found(tenant: Tenant, pool: Pool) -> str:
@@ -283,7 +292,8 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     paid = await pay(tenant, invoice, 100)
     listening = {"webhook_endpoint": {"webhook_url": f"https://{name}.example"}}
     endpoint = await tenant.post("/webhook_endpoints", listening)
-    surprise, refund = await surprise_and_refund(tenant, pool, paid.json()["payment"]["lago_id"])
+    payment = paid.json()["payment"]["lago_id"]
+    surprise, refund, account = await surprise_and_refund(tenant, pool, payment)
     entities = (await tenant.get("/billing_entities")).json()["billing_entities"]
     words = {
         "add_ons": add_on,
@@ -295,7 +305,8 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "invoices": invoice["lago_id"],
         "invoice_metadata": noted.json()["invoice"]["metadata"][0]["lago_id"],
         "payment_methods": method,
-        "payments": paid.json()["payment"]["lago_id"],
+        "payment_providers": account,
+        "payments": payment,
         "provider_accounts": f"play-{customer}",
         "reconciliation_findings": await something_found(tenant, pool),
         "refunds": refund,

@@ -59,7 +59,9 @@ async def test_an_account_is_listed_and_changed_and_its_old_webhook_secret_stays
     [listed] = (await recoup("provider", "list", *whose)).json["provider_accounts"]
     assert (listed["name"], listed["refund_surprises"]) == ("Debits", True)
     assert listed["success_redirect_url"] == "https://shop.example/thanks"
-    kept = await owner.fetchrow("SELECT actor, action, detail FROM audit_log")
+    kept = await owner.fetchrow(
+        "SELECT actor, action, detail FROM audit_log WHERE actor <> 'operator'"
+    )
     assert tuple(kept)[:2] == ("ann", "payment_provider.changed")
     for secret in (*GOOD.values(), *new.values()):
         assert secret not in changed.out + changed.err + kept["detail"] + str(listed)
@@ -76,7 +78,7 @@ async def test_a_wrong_change_is_refused_and_leaves_nothing(recoup: Recoup, owne
         refused = await recoup("provider", "update", *words, *whose)
         assert (refused.status, refused.out) == (1, "")
     assert await owner.fetchval("SELECT name FROM provider_accounts") == "debits eu"
-    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 0
+    assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 0
 
 
 async def test_a_secret_of_another_world_is_refused_and_not_repeated(recoup: Recoup, owner) -> None:

@@ -78,7 +78,8 @@ def test_secrets_are_not_shown(kind: type) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "wanted"),
-    [("adyen", AdyenSecrets), ("gocardless", GoCardlessSecrets), ("stripe", StripeSecrets)],
-)
+    [("adyen", AdyenSecrets), ("gocardless", GoCardlessSecrets), ("sandbox", SandboxSecrets),
+     ("stripe", StripeSecrets)],
+)  # fmt: skip
 def test_the_table_names_all_that_an_adapter_reads(kind: str, wanted: type) -> None:
     assert {one.name for one in ACCOUNT_SECRETS[kind]} == set(wanted.__struct_fields__)

@@ -78,7 +78,9 @@ async def test_a_person_lets_it_go_and_says_why(shop: Shop, psp: SandboxServer) 
     )
     await release(shop, invoice)
     assert await list_held_invoices(shop.pool, shop.organization_id) == []
-    entry = await shop.owner.fetchrow("SELECT actor, action, object_id, detail FROM audit_log")
+    entry = await shop.owner.fetchrow(
+        "SELECT actor, action, object_id, detail FROM audit_log WHERE actor <> 'operator'"
+    )
     assert tuple(entry)[:3] == ("ann", "invoice.released", invoice.id)
     await shop.collect(invoice)
     assert await shop.shown(invoice) == ("succeeded", 0)
@@ -117,7 +119,9 @@ async def test_who_lets_go_says_who_and_why_and_of_what(
     with pytest.raises(Refused) as refused:
         await release(shop, invoice, by=by, reason=reason)
     assert refused.value.refusal == refusal
-    assert await shop.owner.fetchval("SELECT count(*) FROM audit_log") == 0
+    assert (
+        await shop.owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 0
+    )
 
 
 async def test_another_tenants_invoice_is_not_found(shop: Shop) -> None:

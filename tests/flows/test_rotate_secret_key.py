@@ -87,13 +87,15 @@ async def test_all_is_sealed_anew_and_the_old_key_is_needed_no_more(
         found = await provider_accounts.by_ids(conn, [one.key for one in accounts])
     for number, account in enumerate(accounts):
         assert open_secrets(found[account.key], AFTER)["api_key"] == f"moon {number}"
-    entries = await owner.fetch("SELECT actor, action, detail FROM audit_log")
+    entries = await owner.fetch(
+        "SELECT actor, action, detail FROM audit_log WHERE actor <> 'operator'"
+    )
     assert len(entries) == 5
     assert {(one["actor"], one["action"]) for one in entries} == {("ops", "secrets.resealed")}
     assert {json.loads(one["detail"])["values"] for one in entries} == {2}
     again = await run(pool, scout)
     assert (again.resealed, again.is_done) == (0, True)
-    assert await owner.fetchval("SELECT count(*) FROM audit_log") == 5
+    assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 5
 
 
 async def test_a_row_that_somebody_holds_is_left_and_found_by_the_next_run(

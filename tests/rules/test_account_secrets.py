@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from recoup.rules.account_secrets import names_of_another_account
+from recoup.rules.account_secrets import ACCOUNT_SECRETS, names_of_another_account
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,15 @@ def test_another_account_is_named(
     kept: Mapping[str, str], new: Mapping[str, str], elsewhere: list[str]
 ) -> None:
     assert names_of_another_account(kept, new) == elsewhere
+
+
+def test_the_page_names_what_the_table_has() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
+    rows = {
+        cells[0].strip("` "): (set(cells[1].split("`")[1::2]), set(cells[2].split("`")[1::2]))
+        for line in page.splitlines()
+        if len(cells := line.strip("|").split("|")) == 3
+    }
+    for kind, secrets in ACCOUNT_SECRETS.items():
+        needed = {one.name for one in secrets if one.mandatory and one.made_as is None}
+        assert rows[kind] == (needed, {one.name for one in secrets} - needed), kind

@@ -22,6 +22,7 @@ from recoup.api import (
     organizations,
     payment_methods,
     payment_pages,
+    payment_providers,
     payments,
     provider_webhooks,
     reconciliation_findings,
@@ -32,7 +33,7 @@ from recoup.api import (
     webhook_keys,
 )
 from recoup.api.edge import Edge
-from recoup.api.front import Authenticated, Front
+from recoup.api.front import Authenticated, Front, Leaving
 
 
 def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
@@ -48,6 +49,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             organizations.routes,
             payment_methods.routes,
             payment_pages.routes,
+            payment_providers.routes,
             payments.routes,
             reconciliation_findings.routes,
             refunds.routes,
@@ -73,4 +75,4 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
         openapi_config=None,  # openapi_pages describes the routes
         logging_config=None,
     )
-    return metrics.Measured(Front(app), calls)
+    return metrics.Measured(Leaving(Front(app), edge), calls)

@@ -45,6 +45,7 @@ class Edge:
 
     `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
+    `public_url` is the address at which the outside reaches us, where somebody has said it.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Edge:
         providers: Providers,
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
+        public_url: str | None = None,
     ) -> None:
         self.pool = pool
         self.scout = scout
         self.now = now
         self.new_id = new_id
         self.providers = providers
+        self.public_url = public_url
         self.callers: Batches[str, Caller | None] = Batches(partial(find_callers, pool))
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())

@@ -59,6 +59,26 @@ class Front:
         await self._app(scope, _replay(body, receive), send)
 
 
+class Leaving:
+    """Wraps the whole application: while the process is on its way out, connections are not kept.
+
+    Or else whoever keeps one would send the next call just when it is closed.
+    """
+
+    def __init__(self, app: ASGIApp, edge: Edge) -> None:
+        self._app = app
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._edge.stopping:
+                headers = [*message.get("headers", []), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+
 class Authenticated:
     """Wraps the handlers below `/api/v1`: readable JSON, then a key that we know."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
-from urllib.parse import quote
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,23 +14,31 @@ from recoup.cli.running import (
     OrganizationId,
     fail,
     instant,
+    settings_or_end,
     show_answer,
     with_database,
 )
-from recoup.rules.account_secrets import ACCOUNT_SECRETS
+from recoup.rules.account_secrets import ACCOUNT_SECRETS, AccountSecret, why_wrong, with_made_up
+from recoup.rules.account_settings import AccountSettings
 from recoup.rules.records.provider_accounts import ProviderAccount
+
+if TYPE_CHECKING:
+    from recoup.store.secret_box import SecretBox
 
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
 Code = Annotated[str, typer.Argument(help="The account's code, as `provider list` shows it.")]
 By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
 
 
-def _secret(variable: str) -> str:
+def _secret(one: AccountSecret) -> str:
     """A secret out of the environment, or asked for without showing it."""
-    said = os.environ.get(variable) or typer.prompt(variable, hide_input=True)
-    if not said.strip() or said != said.strip() or not said.isprintable():
-        fail(f"{variable} is wrong: it is empty, or has blanks or control characters around it.")
-    return str(said)
+    said = str(os.environ.get(one.variable) or typer.prompt(one.variable, hide_input=True))
+    if (why := why_wrong(one.name, said)) is not None:
+        fail(
+            f"{one.variable} is wrong ({why}): it is empty, too long, of another form, or has"
+            " blanks or control characters around it."
+        )
+    return said
 
 
 @provider.command("add")
@@ -41,6 +49,7 @@ def add_provider(
     name: Annotated[
         str | None, typer.Option(help="What people call it; the code otherwise.")
     ] = None,
+    by: By = "operator",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,26 +63,23 @@ def add_provider(
     from recoup.store import db
     from recoup.wiring import Opened
 
-    if kind not in {"sandbox", *ACCOUNT_SECRETS}:
+    if kind not in ACCOUNT_SECRETS:
         fail(f"There is no adapter for {kind}: choose stripe, adyen, gocardless or sandbox.")
+    public_url = _public_url(data_dir)
     given = {
-        one.name: _secret(one.variable)
-        for one in ACCOUNT_SECRETS.get(kind, ())
-        if one.mandatory or os.environ.get(one.variable)
+        one.name: _secret(one)
+        for one in ACCOUNT_SECRETS[kind]
+        if os.environ.get(one.variable) or (one.mandatory and one.made_as is None)
     }
+    secrets = with_made_up(kind, given, clock.new_secret)
 
     async def run(base: Opened) -> dict[str, Any]:
-        account_id = clock.new_id()
-        secrets = given or {
-            "api_key": clock.new_secret("sk_sandbox_"),
-            "webhook_secret": clock.new_secret("whsec_sandbox_"),
-        }
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             added = await add_provider_account(
                 conn, organization_id, kind=kind, code=code, name=name or code, secrets=secrets,
-                box=base.box, account_id=account_id, now=clock.now(),
+                box=base.box, account_id=clock.new_id(), now=clock.now(), by=by,
             )  # fmt: skip
-        return _shown(added)
+        return _shown(added, base.box, public_url)
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
@@ -87,10 +93,13 @@ def list_providers(
     from recoup.store import db
     from recoup.wiring import Opened
 
+    public_url = _public_url(data_dir)
+
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             found = await list_provider_accounts(conn, organization_id)
-        return {"provider_accounts": [_shown(account) for account in found]}
+        shown = [_shown(account, base.box, public_url) for account in found]
+        return {"provider_accounts": shown}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
@@ -129,26 +138,30 @@ def update_provider(
     from recoup.store import db
     from recoup.wiring import Opened
 
+    public_url = _public_url(data_dir)
+    settings = AccountSettings(
+        success_redirect_url=success_redirect_url, supports_3ds=supports_3ds,
+        refund_surprises=refund_surprises,
+    )  # fmt: skip
+
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             found = await list_provider_accounts(conn, organization_id)
         kinds = {one.code: one.kind for one in found}
         secrets = {
-            one.name: _secret(one.variable)
+            one.name: _secret(one)
             for one in ACCOUNT_SECRETS.get(kinds.get(code, ""), ())
             if os.environ.get(one.variable)
         }
         change = AccountChange(
-            by=by, name=name, success_redirect_url=success_redirect_url,
-            supports_3ds=supports_3ds, refund_surprises=refund_surprises, secrets=secrets,
-            drops_previous=drop_previous,
+            by=by, name=name, settings=settings, secrets=secrets, drops_previous=drop_previous,
         )  # fmt: skip
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             changed = await change_provider_account(
                 conn, organization_id, code, change, box=base.box, audit_id=clock.new_id(),
                 now=clock.now(),
             )  # fmt: skip
-        return _shown(changed) | {"secrets_given": sorted(secrets)}
+        return _shown(changed, base.box, public_url) | {"secrets_given": sorted(secrets)}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
@@ -167,19 +180,27 @@ def remove_provider(
     from recoup.store import db
     from recoup.wiring import Opened
 
+    public_url = _public_url(data_dir)
+
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
             gone = await remove_provider_account(
                 conn, organization_id, code, by=by, audit_id=clock.new_id(), now=clock.now()
             )
-        return _shown(gone) | {"removed": True}
+        return _shown(gone, base.box, public_url) | {"removed": True}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
 
-def _shown(account: ProviderAccount) -> dict[str, Any]:
+def _public_url(data_dir: Path | None) -> str:
+    """The address at which the outside reaches us; empty where nobody has said it."""
+    return str(settings_or_end(data_dir).public_url or "").rstrip("/")
+
+
+def _shown(account: ProviderAccount, box: SecretBox, public_url: str) -> dict[str, Any]:
     """An account without its secrets."""
-    place = f"/webhooks/{account.kind}/{account.organization_id}"
+    from recoup.flows.add_provider_account import names_of_secrets
+
     return {
         "provider_account_id": str(account.id),
         "payment_provider": account.kind.value,
@@ -188,6 +209,8 @@ def _shown(account: ProviderAccount) -> dict[str, Any]:
         "success_redirect_url": account.success_redirect_url,
         "supports_3ds": account.supports_3ds,
         "refund_surprises": account.refund_surprises,
-        "webhook_path": f"{place}?code={quote(account.code, safe='')}",
+        "secrets_set": names_of_secrets(account, box),
+        "webhook_path": account.webhook_path,
+        "webhook_url": f"{public_url}{account.webhook_path}" if public_url else None,
         "created_at": instant(account.created_at),
     }

@@ -1,4 +1,7 @@
-"""Change an organization's account at a provider, or take it away.
+"""Find, change and take away an organization's accounts at providers.
+
+The one way for the REST resource, which names an account by its id, and for the command line, which
+names it by its code.
 
 What would surprise you:
 - A new webhook secret does not end the old one: both are believed until somebody says that the
@@ -12,23 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from recoup.flows.add_provider_account import open_secrets, seal_secrets
+from recoup.flows.add_provider_account import audit_account, open_secrets, seal_secrets
 from recoup.flows.find_organization import organization_must_exist
 from recoup.flows.note_outcome import send_soon
-from recoup.rules.account_secrets import KEPT_AS, names_of_another_account
+from recoup.rules.account_secrets import KEPT_AS, names_of_another_account, wrong_secrets
+from recoup.rules.account_settings import (
+    AccountSettings,
+    with_settings,
+    wrong_settings,
+    wrong_texts,
+)
+from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
-from recoup.store import attempts, audit_log, provider_accounts, provider_health
-from recoup.store.audit_log import AuditEntry
+from recoup.store import attempts, provider_accounts, provider_health
 from recoup.store.db import Conn
 from recoup.store.secret_box import SecretBox
-
-LONGEST_URL: Final = 1_024
 
 
 class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +42,7 @@ class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
 
     by: str
     name: str | None = None
-    success_redirect_url: str | None = None  # "": the provider's own site
-    supports_3ds: bool | None = None
-    refund_surprises: bool | None = None
+    settings: AccountSettings = AccountSettings()
     secrets: Mapping[str, str] = {}  # by the adapter's names
     drops_previous: bool = False  # the secrets that the provider uses no longer
 
@@ -52,37 +56,52 @@ async def list_provider_accounts(conn: Conn, organization_id: UUID) -> list[Prov
     return await provider_accounts.live(conn, organization_id)
 
 
+async def find_provider_account(
+    conn: Conn, organization_id: UUID, account_id: UUID | None
+) -> ProviderAccount:
+    """Read a live account; `account_id` None is what no UUID could be read from.
+
+    :raises Refused: `payment_provider_not_found`.
+    """
+    key = RowKey(organization_id, account_id) if account_id else None
+    account = (await provider_accounts.by_ids(conn, [key])).get(key) if key else None
+    if account is None or account.deleted_at is not None:
+        raise Refused(not_found("payment_provider"))
+    return account
+
+
 async def change_provider_account(
     conn: Conn,
     organization_id: UUID,
-    code: str,
+    which: str | UUID | None,
     change: AccountChange,
     *,
     box: SecretBox,
     audit_id: UUID,
     now: datetime,
 ) -> ProviderAccount:
-    """Change the live account with this code, and answer what it is now.
+    """Change the live account with this code or id, and answer what it is now.
 
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by` or `name`, an address that
-        is none, and a secret of another account (`value_is_of_another_account`).
+        is none, secrets that are not those of its kind, and a secret of another account
+        (`value_is_of_another_account`).
     """
-    _refuse_what_is_wrong(change)
-    account = await _locked(conn, organization_id, code)
-    fields = {
-        "name": change.name,
-        "success_redirect_url": change.success_redirect_url,
-        "supports_3ds": change.supports_3ds,
-        "refund_surprises": change.refund_surprises,
-    }
-    told = {name: value for name, value in fields.items() if value is not None}
+    account = await _locked(conn, organization_id, which)
+    broken = wrong_texts(by=change.by) | wrong_settings(change.settings)
+    broken |= wrong_secrets(account.kind, change.secrets, is_new=False)
+    told = change.settings.told
+    if change.name is not None:
+        broken |= wrong_texts(name=change.name)
+        told["name"] = change.name
+    if broken:
+        raise Refused(invalid(broken))
     kept = open_secrets(account, box)
     if elsewhere := names_of_another_account(kept, change.secrets):
         raise Refused(invalid({name: ["value_is_of_another_account"] for name in elsewhere}))
     secrets = _new_secrets(kept, change)
-    changed = msgspec.structs.replace(account, **told)
-    if not changed.success_redirect_url:
-        changed = msgspec.structs.replace(changed, success_redirect_url=None)
+    changed = with_settings(account, change.settings)
+    if change.name is not None:
+        changed = msgspec.structs.replace(changed, name=change.name)
     if secrets is not None:
         sealed = seal_secrets(secrets, organization_id, account.id, box)
         changed = msgspec.structs.replace(changed, secrets_sealed=sealed)
@@ -92,48 +111,46 @@ async def change_provider_account(
         await send_soon(conn, account.key, now=now)
         await attempts.look_up_soon(conn, account.key, now=now)
     detail = {
-        "code": code,
+        "code": account.code,
         "settings": told,
         "secrets_given": sorted(change.secrets),  # their names alone
         "drops_previous": change.drops_previous,
     }
-    await _audit(conn, changed, "changed", change.by, detail, audit_id=audit_id, now=now)
+    await audit_account(conn, changed, "changed", change.by, detail, audit_id=audit_id, now=now)
     return changed
 
 
 async def remove_provider_account(
-    conn: Conn, organization_id: UUID, code: str, *, by: str, audit_id: UUID, now: datetime
+    conn: Conn,
+    organization_id: UUID,
+    which: str | UUID | None,
+    *,
+    by: str,
+    audit_id: UUID,
+    now: datetime,
 ) -> ProviderAccount:
-    """Take the account with this code away, and answer what it was.
+    """Take the account with this code or id away, and answer what it was.
 
     Whoever is linked to it is charged no more: a retry is refused as of a customer without a
     provider. What was sent through it is asked about until it ends.
 
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by`.
     """
-    _refuse_what_is_wrong(AccountChange(by=by))
-    account = await _locked(conn, organization_id, code)
+    if broken := wrong_texts(by=by):
+        raise Refused(invalid(broken))
+    account = await _locked(conn, organization_id, which)
     gone = msgspec.structs.replace(account, deleted_at=now)
     await provider_accounts.write(conn, gone)
-    await _audit(conn, gone, "removed", by, {"code": code}, audit_id=audit_id, now=now)
+    detail = {"code": account.code}
+    await audit_account(conn, gone, "removed", by, detail, audit_id=audit_id, now=now)
     return gone
 
 
-def _refuse_what_is_wrong(change: AccountChange) -> None:
-    broken = {}
-    if not change.by.strip():
-        broken["by"] = ["value_is_mandatory"]
-    if change.name is not None and not change.name.strip():
-        broken["name"] = ["value_is_mandatory"]
-    url = change.success_redirect_url
-    if url and (not url.startswith(("https://", "http://")) or len(url) > LONGEST_URL):
-        broken["success_redirect_url"] = ["url_invalid"]
-    if broken:
-        raise Refused(invalid(broken))
-
-
-async def _locked(conn: Conn, organization_id: UUID, code: str) -> ProviderAccount:
-    account = await provider_accounts.lock_by_code(conn, organization_id, code)
+async def _locked(conn: Conn, organization_id: UUID, which: str | UUID | None) -> ProviderAccount:
+    """The account with this code or id; None is what no UUID could be read from."""
+    account = None
+    if which is not None:
+        account = await provider_accounts.lock(conn, organization_id, which)
     if account is None:
         raise Refused(not_found("payment_provider"))
     return account
@@ -149,26 +166,5 @@ def _new_secrets(kept: dict[str, str], change: AccountChange) -> dict[str, str] 
         is_exchanged = name in KEPT_AS and kept.get(name, secret) != secret
         if is_exchanged and not change.drops_previous:
             new[KEPT_AS[name]] = kept[name]
-        new[name] = secret
+    new |= change.secrets  # after the loop: who says what the previous one was, is believed
     return new if new != kept else None
-
-
-async def _audit(
-    conn: Conn,
-    account: ProviderAccount,
-    what: str,
-    by: str,
-    detail: Mapping[str, object],
-    *,
-    audit_id: UUID,
-    now: datetime,
-) -> None:
-    entry = AuditEntry(
-        organization_id=account.organization_id,
-        id=audit_id,
-        actor=by.strip(),
-        action=f"payment_provider.{what}",
-        object_id=account.id,
-        detail=detail,
-    )
-    await audit_log.write(conn, [entry], now=now)

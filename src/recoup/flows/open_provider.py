@@ -28,8 +28,9 @@ _Secrets = TypeVar("_Secrets", bound=msgspec.Struct)
 class Providers:
     """Makes the adapter of an account, and keeps it until the account's secrets change.
 
-    `…_base` is where a provider is; None: at its own address. It is never a tenant's to say.
-    `under_way` counts the calls that are made to the accounts; a worker makes `slots` at once.
+    `box` opens and seals their secrets. `…_base` is where a provider is; None: at its own address.
+    It is never a tenant's to say. `under_way` counts the calls that are made to the accounts; a
+    worker makes `slots` at once.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class Providers:
         slots: int = SLOTS,
     ) -> None:
         self.under_way = CallsUnderWay(slots)
+        self.box = box
         self._http = http
-        self._box = box
         self._sandbox_base = sandbox_base
         self._stripe_base = stripe_base
         self._adyen_base = adyen_base
@@ -107,4 +108,4 @@ class Providers:
                 assert_never(account.kind)
 
     def _secrets(self, account: ProviderAccount, kind: type[_Secrets]) -> _Secrets:
-        return msgspec.convert(open_secrets(account, self._box), kind)
+        return msgspec.convert(open_secrets(account, self.box), kind)

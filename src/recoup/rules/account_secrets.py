@@ -1,8 +1,12 @@
-"""What an account of each kind of provider needs and may have, by the adapters' names."""
+"""What an account of each kind of provider needs and may have, by the adapters' names.
+
+The one table: the command line, the REST resource and the checks below are made from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -14,6 +18,7 @@ class AccountSecret(msgspec.Struct, frozen=True):
     name: str
     variable: str
     mandatory: bool = True
+    made_as: str | None = None  # how one begins that is made up where none is given
 
 
 # The previous ones are believed beside the new ones while a webhook's secret is exchanged.
@@ -37,6 +42,11 @@ ACCOUNT_SECRETS: Final[Mapping[str, tuple[AccountSecret, ...]]] = {
             "previous_webhook_secret", "RECOUP_GOCARDLESS_PREVIOUS_WEBHOOK_SECRET", False
         ),
     ),
+    "sandbox": (
+        AccountSecret("api_key", "RECOUP_SANDBOX_API_KEY", made_as="sk_sandbox_"),
+        AccountSecret("webhook_secret", "RECOUP_SANDBOX_WEBHOOK_SECRET", made_as="whsec_sandbox_"),
+        AccountSecret("previous_webhook_secret", "RECOUP_SANDBOX_PREVIOUS_WEBHOOK_SECRET", False),
+    ),
 }
 # What a secret is kept as once another takes its place, so that both are believed for a while.
 KEPT_AS: Final[Mapping[str, str]] = {
@@ -49,6 +59,63 @@ _IN_TEST: Final[Mapping[str, tuple[str, ...]]] = {
     "secret_key": ("sk_test_", "rk_test_"),  # Stripe's
     "access_token": ("sandbox_",),  # GoCardless's
 }
+LONGEST_SECRET: Final = 1_024  # Adyen's API keys, the longest of them, have some two hundred
+# Those that are more than some text. A live prefix becomes part of the host that is called, so
+# whoever could write anything there would say where our calls go.
+_HEX: Final = re.compile(r"([0-9A-Fa-f]{2})+")
+_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
+    "hmac_key": _HEX,
+    "previous_hmac_key": _HEX,
+    "live_prefix": re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,46}[A-Za-z0-9])?"),
+}
+
+
+def with_made_up(
+    kind: str, given: Mapping[str, str], new_secret: Callable[[str], str]
+) -> dict[str, str]:
+    """The secrets given for a new account, and those of its kind that are made up if missing."""
+    made = {
+        one.name: new_secret(one.made_as)
+        for one in ACCOUNT_SECRETS.get(kind, ())
+        if one.made_as is not None and one.name not in given
+    }
+    return {**given, **made}
+
+
+def wrong_secrets(kind: str, given: Mapping[str, object], *, is_new: bool) -> dict[str, list[str]]:
+    """Say by name what is wrong with secrets that somebody gives for an account of this kind.
+
+    Nothing of what was given is repeated, names included: a secret may stand where a name belongs.
+    """
+    known = {one.name: one for one in ACCOUNT_SECRETS[kind]}
+    wrong: dict[str, list[str]] = {}
+    if given.keys() - known.keys():
+        wrong["secrets"] = [f"contains unknown names; known are: {', '.join(known)}"]
+    for name, one in known.items():
+        if name in given:
+            if (why := why_wrong(name, given[name])) is not None:
+                wrong[name] = [why]
+        elif one.mandatory and is_new:
+            wrong[name] = ["value_is_mandatory"]
+    return wrong
+
+
+def why_wrong(name: str, secret: object) -> str | None:
+    """Say what is wrong with a secret by itself; None: nothing that can be seen.
+
+    All of them go into headers, or are compared byte by byte, so blanks around one and characters
+    beyond ASCII are slips of whoever has copied it.
+    """
+    if not isinstance(secret, str):
+        return "value_is_invalid"
+    if not secret.strip():
+        return "value_is_mandatory"
+    if len(secret) > LONGEST_SECRET:
+        return "value_is_too_long"
+    is_plain = secret.isascii() and secret.isprintable() and secret == secret.strip()
+    form = _FORMS.get(name)
+    fits = is_plain and (form is None or form.fullmatch(secret) is not None)
+    return None if fits else "value_is_invalid"
 
 
 def names_of_another_account(kept: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

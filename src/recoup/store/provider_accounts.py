@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store.db import Conn
@@ -32,6 +33,16 @@ _OF_CODE: Final = f"""
      ORDER BY created_at DESC, id
 """
 
+_PAGE: Final = f"""
+    SELECT {columns(ProviderAccount)} FROM provider_accounts
+     WHERE organization_id = $1 AND deleted_at IS NULL
+     ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3
+"""
+
+_COUNT: Final = """
+    SELECT count(*) FROM provider_accounts WHERE organization_id = $1 AND deleted_at IS NULL
+"""
+
 _ALL_OF_KIND: Final = """
     SELECT organization_id, id FROM provider_accounts WHERE kind = $1 AND deleted_at IS NULL
 """
@@ -41,9 +52,9 @@ _EVERYBODYS: Final = """
      WHERE deleted_at IS NULL ORDER BY organization_id, id
 """
 
-_LOCK_BY_CODE: Final = f"""
+_LOCK: Final = f"""
     SELECT {columns(ProviderAccount)} FROM provider_accounts
-     WHERE organization_id = $1 AND code = $2 AND deleted_at IS NULL
+     WHERE organization_id = $1 AND (id = $2 OR code = $3) AND deleted_at IS NULL
        FOR NO KEY UPDATE
 """
 
@@ -82,6 +93,14 @@ async def live(conn: Conn, organization_id: UUID, kind: str | None = None) -> li
     return [_account(row) for row in await conn.fetch(_LIVE, organization_id, kind)]
 
 
+async def page(
+    conn: Conn, organization_id: UUID, wanted: Page
+) -> tuple[list[ProviderAccount], int]:
+    """One page of the organization's live accounts, newest first, and how many there are in all."""
+    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
+    return [_account(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+
+
 async def all_of_kind(scout: Conn, kind: str) -> list[RowKey]:
     """The live accounts of one kind, of all tenants: for the scout, which sees no secrets."""
     rows = await scout.fetch(_ALL_OF_KIND, kind)
@@ -102,9 +121,10 @@ async def insert(conn: Conn, account: ProviderAccount) -> None:
     await conn.execute(_INSERT, *values(account))
 
 
-async def lock_by_code(conn: Conn, organization_id: UUID, code: str) -> ProviderAccount | None:
-    """Lock the live account with this code until the transaction ends."""
-    row = await conn.fetchrow(_LOCK_BY_CODE, organization_id, code)
+async def lock(conn: Conn, organization_id: UUID, which: UUID | str) -> ProviderAccount | None:
+    """Lock the live account with this id or code until the transaction ends."""
+    by_id, by_code = (which, None) if isinstance(which, UUID) else (None, which)
+    row = await conn.fetchrow(_LOCK, organization_id, by_id, by_code)
     return row and _account(row)
 
 

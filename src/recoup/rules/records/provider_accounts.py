@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -45,6 +46,11 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
     def return_url(self) -> str:
         """Where a payer goes after the provider's page: the provider's own site if none is set."""
         return self.success_redirect_url or _HOMES[self.kind]
+
+    @property
+    def webhook_path(self) -> str:
+        """Where the provider's events are taken, below the address that the outside knows."""
+        return f"/webhooks/{self.kind}/{self.organization_id}?code={quote(self.code, safe='')}"
 
 
 _HOMES: Final = {
