@@ -12,6 +12,7 @@ from recoup.flows.refund_payment import begin_refund
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.settle_refund import RefundReport, settle_refund
+from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
 from recoup.providers.protocol import (
     Declined,
     Lost,
@@ -23,14 +24,25 @@ from recoup.providers.protocol import (
 )
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refund_state import ENDINGS, NEXT, RefundState
+from recoup.rules.records.refunds import RefundRow
+from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
 from recoup.store import contradictions, db
+from recoup.store.invariants import INVARIANTS, offenders
 from tests.shop import START, Shop
 
 PAGE = Page()
 PROCESSING = RefundProcessing("re_1", "pending")
 DONE = Refunded("re_1", "succeeded", 1_000, "EUR")
-FAILED = Declined("expired_or_canceled_card", provider_payment_id=None)
+FAILED = Declined("expired_or_canceled_card", provider_refund_id="re_1")
+OTHER = Refunded("re_2", "succeeded", 1_000, "eur")
+OTHER_FAILED = Declined("refund_failed", provider_refund_id="re_2")
+BY_HAND = RefundDecided(verdict=RefundVerdict.FAILED, by="ann", reason="not in their books")
+
+
+def _words(order: tuple[RefundOutcome, ...]) -> str:
+    return "-".join(
+        f"{type(one).__name__}_{getattr(one, 'provider_refund_id', '')}" for one in order
+    )
 
 
 async def second_charge(shop: Shop, *, refunds: bool = False) -> RowKey:
@@ -67,6 +79,14 @@ async def books(shop: Shop) -> dict[str, int]:
         "SELECT account, sum(amount_cents)::int FROM ledger_entries GROUP BY account"
     )
     return {account: cents for account, cents in map(tuple, rows) if cents}
+
+
+async def unbooked(shop: Shop) -> int:
+    """How many contradictions brought or took money that is in no books."""
+    [booked] = [one for one in INVARIANTS if one.name == "surprising_money_is_booked"]
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        found = await offenders(conn, booked, [shop.organization_id], now=shop.clock.now())
+    return found.count
 
 
 async def test_a_second_charge_is_paid_back_where_the_account_says_so(shop: Shop) -> None:
@@ -144,6 +164,128 @@ async def test_one_that_the_provider_never_knows_goes_to_a_person(shop: Shop) ->
         await tell(shop, refund, NotKnown(), Source.LOOK_UP)
     assert set(states[:-1]) == {"unknown"}
     assert states[-1] == "needs_review"
+
+
+async def called_failed(shop: Shop) -> RowKey:
+    """A refund of which nothing was told, until a person said that it had failed."""
+    refund = await refund_sent(shop)
+    for state in ("unknown", "needs_review"):
+        await shop.change("refunds", refund, state=state, look_up_at=None)
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await settle_refund_by_hand(
+            conn, refund, BY_HAND, audit_id=clock.new_id(), now=shop.clock.now()
+        )
+    await release(shop)
+    return refund
+
+
+async def release(shop: Shop) -> None:
+    """A person has looked at the second charge, and lets its invoice go."""
+    await shop.owner.execute("UPDATE invoices SET held_because = NULL")
+
+
+async def asked_again(shop: Shop) -> RefundRow | None:
+    """Ask once more for the money of the second charge to be paid back."""
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        found, _ = await contradictions.page(conn, shop.organization_id, PAGE)
+        [charged] = [one.contradiction for one in found if one.contradiction.refund_id is None]
+        return await begin_refund(
+            conn, charged, shop.account_id, refund_id=clock.new_id(), asked_by="api", now=START
+        )
+
+
+async def surprises(shop: Shop, refund: RowKey) -> list[tuple[str, str, str]]:
+    """What contradicted a refund, oldest first: what it was, what was told, and in which way."""
+    found = await shop.owner.fetch(
+        "SELECT was, told, reason FROM contradictions WHERE refund_id = $1 ORDER BY told DESC",
+        refund.id,
+    )
+    return [tuple(one) for one in found]
+
+
+async def is_held(shop: Shop) -> bool:
+    return await shop.owner.fetchval("SELECT held_because FROM invoices") == "contradicted"
+
+
+async def test_money_that_went_back_although_a_person_said_no_is_booked_and_raised(
+    shop: Shop,
+) -> None:
+    refund = await called_failed(shop)
+    again = await asked_again(shop)  # under another key: the payer will have it twice
+    assert again is not None
+    await shop.change("refunds", again.key, state="sent", sent_at=START, request="{}")
+    await tell(shop, again.key, Refunded("re_9", "succeeded", 1_000, "EUR"))
+    words = [await tell(shop, refund, DONE) for _ in range(2)]
+    assert words == ["contradicts_failed"] * 2
+    assert await surprises(shop, refund) == [("failed", "refunded", "the_refund_had_failed")]
+    assert (await books(shop))["unapplied"] == 1_000  # more went back than had come in
+    assert await is_held(shop)
+    assert (await shop.row("refunds", refund))["state"] == "failed"
+    assert await unbooked(shop) == 0
+
+
+async def test_what_a_person_has_let_go_is_not_held_again_by_old_news(shop: Shop) -> None:
+    refund = await called_failed(shop)
+    await tell(shop, refund, DONE)
+    await release(shop)
+    await tell(shop, refund, DONE)
+    assert not await is_held(shop)
+
+
+async def test_money_that_went_back_after_all_does_not_go_back_again(shop: Shop) -> None:
+    refund = await called_failed(shop)
+    await tell(shop, refund, DONE)
+    assert await asked_again(shop) is None
+    await tell(shop, refund, FAILED)  # the payer's bank has sent it back
+    assert await asked_again(shop) is not None
+
+
+@pytest.mark.parametrize("order", list(permutations([DONE, FAILED, PROCESSING])), ids=_words)
+async def test_a_persons_no_is_outranked_and_the_books_agree_in_whatever_order(
+    shop: Shop, order: tuple[RefundOutcome, ...]
+) -> None:
+    refund = await called_failed(shop)
+    before = await books(shop)
+    for outcome in order:
+        for _ in range(2):
+            await tell(shop, refund, outcome)
+    assert await books(shop) == before  # paid, and sent back by the payer's bank
+    assert (await shop.row("refunds", refund))["state"] == "failed"
+    assert await unbooked(shop) == 0
+
+
+async def test_a_refund_that_was_turned_away_and_made_all_the_same_is_raised(shop: Shop) -> None:
+    refund = await refund_sent(shop)
+    await tell(shop, refund, Declined("charge_already_refunded"), Source.ANSWER)
+    assert await tell(shop, refund, DONE) == "contradicts_failed"
+    assert "unapplied" not in await books(shop)
+
+
+@pytest.mark.parametrize("order", list(permutations([DONE, OTHER])), ids=_words)
+async def test_a_second_refund_under_one_key_is_booked_and_raised(
+    shop: Shop, order: tuple[RefundOutcome, ...]
+) -> None:
+    refund = await refund_sent(shop)
+    await release(shop)
+    for outcome in order * 2:
+        await tell(shop, refund, outcome)
+    assert await surprises(shop, refund) == [("succeeded", "refunded", "a_second_refund")]
+    assert (await books(shop))["unapplied"] == 1_000
+    assert await is_held(shop)
+    assert await unbooked(shop) == 0
+
+
+@pytest.mark.parametrize("order", list(permutations([DONE, OTHER, OTHER_FAILED])), ids=_words)
+async def test_of_two_refunds_one_that_came_back_leaves_one_in_the_books(
+    shop: Shop, order: tuple[RefundOutcome, ...]
+) -> None:
+    refund = await refund_sent(shop)
+    for outcome in order:
+        for _ in range(2):
+            await tell(shop, refund, outcome)
+    assert "unapplied" not in await books(shop)
+    assert await asked_again(shop) is None
+    assert await unbooked(shop) == 0
 
 
 async def test_the_trigger_allows_exactly_the_moves_of_the_table(

@@ -63,7 +63,7 @@ class ContradictionsAnswer(msgspec.Struct):
 
 @get("/contradictions", opt=answers(ContradictionsAnswer, query=PAGES))
 async def find_contradictions(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
-    """List what did not fit what was known of payments, newest first."""
+    """List what did not fit what was known of payments and refunds, newest first."""
     page = wanted_page(request)
 
     async def look(conn: Conn) -> ContradictionsAnswer:
@@ -165,6 +165,8 @@ def _contradiction(told: Told) -> ContradictionObject:
         amount_currency=one.currency,
         unapplied_amount_cents=one.unapplied_cents,
         provider_payment_id=one.provider_payment_id,
+        lago_refund_id=one.refund_id,
+        provider_refund_id=one.provider_refund_id,
         created_at=seconds(told.at),
     )
 

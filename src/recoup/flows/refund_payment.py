@@ -82,6 +82,8 @@ async def begin_refund(
     """
     if contradiction.unapplied_cents <= 0 or contradiction.provider_payment_id is None:
         return None
+    if await refunds.went_back_after_all(conn, contradiction):
+        return None
     refund = RefundRow(
         organization_id=contradiction.payment.organization_id,
         id=refund_id,

@@ -14,7 +14,7 @@ import msgspec
 
 from recoup.flows.reports import Source
 from recoup.flows.settle_by_hand import BY_HAND, refuse_unsaid
-from recoup.flows.settle_refund import RefundReport, settle_refund_on
+from recoup.flows.settle_refund import RefundReport, lock_refund, settle_refund_on
 from recoup.providers.protocol import Declined, Refunded
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
@@ -46,9 +46,10 @@ async def settle_refund_by_hand(
     refuse_unsaid(
         by=decided.by, reason=decided.reason, provider_refund_id=decided.provider_refund_id
     )
-    held = (await refunds.lock(conn, [refund])).get(refund)
-    if held is None:
+    found = await lock_refund(conn, refund)
+    if found is None:
         raise Refused(not_found("refund"))
+    held, _ = found
     if held.state is not RefundState.NEEDS_REVIEW:
         raise Refused(not_allowed("refund_not_in_review"))
     outcome = _outcome(decided, held)
