@@ -148,6 +148,21 @@ async def silent_refund(tenant: Tenant, pool: Pool, owner: asyncpg.Connection) -
     return str(refund)
 
 
+async def test_refunds_that_a_person_may_settle_are_listed_apart(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    for flag, shown in [("true", [refund]), ("false", [refund]), ("", [refund])]:
+        listed = (await tenant.get("/refunds", needs_review=flag)).json()
+        assert [one["lago_id"] for one in listed["refunds"]] == shown
+        assert listed["meta"]["total_count"] == len(shown)
+    assert (await tenant.get("/refunds", needs_review="maybe")).status_code == 422
+    await tenant.post(f"/refunds/{refund}/settle", {"refund": BACK})
+    for flag, count in [("true", 0), ("false", 1)]:
+        listed = (await tenant.get("/refunds", needs_review=flag)).json()
+        assert (len(listed["refunds"]), listed["meta"]["total_count"]) == (count, count)
+
+
 async def test_a_person_settles_a_refund_once_and_the_books_agree(
     tenant: Tenant, pool: Pool, owner: asyncpg.Connection
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import permutations, product
 
 import asyncpg
@@ -23,10 +24,12 @@ from recoup.providers.protocol import (
     RefundProcessing,
 )
 from recoup.rules.lago.pages import Page
+from recoup.rules.look_up_schedule import STEPS, silent_since
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
-from recoup.store import contradictions, db
+from recoup.rules.refusal import Refused
+from recoup.store import contradictions, db, refunds
 from recoup.store.invariants import INVARIANTS, offenders
 from tests.shop import START, Shop
 
@@ -45,9 +48,9 @@ def _words(order: tuple[RefundOutcome, ...]) -> str:
     )
 
 
-async def second_charge(shop: Shop, *, refunds: bool = False) -> RowKey:
+async def second_charge(shop: Shop, *, pays_back: bool = False) -> RowKey:
     """An attempt that was paid, and then paid once more under another id."""
-    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = $1", refunds)
+    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = $1", pays_back)
     attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
     await shop.sending.ask(attempt)
     for charge in ("ch_1", "ch_2"):
@@ -60,7 +63,7 @@ async def second_charge(shop: Shop, *, refunds: bool = False) -> RowKey:
 
 async def refund_sent(shop: Shop) -> RowKey:
     """A refund of the second charge that was sent, and not answered yet."""
-    await second_charge(shop, refunds=True)
+    await second_charge(shop, pays_back=True)
     found = await shop.owner.fetchrow("SELECT organization_id, id FROM refunds")
     key = RowKey(*found)
     await shop.change("refunds", key, state="sent", sent_at=START, request="{}", look_up_at=START)
@@ -90,7 +93,7 @@ async def unbooked(shop: Shop) -> int:
 
 
 async def test_a_second_charge_is_paid_back_where_the_account_says_so(shop: Shop) -> None:
-    attempt = await second_charge(shop, refunds=True)
+    attempt = await second_charge(shop, pays_back=True)
     refund = await shop.owner.fetchrow("SELECT * FROM refunds")
     assert refund["payment_id"] == attempt.id
     assert (refund["amount_cents"], refund["currency"]) == (1_000, "EUR")
@@ -171,12 +174,18 @@ async def called_failed(shop: Shop) -> RowKey:
     refund = await refund_sent(shop)
     for state in ("unknown", "needs_review"):
         await shop.change("refunds", refund, state=state, look_up_at=None)
-    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        await settle_refund_by_hand(
-            conn, refund, BY_HAND, audit_id=clock.new_id(), now=shop.clock.now()
-        )
+    await by_hand(shop, refund)
     await release(shop)
     return refund
+
+
+async def by_hand(shop: Shop, refund: RowKey, decided: RefundDecided = BY_HAND) -> str:
+    """A person's word about a refund; answers what it has become."""
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        settled = await settle_refund_by_hand(
+            conn, refund, decided, audit_id=clock.new_id(), now=shop.clock.now()
+        )
+    return settled.state.value
 
 
 async def release(shop: Shop) -> None:
@@ -238,6 +247,61 @@ async def test_money_that_went_back_after_all_does_not_go_back_again(shop: Shop)
     assert await asked_again(shop) is None
     await tell(shop, refund, FAILED)  # the payer's bank has sent it back
     assert await asked_again(shop) is not None
+
+
+async def waiting_for_a_person(shop: Shop) -> int:
+    """How many refunds the list shows that a person may settle."""
+    since = silent_since(now=shop.clock.now())
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        listed, total = await refunds.page(conn, shop.organization_id, PAGE, silent_since=since)
+    assert len(listed) == total
+    return total
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        (PROCESSING, "processing"),  # accepted, and whoever would tell the end has no look-up
+        (Lost("http_401"), "unknown"),  # a revoked key: no look-up is answered, no step used up
+        (None, "sent"),
+    ],
+    ids=["processing", "unknown", "sent"],
+)
+async def test_a_refund_that_never_ends_is_a_persons_to_settle_after_a_day(
+    shop: Shop, told: RefundOutcome | None, state: str
+) -> None:
+    refund = await refund_sent(shop)
+    if told is not None:
+        await tell(shop, refund, told, Source.ANSWER)
+    assert (await shop.row("refunds", refund))["state"] == state
+    shop.clock.at = START + STEPS[-1] - timedelta(seconds=1)
+    assert await waiting_for_a_person(shop) == 0
+    with pytest.raises(Refused) as refused:
+        await by_hand(shop, refund)
+    assert refused.value.refusal.code == "refund_not_in_review"
+    shop.clock.advance(seconds=1)
+    assert await waiting_for_a_person(shop) == 1
+    assert await by_hand(shop, refund) == "failed"
+    assert await waiting_for_a_person(shop) == 0
+    assert await asked_again(shop) is not None
+
+
+async def test_a_webhook_that_was_not_lost_after_all_outranks_the_person(shop: Shop) -> None:
+    refund = await refund_sent(shop)
+    await tell(shop, refund, PROCESSING, Source.ANSWER)
+    shop.clock.at = START + STEPS[-1]
+    await by_hand(shop, refund)
+    assert await tell(shop, refund, DONE) == "contradicts_failed"
+    assert "unapplied" not in await books(shop)
+
+
+async def test_one_that_waits_to_be_sent_is_nobodys_to_settle(shop: Shop) -> None:
+    await second_charge(shop, pays_back=True)
+    refund = RowKey(*await shop.owner.fetchrow("SELECT organization_id, id FROM refunds"))
+    shop.clock.advance(hours=48)
+    assert await waiting_for_a_person(shop) == 0
+    with pytest.raises(Refused):
+        await by_hand(shop, refund)
 
 
 @pytest.mark.parametrize("order", list(permutations([DONE, FAILED, PROCESSING])), ids=_words)

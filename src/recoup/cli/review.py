@@ -108,7 +108,7 @@ def settle_refund(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Settle a refund of which no provider tells any more: it must be waiting for review."""
+    """Settle a refund of which no provider tells any more: in review, or not ended for a day."""
     from recoup import clock
     from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
     from recoup.rules.records.keys import RowKey

@@ -16,9 +16,10 @@ from recoup.flows.reports import Source
 from recoup.flows.settle_by_hand import BY_HAND, refuse_unsaid
 from recoup.flows.settle_refund import RefundReport, lock_refund, settle_refund_on
 from recoup.providers.protocol import Declined, Refunded
+from recoup.rules.look_up_schedule import person_may_decide_refund
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
-from recoup.rules.refund_state import RefundState, RefundVerdict
+from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
 from recoup.store import audit_log, refunds
 from recoup.store.audit_log import AuditEntry
@@ -37,7 +38,10 @@ class RefundDecided(msgspec.Struct, frozen=True, kw_only=True):
 async def settle_refund_by_hand(
     conn: Conn, refund: RowKey, decided: RefundDecided, *, audit_id: UUID, now: datetime
 ) -> RefundRow:
-    """Settle a refund in `needs_review`, and answer what it has become.
+    """Settle a refund that waits for a person, and answer what it has become.
+
+    That is one in `needs_review`, or one of which the provider has not told the end for longer than
+    all look-ups take.
 
     :raises Refused: `refund_not_found`; 405 `refund_not_in_review` for any other; 422 for a blank
         `by` or `reason`, and where the money went back for a `provider_refund_id` that is missing
@@ -50,7 +54,7 @@ async def settle_refund_by_hand(
     if found is None:
         raise Refused(not_found("refund"))
     held, _ = found
-    if held.state is not RefundState.NEEDS_REVIEW:
+    if not person_may_decide_refund(held.state, sent_at=held.sent_at, now=now):
         raise Refused(not_allowed("refund_not_in_review"))
     outcome = _outcome(decided, held)
     if isinstance(outcome, Refunded):

@@ -101,12 +101,22 @@ _TO_COMPARE: Final = f"""
      ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
 """
 
-_PAGE: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds
-     WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+# As rules/look_up_schedule.py: person_may_decide_refund has it.
+_WAITS_FOR_A_PERSON: Final = """
+    (state = 'needs_review'
+     OR state IN ('sent', 'unknown', 'processing') AND sent_at <= $2::timestamptz)
 """
 
-_COUNT: Final = "SELECT count(*) FROM refunds WHERE organization_id = $1"
+_SHOWN: Final = f"""
+     WHERE organization_id = $1 AND ($2::timestamptz IS NULL OR {_WAITS_FOR_A_PERSON})
+"""
+
+_PAGE: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds {_SHOWN}
+     ORDER BY created_at DESC, id LIMIT $3 OFFSET $4
+"""
+
+_COUNT: Final = f"SELECT count(*) FROM refunds {_SHOWN}"
 
 
 class RefundNews(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,10 +228,16 @@ async def to_compare(
     return [_refund(row) for row in rows]
 
 
-async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[RefundRow], int]:
-    """One page of the organization's refunds, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [_refund(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+async def page(
+    conn: Conn, organization_id: UUID, wanted: Page, *, silent_since: datetime | None = None
+) -> tuple[list[RefundRow], int]:
+    """One page of the organization's refunds, newest first, and how many there are in all.
+
+    `silent_since` asks for those alone that wait for a person: in review, or sent by then.
+    """
+    rows = await conn.fetch(_PAGE, organization_id, silent_since, wanted.size, wanted.offset)
+    total = await conn.fetchval(_COUNT, organization_id, silent_since)
+    return [_refund(row) for row in rows], total
 
 
 def _refund(row: Any) -> RefundRow:
