@@ -116,6 +116,20 @@ async def test_money_of_nobody_is_paid_back_once(
     assert len(jobs) == 1
 
 
+async def test_money_that_its_provider_cannot_express_is_refused_by_name(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    surprise = await second_charge(tenant, pool, owner)
+    await owner.execute("UPDATE provider_accounts SET kind = 'stripe'")
+    await owner.execute("UPDATE contradictions SET currency = 'KWD', unapplied_cents = 1234")
+    answer = await tenant.post(f"/contradictions/{surprise}/refund")
+    assert answer.status_code == 422
+    assert answer.json()["error_details"] == {
+        "unapplied_amount_cents": ["amount_not_representable"]
+    }
+    assert (await tenant.get("/refunds")).json()["refunds"] == []
+
+
 async def test_a_refund_that_failed_may_be_asked_for_anew(
     tenant: Tenant, pool: Pool, owner: asyncpg.Connection
 ) -> None:

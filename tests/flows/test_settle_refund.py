@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from recoup import clock
-from recoup.flows.refund_payment import begin_refund
+from recoup.flows.refund_payment import NOTHING_TO_REFUND, begin_refund
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.settle_refund import RefundReport, settle_refund
@@ -28,7 +28,7 @@ from recoup.rules.look_up_schedule import STEPS, silent_since
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
-from recoup.rules.refusal import Refused
+from recoup.rules.refusal import Refusal, Refused
 from recoup.store import contradictions, db, refunds
 from recoup.store.invariants import INVARIANTS, offenders
 from tests.shop import START, Shop
@@ -117,7 +117,30 @@ async def test_where_it_does_not_say_so_a_person_may_and_once(shop: Shop) -> Non
             for _ in range(2)
         ]  # fmt: skip
     assert total == 1
-    assert [one is not None for one in begun] == [True, False]
+    assert isinstance(begun[0], RefundRow)
+    assert begun[1] == NOTHING_TO_REFUND
+
+
+@pytest.mark.parametrize(
+    ("kind", "currency", "cents"),
+    [("stripe", "KWD", 1_234), ("adyen", "IDR", 1_234)],  # in tens, and in whole rupiah
+)
+async def test_what_the_provider_cannot_express_is_left_to_a_person(
+    shop: Shop, kind: str, currency: str, cents: int
+) -> None:
+    attempt = await second_charge(shop, pays_back=True)
+    await shop.owner.execute("UPDATE provider_accounts SET kind = $1", kind)
+    for charge, amount in (("ch_3", cents), ("ch_4", cents - cents % 100)):
+        paid = Paid(charge, "succeeded", amount, currency)
+        await settle_attempts(
+            shop.pool, [Report(attempt, paid, Source.EVENT)], now=shop.clock.now()
+        )
+    begun = await shop.owner.fetch("SELECT provider_payment_id FROM refunds ORDER BY 1")
+    assert [one["provider_payment_id"] for one in begun] == ["ch_2", "ch_4"]
+    left = await shop.owner.fetchval(
+        "SELECT unapplied_cents FROM contradictions WHERE provider_payment_id = 'ch_3'"
+    )
+    assert left == cents  # it is shown, with the money that belongs to nothing
 
 
 @pytest.mark.parametrize("order", list(permutations(["processing", "done", "failed"])), ids=str)
@@ -193,7 +216,7 @@ async def release(shop: Shop) -> None:
     await shop.owner.execute("UPDATE invoices SET held_because = NULL")
 
 
-async def asked_again(shop: Shop) -> RefundRow | None:
+async def asked_again(shop: Shop) -> RefundRow | Refusal:
     """Ask once more for the money of the second charge to be paid back."""
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         found, _ = await contradictions.page(conn, shop.organization_id, PAGE)
@@ -221,7 +244,7 @@ async def test_money_that_went_back_although_a_person_said_no_is_booked_and_rais
 ) -> None:
     refund = await called_failed(shop)
     again = await asked_again(shop)  # under another key: the payer will have it twice
-    assert again is not None
+    assert isinstance(again, RefundRow)
     await shop.change("refunds", again.key, state="sent", sent_at=START, request="{}")
     await tell(shop, again.key, Refunded("re_9", "succeeded", 1_000, "EUR"))
     words = [await tell(shop, refund, DONE) for _ in range(2)]
@@ -244,9 +267,9 @@ async def test_what_a_person_has_let_go_is_not_held_again_by_old_news(shop: Shop
 async def test_money_that_went_back_after_all_does_not_go_back_again(shop: Shop) -> None:
     refund = await called_failed(shop)
     await tell(shop, refund, DONE)
-    assert await asked_again(shop) is None
+    assert await asked_again(shop) == NOTHING_TO_REFUND
     await tell(shop, refund, FAILED)  # the payer's bank has sent it back
-    assert await asked_again(shop) is not None
+    assert isinstance(await asked_again(shop), RefundRow)
 
 
 async def waiting_for_a_person(shop: Shop) -> int:
@@ -283,7 +306,7 @@ async def test_a_refund_that_never_ends_is_a_persons_to_settle_after_a_day(
     assert await waiting_for_a_person(shop) == 1
     assert await by_hand(shop, refund) == "failed"
     assert await waiting_for_a_person(shop) == 0
-    assert await asked_again(shop) is not None
+    assert isinstance(await asked_again(shop), RefundRow)
 
 
 async def test_a_webhook_that_was_not_lost_after_all_outranks_the_person(shop: Shop) -> None:
@@ -348,7 +371,7 @@ async def test_of_two_refunds_one_that_came_back_leaves_one_in_the_books(
         for _ in range(2):
             await tell(shop, refund, outcome)
     assert "unapplied" not in await books(shop)
-    assert await asked_again(shop) is None
+    assert await asked_again(shop) == NOTHING_TO_REFUND
     assert await unbooked(shop) == 0
 
 
