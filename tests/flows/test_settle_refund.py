@@ -156,6 +156,9 @@ async def test_a_refund_that_comes_back_has_failed_in_whatever_order(
     assert (await shop.row("refunds", refund))["state"] == "failed"
     assert await books(shop) == before  # the money belongs to no invoice, as before
     assert before["unapplied"] == -1_000
+    told = [word for word, _ in await shop.told(refund)]
+    was_paid_first = order.index("done") < order.index("failed")
+    assert sorted(told) == ["payment.refund_failed"] + ["payment.refunded"] * was_paid_first
 
 
 async def test_a_refund_takes_the_money_out_of_the_books_once(shop: Shop) -> None:
@@ -164,6 +167,35 @@ async def test_a_refund_takes_the_money_out_of_the_books_once(shop: Shop) -> Non
     assert words == ["refund_moved_to_succeeded", "nothing_new", "nothing_new"]
     assert "unapplied" not in await books(shop)
     assert (await shop.row("refunds", refund))["look_up_at"] is None
+
+
+async def test_each_end_of_a_refund_is_told_once_with_its_reason(shop: Shop) -> None:
+    refund = await refund_sent(shop)
+    for outcome, word, status, reason in [
+        (DONE, "payment.refunded", "succeeded", None),
+        (FAILED, "payment.refund_failed", "failed", "expired_or_canceled_card"),
+    ]:
+        for _ in range(3):
+            await tell(shop, refund, outcome)
+        payload = dict(await shop.told(refund))[word]
+        assert payload["lago_id"] == str(refund.id)
+        assert (payload["status"], payload["error_code"]) == (status, reason)
+        assert (payload["amount_cents"], payload["provider_refund_id"]) == (1_000, "re_1")
+        assert payload["ended_at"]
+    assert len(await shop.told(refund)) == 2
+
+
+async def test_a_refund_that_has_not_ended_is_told_of_to_nobody(shop: Shop) -> None:
+    refund = await refund_sent(shop)
+    for outcome in (PROCESSING, Lost("TimeoutError"), NotKnown()):
+        await tell(shop, refund, outcome, Source.LOOK_UP)
+    assert await shop.told(refund) == []
+
+
+async def test_what_a_person_says_of_a_refund_is_told_with_that_reason(shop: Shop) -> None:
+    refund = await called_failed(shop)
+    [(word, payload)] = await shop.told(refund)
+    assert (word, payload["error_code"]) == ("payment.refund_failed", "settled_by_hand")
 
 
 async def test_no_answer_is_a_state_and_is_asked_about(shop: Shop) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from recoup.flows.contradict_refund import book_paid_back, contradict_refund
 from recoup.flows.reports import Source
 from recoup.flows.settle_by_hand import BY_HAND
+from recoup.flows.tell import News, tell
 from recoup.providers.protocol import (
     Declined,
     Lost,
@@ -28,6 +29,8 @@ from recoup.providers.protocol import (
     RefundProcessing,
 )
 from recoup.rules import look_up_schedule, refund_state
+from recoup.rules.lago.event_types import REFUND_FAILED, REFUNDED
+from recoup.rules.lago.refunds import refund_object
 from recoup.rules.records.collection import Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
@@ -123,6 +126,22 @@ async def _move(
     elif held.state is RefundState.SUCCEEDED:  # it came back: it belongs to no invoice again
         bounced = uuid5(held.id, "bounced")
         await book_paid_back(conn, held, bounced, -held.amount_cents, held.currency, now=now)
+    if told in refund_state.ENDINGS:
+        await _tell(conn, held.key, told, now=now)
+
+
+async def _tell(conn: Conn, key: RowKey, end: RefundState, *, now: datetime) -> None:
+    """Tell that a refund has ended, once for each end: one that succeeded may still fail."""
+    refund = (await refunds.find(conn, [key]))[key]
+    ended = News(
+        organization_id=refund.organization_id,
+        webhook_type=REFUNDED if end is RefundState.SUCCEEDED else REFUND_FAILED,
+        object_type="refund",
+        payload=refund_object(refund),
+        object_id=refund.id,
+        cause=refund.id,
+    )
+    await tell(conn, [ended], now=now)
 
 
 async def _name_failure(conn: Conn, held: RefundRow, told: Declined) -> None:
