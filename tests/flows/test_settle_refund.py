@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations, product
 
 import asyncpg
@@ -13,7 +13,11 @@ from recoup.flows.refund_payment import NOTHING_TO_REFUND, begin_refund
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.settle_refund import RefundReport, settle_refund
-from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
+from recoup.flows.settle_refund_by_hand import (
+    RefundDecided,
+    list_open_refunds,
+    settle_refund_by_hand,
+)
 from recoup.providers.protocol import (
     Declined,
     Lost,
@@ -61,12 +65,12 @@ async def second_charge(shop: Shop, *, pays_back: bool = False) -> RowKey:
     return attempt
 
 
-async def refund_sent(shop: Shop) -> RowKey:
-    """A refund of the second charge that was sent, and not answered yet."""
+async def refund_sent(shop: Shop, at: datetime = START) -> RowKey:
+    """A refund of the second charge that was sent then, and not answered yet."""
     await second_charge(shop, pays_back=True)
     found = await shop.owner.fetchrow("SELECT organization_id, id FROM refunds")
     key = RowKey(*found)
-    await shop.change("refunds", key, state="sent", sent_at=START, request="{}", look_up_at=START)
+    await shop.change("refunds", key, state="sent", sent_at=at, request="{}", look_up_at=at)
     return key
 
 
@@ -305,11 +309,14 @@ async def test_money_that_went_back_after_all_does_not_go_back_again(shop: Shop)
 
 
 async def waiting_for_a_person(shop: Shop) -> int:
-    """How many refunds the list shows that a person may settle."""
+    """How many refunds both lists show that a person may settle."""
+    found = await list_open_refunds(
+        shop.pool, shop.organization_id, needs_review=True, now=shop.clock.now()
+    )
     since = silent_since(now=shop.clock.now())
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         listed, total = await refunds.page(conn, shop.organization_id, PAGE, silent_since=since)
-    assert len(listed) == total
+    assert len(listed) == len(found) == total
     return total
 
 

@@ -23,7 +23,7 @@ from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
-from recoup.rules.look_up_schedule import person_may_decide
+from recoup.rules.look_up_schedule import person_may_decide, silent_since
 from recoup.rules.manner import Manner
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
@@ -88,18 +88,24 @@ async def settle_by_hand_on(
 
 
 async def list_open_attempts(
-    pool: Pool, organization_id: UUID, *, needs_review: bool
+    pool: Pool, organization_id: UUID, *, needs_review: bool, now: datetime
 ) -> list[PaymentDetails]:
     """The organization's attempts that have not ended, oldest first; a thousand at most.
 
-    `needs_review` leaves those out that do not wait for a person.
+    `needs_review` leaves those out that a person may not settle yet.
 
     :raises Refused: `organization_not_found`.
     """
-    states = {State.NEEDS_REVIEW} if needs_review else frozenset(State) - FINAL
+    since = silent_since(now=now)
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
-        keys = await attempts.oldest_in(conn, organization_id, states, most=MOST_LISTED)
+        if needs_review:
+            keys = await attempts.waiting_for_a_person(
+                conn, organization_id, silent_since=since, most=MOST_LISTED
+            )
+        else:
+            not_ended = frozenset(State) - FINAL
+            keys = await attempts.oldest_in(conn, organization_id, not_ended, most=MOST_LISTED)
         details = await payments.details(conn, keys)
     return [details[key] for key in keys]
 

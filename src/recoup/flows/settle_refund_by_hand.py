@@ -1,7 +1,7 @@
-"""Let a person settle a refund of which no provider tells any more.
+"""Let a person settle a refund of which no provider tells any more, and list those that wait.
 
-Called by `recoup refund settle`, and over the API. What the person says goes through the one door
-for money that goes back, like any other news, and into the audit log.
+Called by `recoup refund settle` and `list`, and over the API. What the person says goes through the
+one door for money that goes back, like any other news, and into the audit log.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.find_organization import organization_must_exist
 from recoup.flows.reports import Source
-from recoup.flows.settle_by_hand import BY_HAND, refuse_unsaid
+from recoup.flows.settle_by_hand import BY_HAND, MOST_LISTED, refuse_unsaid
 from recoup.flows.settle_refund import RefundReport, lock_refund, settle_refund_on
 from recoup.providers.protocol import Declined, Refunded
-from recoup.rules.look_up_schedule import person_may_decide_refund
+from recoup.rules.look_up_schedule import person_may_decide_refund, silent_since
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import audit_log, refunds
+from recoup.store import audit_log, db, refunds
 from recoup.store.audit_log import AuditEntry
-from recoup.store.db import Conn
+from recoup.store.db import Conn, Pool
 
 
 class RefundDecided(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,23 @@ async def settle_refund_by_hand(
     )
     await audit_log.write(conn, [entry], now=now)
     return (await refunds.find(conn, [refund]))[refund]
+
+
+async def list_open_refunds(
+    pool: Pool, organization_id: UUID, *, needs_review: bool, now: datetime
+) -> list[RefundRow]:
+    """The organization's refunds that have not ended, oldest first; a thousand at most.
+
+    `needs_review` leaves those out that a person may not settle yet.
+
+    :raises Refused: `organization_not_found`.
+    """
+    since = silent_since(now=now) if needs_review else None
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        await organization_must_exist(conn, organization_id)
+        return await refunds.oldest_open(
+            conn, organization_id, silent_since=since, most=MOST_LISTED
+        )
 
 
 def _outcome(decided: RefundDecided, held: RefundRow) -> Refunded | Declined:

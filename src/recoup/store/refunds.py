@@ -116,6 +116,11 @@ _PAGE: Final = f"""
      ORDER BY created_at DESC, id LIMIT $3 OFFSET $4
 """
 
+_OLDEST_OPEN: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds {_SHOWN} AND ended_at IS NULL
+     ORDER BY created_at, id LIMIT $3
+"""
+
 _COUNT: Final = f"SELECT count(*) FROM refunds {_SHOWN}"
 
 
@@ -238,6 +243,14 @@ async def page(
     rows = await conn.fetch(_PAGE, organization_id, silent_since, wanted.size, wanted.offset)
     total = await conn.fetchval(_COUNT, organization_id, silent_since)
     return [_refund(row) for row in rows], total
+
+
+async def oldest_open(
+    conn: Conn, organization_id: UUID, *, silent_since: datetime | None, most: int
+) -> list[RefundRow]:
+    """The organization's refunds that have not ended, oldest first; `silent_since` as in `page`."""
+    rows = await conn.fetch(_OLDEST_OPEN, organization_id, silent_since, most)
+    return [_refund(row) for row in rows]
 
 
 def _refund(row: Any) -> RefundRow:
