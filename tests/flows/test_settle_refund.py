@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from itertools import permutations, product
 
@@ -35,6 +36,7 @@ from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
 from recoup.rules.refusal import Refusal, Refused
 from recoup.store import contradictions, db, refunds
 from recoup.store.invariants import INVARIANTS, offenders
+from tests.conftest import eventually
 from tests.shop import START, Shop
 
 PAGE = Page()
@@ -43,6 +45,9 @@ DONE = Refunded("re_1", "succeeded", 1_000, "EUR")
 FAILED = Declined("expired_or_canceled_card", provider_refund_id="re_1")
 OTHER = Refunded("re_2", "succeeded", 1_000, "eur")
 OTHER_FAILED = Declined("refund_failed", provider_refund_id="re_2")
+BACK = RefundDecided(
+    verdict=RefundVerdict.REFUNDED, by="ann", reason="in their books", provider_refund_id="re_1"
+)
 BY_HAND = RefundDecided(verdict=RefundVerdict.FAILED, by="ann", reason="not in their books")
 
 
@@ -52,13 +57,13 @@ def _words(order: tuple[RefundOutcome, ...]) -> str:
     )
 
 
-async def second_charge(shop: Shop, *, pays_back: bool = False) -> RowKey:
+async def second_charge(shop: Shop, *, pays_back: bool = False, suffix: str = "") -> RowKey:
     """An attempt that was paid, and then paid once more under another id."""
     await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = $1", pays_back)
     attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
     await shop.sending.ask(attempt)
     for charge in ("ch_1", "ch_2"):
-        paid = Paid(charge, "succeeded", 1_000, "EUR")
+        paid = Paid(f"{charge}{suffix}", "succeeded", 1_000, "EUR")
         await settle_attempts(
             shop.pool, [Report(attempt, paid, Source.EVENT)], now=shop.clock.now()
         )
@@ -241,6 +246,7 @@ async def called_failed(shop: Shop) -> RowKey:
 async def by_hand(shop: Shop, refund: RowKey, decided: RefundDecided = BY_HAND) -> str:
     """A person's word about a refund; answers what it has become."""
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await conn.execute("SET LOCAL lock_timeout = '60s'")  # a busy machine is slow to let go
         settled = await settle_refund_by_hand(
             conn, refund, decided, audit_id=clock.new_id(), now=shop.clock.now()
         )
@@ -355,6 +361,60 @@ async def test_a_webhook_that_was_not_lost_after_all_outranks_the_person(shop: S
     await by_hand(shop, refund)
     assert await tell(shop, refund, DONE) == "contradicts_failed"
     assert "unapplied" not in await books(shop)
+
+
+async def two_refunds(shop: Shop) -> list[RowKey]:
+    """Refunds of two charges, both of which a person may settle."""
+    for suffix in ("", "_of_another"):
+        await second_charge(shop, pays_back=True, suffix=suffix)
+    found = await shop.owner.fetch("SELECT organization_id, id FROM refunds ORDER BY id")
+    keys = [RowKey(*one) for one in found]
+    for key in keys:
+        await shop.change("refunds", key, state="sent", sent_at=START, request="{}")
+    shop.clock.at = START + STEPS[-1]
+    return keys
+
+
+async def test_two_who_settle_at_once_do_not_give_two_refunds_one_id(shop: Shop) -> None:
+    first, second = await two_refunds(shop)
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await settle_refund_by_hand(
+            conn, first, BACK, audit_id=clock.new_id(), now=shop.clock.now()
+        )
+        late = asyncio.create_task(by_hand(shop, second, BACK))
+        await eventually(lambda: someone_waits(shop), what="the other one waits for this one")
+    with pytest.raises(Refused) as refused:
+        await late
+    assert refused.value.refusal.details == {"provider_refund_id": ["value_already_exist"]}
+    assert (await shop.row("refunds", second))["state"] == "sent"
+
+
+async def someone_waits(shop: Shop) -> bool:
+    return await shop.owner.fetchval(
+        "SELECT count(*) > 0 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+
+@pytest.mark.parametrize("told", [DONE, PROCESSING, FAILED], ids=lambda one: type(one).__name__)
+async def test_an_id_that_a_person_gave_to_the_wrong_refund_is_raised(
+    shop: Shop, told: RefundOutcome
+) -> None:
+    first, second = await two_refunds(shop)
+    await by_hand(shop, first, BACK)
+    await release(shop)
+    for _ in range(2):
+        await tell(shop, second, told)
+    row = await shop.row("refunds", second)
+    states = {Refunded: "succeeded", RefundProcessing: "processing", Declined: "failed"}
+    assert (row["state"], row["provider_refund_id"]) == (states[type(told)], None)
+    [(_, _, reason)] = await surprises(shop, second)
+    assert reason == "another_refund_has_this_id"
+    held = await shop.owner.fetchval(
+        "SELECT count(*) FROM invoices WHERE held_because = 'contradicted'"
+    )
+    assert held == 1
+    assert await unbooked(shop) == 0
 
 
 async def test_one_that_waits_to_be_sent_is_nobodys_to_settle(shop: Shop) -> None:

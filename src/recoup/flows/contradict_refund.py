@@ -18,8 +18,9 @@ from recoup.rules import refund_state
 from recoup.rules.records.collection import Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
+from recoup.rules.refund_state import RefundState
 from recoup.rules.settlement import CONTRADICTED, Surprise, paid_back
-from recoup.store import collection, contradictions, ledger
+from recoup.store import collection, contradictions, ledger, refunds
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.ledger import LedgerEntry
@@ -43,7 +44,7 @@ async def contradict_refund(
             return False
     if contradiction is None:
         return False
-    if await contradictions.insert(conn, [contradiction], now=now):
+    if await _keep(conn, contradiction, covered, now=now):
         sign = 1 if isinstance(told, Refunded) else -1
         await book_paid_back(
             conn,
@@ -53,8 +54,49 @@ async def contradict_refund(
             contradiction.currency,
             now=now,
         )
-        invoices = [one.debt.key for one in covered]
-        await collection.hold(conn, invoices, because=CONTRADICTED)
+    return True
+
+
+async def own_id(
+    conn: Conn,
+    held: RefundRow,
+    covered: Sequence[Covered],
+    told: RefundState,
+    told_as: str | None,
+    *,
+    now: datetime,
+) -> str | None:
+    """The id at the provider that was told of this refund, unless another refund is known by it.
+
+    Then one of the two is known wrongly, most likely by a person's mistake: it is raised.
+    """
+    if told_as is None:
+        return None
+    if await refunds.by_provider_id(conn, held.account_key, told_as) in {None, held.key}:
+        return told_as
+    contradiction = Contradiction(
+        payment=RowKey(held.organization_id, held.payment_id),
+        id=uuid5(held.id, f"same_id/{told_as}"),
+        was=held.state,
+        told=told,
+        reason=Surprise.SAME_REFUND_ID.value,
+        amount_cents=0,  # what moved is booked with the move
+        currency=held.currency,
+        provider_payment_id=held.provider_payment_id,
+        refund_id=held.id,
+        provider_refund_id=told_as,
+    )
+    await _keep(conn, contradiction, covered, now=now)
+    return None
+
+
+async def _keep(
+    conn: Conn, contradiction: Contradiction, covered: Sequence[Covered], *, now: datetime
+) -> bool:
+    """Keep it and hold the invoices; told again, it holds nothing that a person has let go."""
+    if not await contradictions.insert(conn, [contradiction], now=now):
+        return False
+    await collection.hold(conn, [one.debt.key for one in covered], because=CONTRADICTED)
     return True
 
 

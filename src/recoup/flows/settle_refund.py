@@ -16,7 +16,7 @@ from uuid import uuid5
 
 import msgspec
 
-from recoup.flows.contradict_refund import book_paid_back, contradict_refund
+from recoup.flows.contradict_refund import book_paid_back, contradict_refund, own_id
 from recoup.flows.reports import Source
 from recoup.flows.settle_by_hand import BY_HAND
 from recoup.flows.tell import News, tell
@@ -78,12 +78,12 @@ async def settle_refund_on(conn: Conn, report: RefundReport, *, now: datetime) -
         return RefundSettled(f"contradicts_{held.state}")
     told = _STATES[type(report.outcome)]
     if refund_state.moves(held.state, told):
-        await _move(conn, held, told, report, now=now)
+        await _move(conn, held, covered, told, report, now=now)
         return RefundSettled(f"refund_moved_to_{told}")
     if report.source is Source.LOOK_UP and held.state in refund_state.ASKED_ABOUT:
         await _wait_on(conn, held, report.outcome, now=now)
     if isinstance(report.outcome, Declined) and held.state is RefundState.FAILED:
-        await _name_failure(conn, held, report.outcome)
+        await _name_failure(conn, held, covered, report.outcome, now=now)
     return RefundSettled("nothing_new")
 
 
@@ -98,7 +98,13 @@ async def lock_refund(conn: Conn, key: RowKey) -> tuple[RefundRow, Sequence[Cove
 
 
 async def _move(
-    conn: Conn, held: RefundRow, told: RefundState, report: RefundReport, *, now: datetime
+    conn: Conn,
+    held: RefundRow,
+    covered: Sequence[Covered],
+    told: RefundState,
+    report: RefundReport,
+    *,
+    now: datetime,
 ) -> None:
     outcome = report.outcome
     if isinstance(outcome, Lost | NotKnown):
@@ -113,7 +119,7 @@ async def _move(
         RefundNews(
             key=held.key,
             state=told,
-            provider_refund_id=known_as,
+            provider_refund_id=await own_id(conn, held, covered, told, known_as, now=now),
             provider_status=outcome.status,
             error_code=declined.code if declined else None,
             error_message=declined.message if declined else None,
@@ -144,16 +150,19 @@ async def _tell(conn: Conn, key: RowKey, end: RefundState, *, now: datetime) -> 
     await tell(conn, [ended], now=now)
 
 
-async def _name_failure(conn: Conn, held: RefundRow, told: Declined) -> None:
+async def _name_failure(
+    conn: Conn, held: RefundRow, covered: Sequence[Covered], told: Declined, *, now: datetime
+) -> None:
     """The provider says too that the refund failed: so its success, told late, is old news."""
     if held.error_code != BY_HAND and held.provider_refund_id is not None:
         return
+    known_as = told.provider_refund_id
     await refunds.name_failure(
         conn,
         RefundNews(
             key=held.key,
             state=held.state,
-            provider_refund_id=told.provider_refund_id,
+            provider_refund_id=await own_id(conn, held, covered, held.state, known_as, now=now),
             provider_status=told.status,
             error_code=told.code,
             error_message=told.message,

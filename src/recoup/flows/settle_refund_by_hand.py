@@ -7,9 +7,10 @@ one door for money that goes back, like any other news, and into the audit log.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from recoup.flows.find_organization import organization_must_exist
@@ -25,6 +26,8 @@ from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
 from recoup.store import audit_log, db, refunds
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
+
+TAKEN: Final = invalid({"provider_refund_id": ["value_already_exist"]})
 
 
 class RefundDecided(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +64,13 @@ async def settle_refund_by_hand(
     if isinstance(outcome, Refunded):
         of = await refunds.by_provider_id(conn, held.account_key, outcome.provider_refund_id)
         if of not in {None, refund}:
-            raise Refused(invalid({"provider_refund_id": ["value_already_exist"]}))
-    await settle_refund_on(conn, RefundReport(refund, outcome, Source.PERSON), now=now)
+            raise Refused(TAKEN)
+    try:
+        await settle_refund_on(conn, RefundReport(refund, outcome, Source.PERSON), now=now)
+    except asyncpg.UniqueViolationError as error:  # somebody else has just settled the other one
+        if error.constraint_name != "one_refund_per_provider_id":
+            raise
+        raise Refused(TAKEN) from None
     entry = AuditEntry(
         organization_id=refund.organization_id,
         id=audit_id,

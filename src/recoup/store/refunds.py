@@ -58,7 +58,6 @@ _NAME_FAILURE: Final = """
 _BY_PROVIDER_ID: Final = """
     SELECT organization_id, id FROM refunds
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_refund_id = $3
-     ORDER BY created_at, id LIMIT 1
 """
 
 _REFUNDED_BEFORE: Final = """
