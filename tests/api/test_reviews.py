@@ -18,6 +18,7 @@ from recoup.store.db import Pool
 from tests.api.billing import has_method, issue, refusal, sells
 from tests.api.conftest import Tenant
 
+LONG = "é" * 256
 PAID = {"outcome": "paid", "by": "ann", "reason": "ticket 7", "provider_payment_id": "ch_7"}
 
 
@@ -77,6 +78,7 @@ async def test_a_person_settles_over_the_api_and_once(
         ({**PAID, "by": " "}, {"by": ["value_is_mandatory"]}),
         ({**PAID, "reason": "a\0b"}, {"reason": ["value_is_invalid"]}),
         ({**PAID, "provider_payment_id": "\0"}, {"provider_payment_id": ["value_is_invalid"]}),
+        ({**PAID, "provider_payment_id": LONG}, {"provider_payment_id": ["value_is_too_long"]}),
         ({"outcome": "failed"}, {"by": ["value_is_mandatory"], "reason": ["value_is_mandatory"]}),
     ],
 )
@@ -233,6 +235,7 @@ async def test_a_refund_that_a_person_calls_failed_may_be_asked_for_anew(
         ({**BACK, "reason": ""}, {"reason": ["value_is_mandatory"]}),
         ({**BACK, "provider_refund_id": None}, {"provider_refund_id": ["value_is_mandatory"]}),
         ({**BACK, "provider_refund_id": "re\0"}, {"provider_refund_id": ["value_is_invalid"]}),
+        ({**BACK, "provider_refund_id": LONG}, {"provider_refund_id": ["value_is_too_long"]}),
     ],
 )
 async def test_a_word_about_a_refund_that_says_too_little_is_refused(

@@ -27,6 +27,9 @@ async def test_an_operator_finds_a_silent_refund_and_settles_it(
     refused = await recoup(*words, "--outcome", "refunded", "--json")
     assert (refused.status, refused.out) == (1, "")
     assert "provider_refund_id" in refused.err
+    long = await recoup(*words, "--outcome", "refunded", "--provider-refund-id", "r" * 3_000)
+    assert (long.status, long.out) == (1, "")
+    assert long.err == 'Refused: validation_errors {"provider_refund_id": ["value_is_too_long"]}\n'
     settled = await recoup(
         *words, "--outcome", "refunded", "--provider-refund-id", "re_7", "--json"
     )

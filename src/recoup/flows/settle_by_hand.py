@@ -35,6 +35,8 @@ from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
+# No provider's ids are longer (Stripe promises 255 signs at most), and an index can hold them.
+LONGEST_ID: Final = 255
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +124,9 @@ def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
     for name, said in (words | ids).items():
         if said and "\0" in said:
             broken[name] = ["value_is_invalid"]
+    for name, known_as in ids.items():
+        if known_as and len(known_as.strip()) > LONGEST_ID:
+            broken[name] = ["value_is_too_long"]
     if broken:
         raise Refused(invalid(broken))
 
