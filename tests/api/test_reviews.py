@@ -18,6 +18,7 @@ from recoup.store.db import Pool
 from tests.api.billing import has_method, issue, refusal, sells
 from tests.api.conftest import Tenant
 
+LONG = "é" * 256
 PAID = {"outcome": "paid", "by": "ann", "reason": "ticket 7", "provider_payment_id": "ch_7"}
 
 
@@ -79,6 +80,7 @@ async def test_a_person_settles_over_the_api_and_once(
         ({**PAID, "by": " "}, {"by": ["value_is_mandatory"]}),
         ({**PAID, "reason": "a\0b"}, {"reason": ["value_is_invalid"]}),
         ({**PAID, "provider_payment_id": "\0"}, {"provider_payment_id": ["value_is_invalid"]}),
+        ({**PAID, "provider_payment_id": LONG}, {"provider_payment_id": ["value_is_too_long"]}),
         ({"outcome": "failed"}, {"by": ["value_is_mandatory"], "reason": ["value_is_mandatory"]}),
     ],
 )
@@ -118,6 +120,20 @@ async def test_money_of_nobody_is_paid_back_once(
     assert len(jobs) == 1
 
 
+async def test_money_that_its_provider_cannot_express_is_refused_by_name(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    surprise = await second_charge(tenant, pool, owner)
+    await owner.execute("UPDATE provider_accounts SET kind = 'stripe'")
+    await owner.execute("UPDATE contradictions SET currency = 'KWD', unapplied_cents = 1234")
+    answer = await tenant.post(f"/contradictions/{surprise}/refund")
+    assert answer.status_code == 422
+    assert answer.json()["error_details"] == {
+        "unapplied_amount_cents": ["amount_not_representable"]
+    }
+    assert (await tenant.get("/refunds")).json()["refunds"] == []
+
+
 async def test_a_refund_that_failed_may_be_asked_for_anew(
     tenant: Tenant, pool: Pool, owner: asyncpg.Connection
 ) -> None:
@@ -148,6 +164,21 @@ async def silent_refund(tenant: Tenant, pool: Pool, owner: asyncpg.Connection) -
     for state in ("unknown", "needs_review"):
         await owner.execute("UPDATE refunds SET state = $2 WHERE id = $1", refund, state)
     return str(refund)
+
+
+async def test_refunds_that_a_person_may_settle_are_listed_apart(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    refund = await silent_refund(tenant, pool, owner)
+    for flag, shown in [("true", [refund]), ("false", [refund]), ("", [refund])]:
+        listed = (await tenant.get("/refunds", needs_review=flag)).json()
+        assert [one["lago_id"] for one in listed["refunds"]] == shown
+        assert listed["meta"]["total_count"] == len(shown)
+    assert (await tenant.get("/refunds", needs_review="maybe")).status_code == 422
+    await tenant.post(f"/refunds/{refund}/settle", {"refund": BACK})
+    for flag, count in [("true", 0), ("false", 1)]:
+        listed = (await tenant.get("/refunds", needs_review=flag)).json()
+        assert (len(listed["refunds"]), listed["meta"]["total_count"]) == (count, count)
 
 
 async def test_a_person_settles_a_refund_once_and_the_books_agree(
@@ -208,6 +239,7 @@ async def test_a_refund_that_a_person_calls_failed_may_be_asked_for_anew(
         ({**BACK, "reason": ""}, {"reason": ["value_is_mandatory"]}),
         ({**BACK, "provider_refund_id": None}, {"provider_refund_id": ["value_is_mandatory"]}),
         ({**BACK, "provider_refund_id": "re\0"}, {"provider_refund_id": ["value_is_invalid"]}),
+        ({**BACK, "provider_refund_id": LONG}, {"provider_refund_id": ["value_is_too_long"]}),
     ],
 )
 async def test_a_word_about_a_refund_that_says_too_little_is_refused(

@@ -24,6 +24,10 @@ async def test_an_operator_finds_what_needs_review_and_settles_it(
     refused = await recoup(*words, "--outcome", "paid", "--json")
     assert (refused.status, refused.out) == (1, "")
     assert "provider_payment_id" in refused.err
+    long = await recoup(*words, "--outcome", "paid", "--provider-payment-id", "c" * 3_000)
+    assert (long.status, long.out) == (1, "")
+    assert "provider_payment_id" in long.err
+    assert "value_is_too_long" in long.err
     settled = await recoup(*words, "--outcome", "failed", "--json")
     assert settled.json["state"] == "failed"
     audited = await shop.owner.fetchval("SELECT id FROM audit_log WHERE actor = 'ann'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -9,12 +11,24 @@ from recoup import clock
 from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.settle_by_hand import Decided, list_open_attempts, settle_by_hand
+from recoup.flows.settle_by_hand import (
+    Decided,
+    list_open_attempts,
+    settle_by_hand,
+    settle_by_hand_on,
+)
 from recoup.providers.protocol import Paid
 from recoup.rules.attempt_state import State, Verdict
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused
+from recoup.store import db
 from tests.shop import SandboxServer, Shop
+
+
+class _UndoneError(Exception):
+    """Rolls a transaction back."""
+
 
 PAID = Decided(verdict=Verdict.PAID, by="ann", reason="ticket 7", provider_payment_id="ch_7")
 FAILED = Decided(verdict=Verdict.FAILED, by="ann", reason="ticket 7")
@@ -117,7 +131,7 @@ async def test_another_tenants_attempt_is_not_found(shop: Shop) -> None:
     stranger = RowKey(other.organization_id, attempt.id)
     assert (await refusal_of(shop, stranger, PAID)).code == "payment_not_found"
     assert await shop.state(attempt) == "needs_review"
-    assert await list_open_attempts(shop.pool, other.organization_id, needs_review=True) == []
+    assert await listed(other, needs_review=True) == []
 
 
 async def test_a_verdict_says_who_why_and_where(shop: Shop) -> None:
@@ -145,10 +159,52 @@ async def test_open_attempts_are_listed_oldest_first(shop: Shop) -> None:
     waiting = await shop.collect(await shop.sell("pm_sandbox_processing_ok"))
     shop.clock.advance(seconds=1)
     ready = await shop.begun(await shop.sell("pm_sandbox_ok"))
-    listed = await list_open_attempts(shop.pool, shop.organization_id, needs_review=False)
-    assert [one.id for one in listed] == [reviewed.id, waiting.id, ready.id]
-    [one] = await list_open_attempts(shop.pool, shop.organization_id, needs_review=True)
+    found = await listed(shop, needs_review=False)
+    assert [one.id for one in found] == [reviewed.id, waiting.id, ready.id]
+    [one] = await listed(shop, needs_review=True)
     assert (one.id, one.state, one.amount_cents) == (reviewed.id, State.NEEDS_REVIEW, 1_000)
+
+
+async def test_the_list_for_a_person_has_exactly_what_a_person_may_settle(shop: Shop) -> None:
+    await in_review(shop)
+    for state, manner in [("ready", "off_session"), ("sent", "off_session"),
+                          ("unknown", "off_session"), ("processing", "off_session"),
+                          ("customer_needed", "on_session")]:  # fmt: skip
+        for hours in (23, 24):
+            attempt = await shop.begun(await shop.sell("pm_sandbox_ok"))
+            if state != "ready":
+                sent_at = shop.clock.now() - timedelta(hours=hours)
+                await shop.change(
+                    "payments", attempt, state="sent", sent_at=sent_at, request="{}", manner=manner
+                )
+                await shop.change("payments", attempt, state=state)
+    may = [
+        one.id
+        for one in await listed(shop, needs_review=False)
+        if await can_be_settled(shop, RowKey(shop.organization_id, one.id))
+    ]
+    assert len(may) == 5
+    assert [one.id for one in await listed(shop, needs_review=True)] == may
+
+
+async def can_be_settled(shop: Shop, attempt: RowKey) -> bool:
+    """Whether a person's word is taken; nothing is changed by asking."""
+    try:
+        async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+            await settle_by_hand_on(
+                conn, attempt, FAILED, audit_id=clock.new_id(), now=shop.clock.now()
+            )
+            raise _UndoneError
+    except _UndoneError:
+        return True
+    except Refused:
+        return False
+
+
+async def listed(shop: Shop, *, needs_review: bool) -> list[PaymentDetails]:
+    return await list_open_attempts(
+        shop.pool, shop.organization_id, needs_review=needs_review, now=shop.clock.now()
+    )
 
 
 async def test_a_person_decides_where_the_provider_refuses_every_look_up(

@@ -144,7 +144,8 @@ def test_what_an_event_of_a_refund_means(
 ) -> None:
     told = of("refunds", action, {"refund": "RF1"}, metadata=REFUND_NOTED, details=WHY)
     declined = Declined(code=action, message="Not enough.", decline_code="insufficient_funds",
-                        network_decline_code="AM04", status=action)  # fmt: skip
+                        network_decline_code="AM04", status=action,
+                        provider_refund_id="RF1")  # fmt: skip
     assert told == RefundNotice("refund-1", outcome or declined, "RF1")
     assert of("refunds", "paid", {"refund": "RF1"}) == Ignored("refund_paid_of_no_amount")
 

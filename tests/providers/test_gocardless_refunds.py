@@ -87,7 +87,7 @@ async def test_each_status_of_a_refund_has_its_word(
         assert told[0] == Refunded("RF1", "paid", 400, "EUR")
     if status == "bounced":
         assert isinstance(told[0], Declined)
-        assert told[0].decline_code == "refund_failed"
+        assert (told[0].decline_code, told[0].provider_refund_id) == ("refund_failed", "RF1")
 
 
 async def test_a_refusal_of_a_refund_counts_only_where_nothing_was_sent_before(

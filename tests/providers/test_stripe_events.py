@@ -162,7 +162,7 @@ def test_why_a_refund_failed_is_kept() -> None:
     said = told("refund.failed", {**REFUND, "status": "failed", "failure_reason": "lost_or_stolen"})
     assert isinstance(said, RefundNotice)
     assert isinstance(said.outcome, Declined)
-    assert said.outcome.code == "lost_or_stolen"
+    assert (said.outcome.code, said.outcome.provider_refund_id) == ("lost_or_stolen", "re_1")
 
 
 def test_money_that_was_taken_back_is_told_by_the_intent() -> None:

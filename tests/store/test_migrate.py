@@ -37,3 +37,56 @@ async def test_processes_that_start_at_once_migrate_once(empty_dsn: str) -> None
     applied = await asyncio.gather(*(migrate(empty_dsn) for _ in range(3)))
     assert sorted(map(bool, applied)) == [False, False, True]
     assert await migrate(empty_dsn) == []
+
+
+# Rows as they were before the migration, written past every check: the rest of them is no matter.
+BEFORE_0012 = """
+    DROP INDEX one_refund_per_provider_id;
+    CREATE INDEX refunds_by_provider_id ON refunds
+        (organization_id, provider_account_id, provider_refund_id);
+    ALTER TABLE contradictions DROP COLUMN refund_id, DROP COLUMN provider_refund_id;
+    DELETE FROM migrations WHERE name = '0012_refund_contradictions';
+    SET session_replication_role = replica;
+    INSERT INTO organizations (id, name, slug, document_number_prefix, hmac_key_sealed, created_at,
+           updated_at)
+    VALUES ('00000000-0000-4000-8000-000000000000', 'Acme', 'acme', 'ACM', '', now(), now());
+    INSERT INTO refunds (organization_id, id, payment_id, contradiction_id, state, amount_cents,
+           currency, asked_by, provider_account_id, provider_payment_id, request,
+           provider_refund_id, created_at, sent_at, ended_at)
+    SELECT '00000000-0000-4000-8000-000000000000', gen_random_uuid(), gen_random_uuid(),
+           gen_random_uuid(), 'succeeded', 1000, 'EUR', said.whose, said.account::uuid, 'ch_1',
+           '{}', said.known_as, now() - said.age, now(), now()
+      FROM (VALUES ('oldest', '00000000-0000-4000-8000-00000000000a', 're_1', interval '3 days'),
+                   ('newer', '00000000-0000-4000-8000-00000000000a', 're_1', interval '2 days'),
+                   ('newest', '00000000-0000-4000-8000-00000000000a', 're_1', interval '1 day'),
+                   ('elsewhere', '00000000-0000-4000-8000-00000000000b', 're_1', interval '1 day'),
+                   ('another', '00000000-0000-4000-8000-00000000000a', 're_2', interval '1 day'))
+           AS said (whose, account, known_as, age)
+"""
+
+
+async def test_refunds_that_share_an_id_do_not_hold_the_migration_up(empty_dsn: str) -> None:
+    await migrate(empty_dsn)
+    conn = await asyncpg.connect(empty_dsn.replace("operator@", "postgres@"))
+    try:
+        await conn.execute(BEFORE_0012)
+        assert await migrate(empty_dsn) == ["0012_refund_contradictions"]
+        known = dict(await conn.fetch("SELECT asked_by, provider_refund_id FROM refunds"))
+        assert known == {
+            "oldest": "re_1", "newer": None, "newest": None, "elsewhere": "re_1", "another": "re_2",
+        }  # fmt: skip
+        noted = await conn.fetch(
+            """SELECT r.asked_by, a.detail->>'provider_refund_id' AS was, kept.asked_by AS kept_by
+                 FROM audit_log a JOIN refunds r ON r.id = a.object_id
+                 JOIN refunds kept ON kept.id = (a.detail->>'kept_by')::uuid ORDER BY r.asked_by"""
+        )
+        assert [tuple(one) for one in noted] == [
+            ("newer", "re_1", "oldest"), ("newest", "re_1", "oldest"),
+        ]  # fmt: skip
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relforcerowsecurity"
+            " AND relname IN ('refunds', 'audit_log')"
+        )
+        assert len(forced) == 2
+    finally:
+        await conn.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import UNSET
 
-from recoup.api.describe import PAGES, answers
+from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
 from recoup.api.paging import wanted_page
 from recoup.api.verdicts import wanted_verdict
@@ -17,6 +20,7 @@ from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_h
 from recoup.rules.lago.instants import seconds
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.refunds import ContradictionObject, RefundObject, refund_object
+from recoup.rules.look_up_schedule import silent_since
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, not_found
@@ -24,6 +28,10 @@ from recoup.rules.scalars import Text, text
 from recoup.store import contradictions, refunds
 from recoup.store.contradictions import Told
 from recoup.store.db import Conn
+
+NEEDS_REVIEW: Final = Query(
+    "needs_review", "`true`: those alone that a person may settle now.", bool
+)
 
 
 class RefundAnswer(msgspec.Struct):
@@ -63,7 +71,7 @@ class ContradictionsAnswer(msgspec.Struct):
 
 @get("/contradictions", opt=answers(ContradictionsAnswer, query=PAGES))
 async def find_contradictions(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
-    """List what did not fit what was known of payments, newest first."""
+    """List what did not fit what was known of payments and refunds, newest first."""
     page = wanted_page(request)
 
     async def look(conn: Conn) -> ContradictionsAnswer:
@@ -94,13 +102,19 @@ async def pay_back(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -
     return await edge.answer(request, do)
 
 
-@get("/refunds", opt=answers(RefundsAnswer, query=PAGES))
+@get("/refunds", opt=answers(RefundsAnswer, refuses=[422], query=[*PAGES, NEEDS_REVIEW]))
 async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     """List refunds, newest first."""
     page = wanted_page(request)
+    filters = Filters(request)
+    only_reviews = filters.flag("needs_review")
+    filters.check()
+    since = silent_since(now=edge.now()) if only_reviews else None
 
     async def look(conn: Conn) -> RefundsAnswer:
-        found, total = await refunds.page(conn, request.auth.organization_id, page)
+        found, total = await refunds.page(
+            conn, request.auth.organization_id, page, silent_since=since
+        )
         return RefundsAnswer([refund_object(refund) for refund in found], meta(page, total))
 
     return await edge.read(request, look)
@@ -130,6 +144,7 @@ async def settle(
 ) -> Response[bytes]:
     """Say how a refund ended that no provider tells of any more; kept in the audit log.
 
+    It is in `needs_review`, or was sent a day ago and has not ended since.
     Who says `refunded` says under which id the provider has it, unless that is known.
     """
     said: SettleInput = required(request, data, "refund")
@@ -165,6 +180,8 @@ def _contradiction(told: Told) -> ContradictionObject:
         amount_currency=one.currency,
         unapplied_amount_cents=one.unapplied_cents,
         provider_payment_id=one.provider_payment_id,
+        lago_refund_id=one.refund_id,
+        provider_refund_id=one.provider_refund_id,
         created_at=seconds(told.at),
     )
 

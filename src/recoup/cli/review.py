@@ -27,18 +27,21 @@ invoice = typer.Typer(no_args_is_help=True, help="Invoices that need a person.")
 def list_payments(
     organization_id: OrganizationId,
     needs_review: Annotated[
-        bool, typer.Option("--needs-review", help="Those alone that wait for a person.")
+        bool, typer.Option("--needs-review", help="Those alone that a person may settle now.")
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List the payment attempts that have not ended, oldest first."""
+    from recoup import clock
     from recoup.flows.settle_by_hand import list_open_attempts
     from recoup.rules.records.collection import idempotency_key
     from recoup.wiring import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
-        found = await list_open_attempts(base.pool, organization_id, needs_review=needs_review)
+        found = await list_open_attempts(
+            base.pool, organization_id, needs_review=needs_review, now=clock.now()
+        )
         return {
             "payments": [
                 {
@@ -95,9 +98,51 @@ def settle_payment(
     show_answer(with_database(data_dir, run), as_json=as_json)
 
 
+@refund.command("list")
+def list_refunds(
+    organization_id: OrganizationId,
+    needs_review: Annotated[
+        bool, typer.Option("--needs-review", help="Those alone that a person may settle now.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the refunds that have not ended, oldest first."""
+    from recoup import clock
+    from recoup.flows.settle_refund_by_hand import list_open_refunds
+    from recoup.rules.records.refunds import refund_key
+    from recoup.wiring import Opened
+
+    async def run(base: Opened) -> dict[str, Any]:
+        found = await list_open_refunds(
+            base.pool, organization_id, needs_review=needs_review, now=clock.now()
+        )
+        return {
+            "refunds": [
+                {
+                    "refund_id": str(one.id),
+                    "state": one.state.value,
+                    "amount_cents": one.amount_cents,
+                    "currency": one.currency,
+                    "payment_id": str(one.payment_id),
+                    "contradiction_id": str(one.contradiction_id),
+                    "provider_payment_id": one.provider_payment_id,
+                    "provider_refund_id": one.provider_refund_id,
+                    "provider_status": one.provider_status,
+                    "idempotency_key": refund_key(one.id),
+                    "created_at": instant(one.created_at),
+                    "sent_at": instant(one.sent_at),
+                }
+                for one in found
+            ]
+        }
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
 @refund.command("settle")
 def settle_refund(
-    refund_id: Annotated[UUID, typer.Argument(help="The refund's id, as GET /refunds shows it.")],
+    refund_id: Annotated[UUID, typer.Argument(help="The refund's id, as `refund list` shows.")],
     organization_id: OrganizationId,
     outcome: Annotated[RefundVerdict, typer.Option(help="What the provider's own pages say.")],
     by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
@@ -108,7 +153,7 @@ def settle_refund(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Settle a refund of which no provider tells any more: it must be waiting for review."""
+    """Settle a refund of which no provider tells any more: in review, or not ended for a day."""
     from recoup import clock
     from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
     from recoup.rules.records.keys import RowKey

@@ -9,22 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid5
 
+from recoup.rules.provider_money import NotTaken, refundable
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
-from recoup.rules.refusal import Refused, not_allowed, not_found
-from recoup.store import attempts, contradictions, jobs, refunds
+from recoup.rules.refusal import Refusal, Refused, invalid, not_allowed, not_found
+from recoup.store import attempts, contradictions, jobs, provider_accounts, refunds
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
+
+NOTHING_TO_REFUND: Final = not_allowed("nothing_to_refund")
+NOT_REPRESENTABLE: Final = invalid({"unapplied_amount_cents": [NotTaken.NOT_REPRESENTABLE.value]})
 
 
 async def refund_surprises(
     conn: Conn, surprises: Sequence[tuple[Contradiction, UUID]], *, now: datetime
 ) -> None:
-    """Pay back what these contradictions brought in, each once. Each goes with its account's id."""
+    """Pay back what these contradictions brought in, each once. Each goes with its account's id.
+
+    What cannot be paid back stays a contradiction with money that belongs to nothing: a person's.
+    """
     for contradiction, account_id in surprises:
         await begin_refund(
             conn,
@@ -47,7 +55,8 @@ async def refund_contradiction(
     """Pay back what a contradiction brought in, since a person says so.
 
     :raises Refused: `contradiction_not_found`; 405 `nothing_to_refund` where it brought in no money
-        that belongs to nothing, or that is on its way back already.
+        that belongs to nothing, or that is on its way back already; 422 where the provider cannot
+        express the amount.
     """
     key = RowKey(organization_id, contradiction_id) if contradiction_id else None
     told = (await contradictions.find(conn, [key])).get(key) if key else None
@@ -62,8 +71,8 @@ async def refund_contradiction(
         asked_by="api",
         now=now,
     )
-    if refund is None:
-        raise Refused(not_allowed("nothing_to_refund"))
+    if isinstance(refund, Refusal):
+        raise Refused(refund)
     return refund
 
 
@@ -75,13 +84,16 @@ async def begin_refund(
     refund_id: UUID,
     asked_by: str,
     now: datetime,
-) -> RefundRow | None:
-    """Keep a refund of what this contradiction brought in, and promise it.
-
-    None: there is nothing to pay back, or it is on its way back already.
-    """
+) -> RefundRow | Refusal:
+    """Keep a refund of what this contradiction brought in, and promise it; or say why not."""
     if contradiction.unapplied_cents <= 0 or contradiction.provider_payment_id is None:
-        return None
+        return NOTHING_TO_REFUND
+    if await refunds.went_back_after_all(conn, contradiction):
+        return NOTHING_TO_REFUND
+    account = RowKey(contradiction.payment.organization_id, account_id)
+    kind = (await provider_accounts.by_ids(conn, [account]))[account].kind
+    if refundable(kind, contradiction.currency, contradiction.unapplied_cents) is None:
+        return NOT_REPRESENTABLE
     refund = RefundRow(
         organization_id=contradiction.payment.organization_id,
         id=refund_id,
@@ -104,6 +116,6 @@ async def begin_refund(
         ended_at=None,
     )
     if not await refunds.insert(conn, refund):
-        return None
+        return NOTHING_TO_REFUND
     await jobs.promise(conn, Job.SUBMIT_REFUND, [refund.key])
     return refund

@@ -23,7 +23,7 @@ from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts_on
 from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
-from recoup.rules.look_up_schedule import person_may_decide
+from recoup.rules.look_up_schedule import person_may_decide, silent_since
 from recoup.rules.manner import Manner
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
@@ -35,6 +35,8 @@ from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
+# No provider's ids are longer (Stripe promises 255 signs at most), and an index can hold them.
+LONGEST_ID: Final = 255
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,18 +90,24 @@ async def settle_by_hand_on(
 
 
 async def list_open_attempts(
-    pool: Pool, organization_id: UUID, *, needs_review: bool
+    pool: Pool, organization_id: UUID, *, needs_review: bool, now: datetime
 ) -> list[PaymentDetails]:
     """The organization's attempts that have not ended, oldest first; a thousand at most.
 
-    `needs_review` leaves those out that do not wait for a person.
+    `needs_review` leaves those out that a person may not settle yet.
 
     :raises Refused: `organization_not_found`.
     """
-    states = {State.NEEDS_REVIEW} if needs_review else frozenset(State) - FINAL
+    since = silent_since(now=now)
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
-        keys = await attempts.oldest_in(conn, organization_id, states, most=MOST_LISTED)
+        if needs_review:
+            keys = await attempts.waiting_for_a_person(
+                conn, organization_id, silent_since=since, most=MOST_LISTED
+            )
+        else:
+            not_ended = frozenset(State) - FINAL
+            keys = await attempts.oldest_in(conn, organization_id, not_ended, most=MOST_LISTED)
         details = await payments.details(conn, keys)
     return [details[key] for key in keys]
 
@@ -116,6 +124,9 @@ def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
     for name, said in (words | ids).items():
         if said and "\0" in said:
             broken[name] = ["value_is_invalid"]
+    for name, known_as in ids.items():
+        if known_as and len(known_as.strip()) > LONGEST_ID:
+            broken[name] = ["value_is_too_long"]
     if broken:
         raise Refused(invalid(broken))
 

@@ -1,17 +1,25 @@
 """Apply what a provider said to a refund, and to the books.
 
-The one door for money that goes back: `submit_refund`, `look_up_refund` and `apply_event` end here.
+The one door for money that goes back: `submit_refund`, `look_up_refund`, `apply_event` and a
+person's decision end here.
+
+What would surprise you: money can go back by a refund that had failed, or twice: that is kept and
+raised (`contradict_refund`), not dropped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 import msgspec
 
+from recoup.flows.contradict_refund import book_paid_back, contradict_refund, own_id
 from recoup.flows.reports import Source
+from recoup.flows.settle_by_hand import BY_HAND
+from recoup.flows.tell import News, tell
 from recoup.providers.protocol import (
     Declined,
     Lost,
@@ -21,13 +29,14 @@ from recoup.providers.protocol import (
     RefundProcessing,
 )
 from recoup.rules import look_up_schedule, refund_state
+from recoup.rules.lago.event_types import REFUND_FAILED, REFUNDED
+from recoup.rules.lago.refunds import refund_object
+from recoup.rules.records.collection import Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
-from recoup.rules.settlement import Line, paid_back
-from recoup.store import db, ledger, refunds
+from recoup.store import collection, db, refunds
 from recoup.store.db import Conn, Pool
-from recoup.store.ledger import LedgerEntry
 from recoup.store.refunds import RefundNews
 
 _STATES: Final = {
@@ -61,33 +70,56 @@ async def settle_refund(pool: Pool, report: RefundReport, *, now: datetime) -> R
 
 async def settle_refund_on(conn: Conn, report: RefundReport, *, now: datetime) -> RefundSettled:
     """The same within the caller's transaction."""
-    held = (await refunds.lock(conn, [report.refund])).get(report.refund)
-    if held is None:
+    found = await lock_refund(conn, report.refund)
+    if found is None:
         return RefundSettled("no_such_refund")
+    held, covered = found
+    if await contradict_refund(conn, held, covered, report.outcome, now=now):
+        return RefundSettled(f"contradicts_{held.state}")
     told = _STATES[type(report.outcome)]
     if refund_state.moves(held.state, told):
-        await _move(conn, held, told, report, now=now)
+        await _move(conn, held, covered, told, report, now=now)
         return RefundSettled(f"refund_moved_to_{told}")
     if report.source is Source.LOOK_UP and held.state in refund_state.ASKED_ABOUT:
         await _wait_on(conn, held, report.outcome, now=now)
+    if isinstance(report.outcome, Declined) and held.state is RefundState.FAILED:
+        await _name_failure(conn, held, covered, report.outcome, now=now)
     return RefundSettled("nothing_new")
 
 
+async def lock_refund(conn: Conn, key: RowKey) -> tuple[RefundRow, Sequence[Covered]] | None:
+    """Lock a refund, and before it, as everywhere, the invoices of its payment."""
+    found = (await refunds.find(conn, [key])).get(key)
+    if found is None:
+        return None
+    payment = RowKey(key.organization_id, found.payment_id)
+    covered = await collection.lock_covered(conn, [payment])
+    return (await refunds.lock(conn, [key]))[key], covered[payment]
+
+
 async def _move(
-    conn: Conn, held: RefundRow, told: RefundState, report: RefundReport, *, now: datetime
+    conn: Conn,
+    held: RefundRow,
+    covered: Sequence[Covered],
+    told: RefundState,
+    report: RefundReport,
+    *,
+    now: datetime,
 ) -> None:
     outcome = report.outcome
     if isinstance(outcome, Lost | NotKnown):
         await _wait_on(conn, held, outcome, now=now)
         return
     declined = outcome if isinstance(outcome, Declined) else None
-    known_as = None if isinstance(outcome, Declined) else outcome.provider_refund_id
+    known_as = outcome.provider_refund_id
+    if declined and held.provider_refund_id:
+        known_as = None  # the failure says which one failed; the refund stays known as it was
     await refunds.write(
         conn,
         RefundNews(
             key=held.key,
             state=told,
-            provider_refund_id=known_as,
+            provider_refund_id=await own_id(conn, held, covered, told, known_as, now=now),
             provider_status=outcome.status,
             error_code=declined.code if declined else None,
             error_message=declined.message if declined else None,
@@ -96,10 +128,46 @@ async def _move(
         now=now,
     )
     if told is RefundState.SUCCEEDED:
-        await _enter(conn, held, held.id, paid_back(held.amount_cents), now=now)
+        await book_paid_back(conn, held, held.id, held.amount_cents, held.currency, now=now)
     elif held.state is RefundState.SUCCEEDED:  # it came back: it belongs to no invoice again
         bounced = uuid5(held.id, "bounced")
-        await _enter(conn, held, bounced, paid_back(-held.amount_cents), now=now)
+        await book_paid_back(conn, held, bounced, -held.amount_cents, held.currency, now=now)
+    if told in refund_state.ENDINGS:
+        await _tell(conn, held.key, told, now=now)
+
+
+async def _tell(conn: Conn, key: RowKey, end: RefundState, *, now: datetime) -> None:
+    """Tell that a refund has ended, once for each end: one that succeeded may still fail."""
+    refund = (await refunds.find(conn, [key]))[key]
+    ended = News(
+        organization_id=refund.organization_id,
+        webhook_type=REFUNDED if end is RefundState.SUCCEEDED else REFUND_FAILED,
+        object_type="refund",
+        payload=refund_object(refund),
+        object_id=refund.id,
+        cause=refund.id,
+    )
+    await tell(conn, [ended], now=now)
+
+
+async def _name_failure(
+    conn: Conn, held: RefundRow, covered: Sequence[Covered], told: Declined, *, now: datetime
+) -> None:
+    """The provider says too that the refund failed: so its success, told late, is old news."""
+    if held.error_code != BY_HAND and held.provider_refund_id is not None:
+        return
+    known_as = told.provider_refund_id
+    await refunds.name_failure(
+        conn,
+        RefundNews(
+            key=held.key,
+            state=held.state,
+            provider_refund_id=await own_id(conn, held, covered, held.state, known_as, now=now),
+            provider_status=told.status,
+            error_code=told.code,
+            error_message=told.message,
+        ),
+    )
 
 
 async def _wait_on(
@@ -131,22 +199,3 @@ def _next(held: RefundRow, *, now: datetime) -> datetime:
     assert held.sent_at is not None, "what is asked about was sent"
     step = look_up_schedule.next_step(sent_at=held.sent_at, now=now)
     return step or now + look_up_schedule.AFTERWARDS
-
-
-async def _enter(
-    conn: Conn, held: RefundRow, transaction_id: UUID, lines: tuple[Line, ...], *, now: datetime
-) -> None:
-    entries = [
-        LedgerEntry(
-            organization_id=held.organization_id,
-            transaction_id=transaction_id,
-            position=position,
-            account=line.account,
-            amount_cents=line.amount_cents,
-            currency=held.currency,
-            invoice_id=None,
-            payment_id=held.payment_id,
-        )
-        for position, line in enumerate(lines)
-    ]
-    await ledger.write(conn, entries, now=now)

@@ -214,7 +214,8 @@ def _refund(item: Item, key: str | None, cents: int) -> Told:
         return RefundNotice(key, back, known_as)
     if item.event_code in _NOT_PAID_BACK and item.success != "true":
         return Ignored("the_refund_stands")
-    return RefundNotice(key, Declined("refund_failed", status=item.event_code), known_as)
+    failed = Declined("refund_failed", status=item.event_code, provider_refund_id=known_as)
+    return RefundNotice(key, failed, known_as)
 
 
 def _method(item: Item, token: str) -> MethodAdded:

@@ -20,7 +20,7 @@ from recoup.providers.protocol import (
     RefundOrder,
     SetUpOrder,
 )
-from recoup.rules.provider_money import NotTaken, to_provider
+from recoup.rules.provider_money import NotTaken, refundable, to_provider
 from recoup.rules.records.provider_accounts import ProviderKind
 
 REFERENCE_LENGTH: Final = 80
@@ -119,8 +119,8 @@ def render_cancel(key: str, account: str) -> str:
 
 def render_refund(order: RefundOrder, account: str) -> str:
     """Render the body of `POST /payments/{payment}/refunds`, with the payment beside it."""
-    amount = to_provider(ProviderKind.ADYEN, order.currency, order.amount_cents)
-    assert not isinstance(amount, NotTaken), "it was charged in this currency"
+    amount = refundable(ProviderKind.ADYEN, order.currency, order.amount_cents)
+    assert amount is not None, "no refund is begun of what cannot be expressed"
     body = {
         "merchantAccount": account,
         "amount": {"value": amount, "currency": order.currency},

@@ -165,7 +165,7 @@ def _of_refund(event: _Event) -> Told:
                 return Ignored("refund_paid_of_no_amount")  # a look-up of the refund tells it
             return RefundNotice(key, Refunded(refund_id, event.action, *amount), refund_id)
         case "failed" | "bounced" | "funds_returned" | "cancelled":
-            return RefundNotice(key, refund_declined(event.action, event.why), refund_id)
+            return RefundNotice(key, refund_declined(refund_id, event.action, event.why), refund_id)
         case _:
             return Ignored(f"refund_{_word(event.action)}")
 

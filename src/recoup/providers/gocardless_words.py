@@ -252,11 +252,11 @@ def refund_outcome(refund: RefundMade, why: Details | None = None) -> RefundOutc
             return Lost("unreadable_amount")
         return Refunded(refund.id, refund.status, cents, refund.currency)
     if refund.status in REFUND_DEAD:
-        return refund_declined(refund.status, why or UNKNOWN_WHY)
+        return refund_declined(refund.id, refund.status, why or UNKNOWN_WHY)
     return Lost("unknown_status")
 
 
-def refund_declined(status: str, why: Details) -> Declined:
+def refund_declined(refund_id: str, status: str, why: Details) -> Declined:
     """A refund that did not reach the payer, or was sent back by the payer's bank."""
     return Declined(
         code=status,
@@ -264,6 +264,7 @@ def refund_declined(status: str, why: Details) -> Declined:
         decline_code=why.cause,
         network_decline_code=why.reason_code,
         status=status,
+        provider_refund_id=refund_id,
     )
 
 

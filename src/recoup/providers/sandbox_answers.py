@@ -191,7 +191,7 @@ def refund_outcome(refund: RefundObject) -> Refunded | Declined | Lost:
         case "succeeded":
             return Refunded(refund.id, refund.status, refund.amount, refund.currency)
         case "failed":
-            return Declined("refund_failed", status=refund.status)
+            return Declined("refund_failed", status=refund.status, provider_refund_id=refund.id)
         case _:
             return Lost("unknown_status")
 

@@ -267,7 +267,11 @@ def read_refund(refund: StripeRefund) -> RefundOutcome:
         case "pending" | "requires_action":
             return RefundProcessing(refund.id, refund.status)
         case "failed" | "canceled":
-            return Declined(code=refund.failure_reason or refund.status, status=refund.status)
+            return Declined(
+                code=refund.failure_reason or refund.status,
+                status=refund.status,
+                provider_refund_id=refund.id,
+            )
         case _:
             return Lost("unknown_status")
 

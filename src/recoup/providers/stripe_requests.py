@@ -75,7 +75,7 @@ def render_order(order: Order) -> str | NotChargeable:
 def render_refund(order: RefundOrder) -> str:
     """Render what pays this refund back."""
     amount = refundable(ProviderKind.STRIPE, order.currency, order.amount_cents)
-    assert amount is not None, "what was charged in the provider's units is paid back in them"
+    assert amount is not None, "no refund is begun of what cannot be expressed"
     params = {
         "payment_intent": order.provider_payment_id,
         "amount": amount,

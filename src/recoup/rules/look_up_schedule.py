@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from recoup.rules import refund_state
 from recoup.rules.attempt_state import ASKED_ABOUT, State
+from recoup.rules.refund_state import RefundState
 
 STEPS: Final = (
     timedelta(seconds=30),
@@ -68,7 +70,26 @@ def person_may_decide(state: State, *, sent_at: datetime | None, now: datetime) 
     """
     if state is State.NEEDS_REVIEW:
         return True
-    return state in ASKED_ABOUT and sent_at is not None and now >= sent_at + STEPS[-1]
+    return state in ASKED_ABOUT and sent_at is not None and sent_at <= silent_since(now=now)
+
+
+def person_may_decide_refund(
+    state: RefundState, *, sent_at: datetime | None, now: datetime
+) -> bool:
+    """Say whether a person may settle a refund in this state.
+
+    Some providers never say what became of a refund (Adyen, where the webhook is lost), and it is
+    `processing` for ever: past the last step the door is open, as with an attempt.
+    """
+    if state is RefundState.NEEDS_REVIEW:
+        return True
+    asked_about = state in refund_state.ASKED_ABOUT
+    return asked_about and sent_at is not None and sent_at <= silent_since(now=now)
+
+
+def silent_since(*, now: datetime) -> datetime:
+    """What was sent by then, and has not ended, is past the last of its steps."""
+    return now - STEPS[-1]
 
 
 def may_still_send(*, sent_at: datetime, now: datetime) -> bool:

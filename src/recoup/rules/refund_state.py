@@ -3,7 +3,8 @@
 The trigger `refuse_unlisted_refund_move` holds the same table, and a test compares the two.
 
 What would surprise you: a refund that succeeded may still fail, days later: the payer's bank sends
-the money back. So *failed* is the last word in whatever order the two are told.
+the money back. So *failed* is the last word in whatever order the two are told, where the provider
+says both of one refund of its own. A person's *failed* is not: the provider's success outranks it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
+
+from recoup.rules.settlement import Surprise
 
 
 class RefundState(StrEnum):
@@ -50,3 +53,19 @@ NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = {
 def moves(current: RefundState, told: RefundState) -> bool:
     """Say whether hearing `told` is news; anything else is the same again, or old."""
     return told in NEXT[current]
+
+
+def surprise(
+    current: RefundState, *, known_as: str | None, told_as: str, failed_by_hand: bool
+) -> Surprise | None:
+    """Say what money that went back means where no move takes it in; None: it is old news.
+
+    The ids are the provider's: what the refund is known as, and what the money went back under.
+    """
+    if current is RefundState.SUCCEEDED:
+        is_another = known_as is not None and told_as != known_as
+        return Surprise.SECOND_REFUND if is_another else None
+    if current is RefundState.FAILED:
+        came_back_since = told_as == known_as and not failed_by_hand
+        return None if came_back_since else Surprise.REFUND_HAD_FAILED
+    return None

@@ -30,6 +30,10 @@ class Surprise(StrEnum):
     AFTER_THE_END = "the_attempt_had_ended"
     REVERSED = "the_money_was_taken_back"  # a charge-back, a lost dispute, a failed capture
     GIVEN_BACK = "the_money_was_given_back"  # what was taken back is ours again
+    REFUND_HAD_FAILED = "the_refund_had_failed"  # and went back to the payer all the same
+    SECOND_REFUND = "a_second_refund"
+    SAME_REFUND_ID = "another_refund_has_this_id"  # one of the two is known wrongly
+    REFUND_CAME_BACK = "the_refund_came_back"  # one that had failed, or a second one
 
 
 class Effect(msgspec.Struct, frozen=True):

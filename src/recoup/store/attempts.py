@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from recoup.rules.attempt_state import State
+from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.declines import Decline, DeclineClass
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
@@ -210,6 +210,14 @@ _OLDEST_IN: Final = """
     SELECT organization_id, id FROM payments
      WHERE organization_id = $1 AND state = ANY ($2::text[]) AND payment_type = 'provider'
      ORDER BY created_at, id LIMIT $3
+"""
+
+# As rules/look_up_schedule.py: person_may_decide has it.
+_WAITING_FOR_A_PERSON: Final = """
+    SELECT organization_id, id FROM payments
+     WHERE organization_id = $1 AND payment_type = 'provider'
+       AND (state = 'needs_review' OR state = ANY ($2::text[]) AND sent_at <= $3)
+     ORDER BY created_at, id LIMIT $4
 """
 
 # In pieces, and past what is locked: that is being settled at this moment, and needs no waking.
@@ -444,6 +452,18 @@ async def oldest_in(
     """The organization's attempts that are in one of these states, oldest first."""
     asked = [state.value for state in states]
     return [_key(row) for row in await conn.fetch(_OLDEST_IN, organization_id, asked, most)]
+
+
+async def waiting_for_a_person(
+    conn: Conn, organization_id: UUID, *, silent_since: datetime, most: int
+) -> list[RowKey]:
+    """The organization's attempts that a person may settle, oldest first.
+
+    Those are in review, or were sent by `silent_since` and are asked about still.
+    """
+    asked = [state.value for state in ASKED_ABOUT]
+    rows = await conn.fetch(_WAITING_FOR_A_PERSON, organization_id, asked, silent_since, most)
+    return [_key(row) for row in rows]
 
 
 async def look_up_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:

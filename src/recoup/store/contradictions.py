@@ -1,4 +1,4 @@
-"""Rows of `contradictions`: news of an attempt that cannot be true beside what we hold."""
+"""Rows of `contradictions`: news of a charge or refund that cannot be true beside what we hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import storable
 
 
 class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     provider_payment_id: str | None
     unapplied_cents: int = 0  # money of it that belongs to no invoice
+    refund_id: UUID | None = None  # what is told is told of this refund of the payment
+    provider_refund_id: str | None = None
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -38,12 +41,15 @@ class Told(msgspec.Struct, frozen=True):
 
 _INSERT: Final = """
     INSERT INTO contradictions (organization_id, id, payment_id, was, told, reason, amount_cents,
-           currency, provider_payment_id, created_at, unapplied_cents)
+           currency, provider_payment_id, created_at, unapplied_cents, refund_id,
+           provider_refund_id)
     SELECT u.id1, u.id2, u.id3, u.was, u.told, u.reason, u.cents, u.currency, u.known_as, $10,
-           u.unapplied
+           u.unapplied, u.id4, u.refunded_as
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-                  $7::bigint[], $8::text[], $9::text[], $11::bigint[])
-           AS u (id1, id2, id3, was, told, reason, cents, currency, known_as, unapplied)
+                  $7::bigint[], $8::text[], $9::text[], $11::bigint[], $12::uuid[],
+                  $13::text[])
+           AS u (id1, id2, id3, was, told, reason, cents, currency, known_as, unapplied, id4,
+                 refunded_as)
         ON CONFLICT (organization_id, id) DO NOTHING  -- told before: webhooks come more than once
  RETURNING id
 """
@@ -92,6 +98,8 @@ async def insert(
         [one.provider_payment_id for one in contradictions],
         now,
         [one.unapplied_cents for one in contradictions],
+        [one.refund_id for one in contradictions],
+        [storable(one.provider_refund_id) for one in contradictions],
     )
     return {row["id"] for row in rows}
 
@@ -130,5 +138,7 @@ def _told(row: Any) -> Told:
         currency=row["currency"],
         provider_payment_id=row["provider_payment_id"],
         unapplied_cents=row["unapplied_cents"],
+        refund_id=row["refund_id"],
+        provider_refund_id=row["provider_refund_id"],
     )
     return Told(contradiction, row["created_at"])

@@ -201,11 +201,12 @@ INVARIANTS: Final = (
         """
         SELECT c.organization_id, c.id FROM contradictions c
          WHERE c.organization_id = ANY ($1::uuid[])
-           AND c.told = 'succeeded' AND c.amount_cents > 0
+           AND c.told IN ('succeeded', 'refunded', 'came_back') AND c.amount_cents > 0
            AND NOT EXISTS (SELECT FROM ledger_entries l
                 WHERE l.organization_id = c.organization_id
                   AND l.transaction_id = CASE
-                      WHEN c.reason IN ('a_second_charge', 'the_attempt_had_ended') THEN c.id
+                      WHEN c.refund_id IS NOT NULL
+                           OR c.reason IN ('a_second_charge', 'the_attempt_had_ended') THEN c.id
                       ELSE c.payment_id END)
         """,
     ),

@@ -13,8 +13,9 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
+from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, values
+from recoup.store.rows import columns, insertion, storable, values
 
 _INSERT: Final = f"""{insertion("refunds", RefundRow)}
     ON CONFLICT DO NOTHING  -- its money is on its way back already
@@ -46,16 +47,36 @@ _WRITE: Final = """
      WHERE organization_id = $1 AND id = $2
 """
 
+# A failure of before: the provider's own word of it, and under which id it has the refund.
+_NAME_FAILURE: Final = """
+    UPDATE refunds
+       SET provider_refund_id = coalesce($3, provider_refund_id), provider_status = $4,
+           error_code = $5, error_message = $6
+     WHERE organization_id = $1 AND id = $2
+"""
+
 _BY_PROVIDER_ID: Final = """
     SELECT organization_id, id FROM refunds
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_refund_id = $3
-     ORDER BY created_at, id LIMIT 1
 """
 
 _REFUNDED_BEFORE: Final = """
     SELECT coalesce(sum(amount_cents), 0)::bigint FROM refunds
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
        AND id <> $4 AND state NOT IN ('ready', 'failed')
+"""
+
+_WENT_BACK: Final = """
+    SELECT EXISTS (
+           SELECT FROM refunds r
+             JOIN contradictions told
+               ON (told.organization_id, told.refund_id) = (r.organization_id, r.id)
+            WHERE r.organization_id = $1 AND r.payment_id = $2 AND r.contradiction_id = $3
+              AND told.told = 'refunded'
+              AND NOT EXISTS (SELECT FROM contradictions back
+                   WHERE (back.organization_id, back.refund_id, back.provider_refund_id)
+                         = (told.organization_id, told.refund_id, told.provider_refund_id)
+                     AND back.told = 'came_back'))
 """
 
 _TO_LOOK_UP: Final = """
@@ -101,12 +122,27 @@ _PUT_OFF_LOOK_UP: Final = """
      WHERE organization_id = $1 AND id = $2 AND look_up_at < $3
 """
 
-_PAGE: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds
-     WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+# As rules/look_up_schedule.py: person_may_decide_refund has it.
+_WAITS_FOR_A_PERSON: Final = """
+    (state = 'needs_review'
+     OR state IN ('sent', 'unknown', 'processing') AND sent_at <= $2::timestamptz)
 """
 
-_COUNT: Final = "SELECT count(*) FROM refunds WHERE organization_id = $1"
+_SHOWN: Final = f"""
+     WHERE organization_id = $1 AND ($2::timestamptz IS NULL OR {_WAITS_FOR_A_PERSON})
+"""
+
+_PAGE: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds {_SHOWN}
+     ORDER BY created_at DESC, id LIMIT $3 OFFSET $4
+"""
+
+_OLDEST_OPEN: Final = f"""
+    SELECT {columns(RefundRow)} FROM refunds {_SHOWN} AND ended_at IS NULL
+     ORDER BY created_at, id LIMIT $3
+"""
+
+_COUNT: Final = f"SELECT count(*) FROM refunds {_SHOWN}"
 
 
 class RefundNews(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +184,27 @@ async def write(conn: Conn, news: RefundNews, *, now: datetime) -> None:
     """Write what was told of a refund."""
     await conn.execute(
         _WRITE, news.key.organization_id, news.key.id, news.state.value,
-        _storable(news.provider_refund_id), _storable(news.provider_status),
-        _storable(news.error_code), _storable(news.error_message), news.look_up_at,
+        storable(news.provider_refund_id), storable(news.provider_status),
+        storable(news.error_code), storable(news.error_message), news.look_up_at,
         news.look_ups_unanswered, now,
     )  # fmt: skip
+
+
+async def name_failure(conn: Conn, news: RefundNews) -> None:
+    """Write the provider's own word of a refund that had failed without it."""
+    await conn.execute(
+        _NAME_FAILURE, news.key.organization_id, news.key.id, storable(news.provider_refund_id),
+        storable(news.provider_status), storable(news.error_code), storable(news.error_message),
+    )  # fmt: skip
+
+
+async def went_back_after_all(conn: Conn, contradiction: Contradiction) -> bool:
+    """Say whether its money went back by a refund of which nothing but that was ever told."""
+    payment = contradiction.payment
+    went: bool = await conn.fetchval(
+        _WENT_BACK, payment.organization_id, payment.id, contradiction.id
+    )
+    return went
 
 
 async def by_provider_id(conn: Conn, account: RowKey, provider_refund_id: str) -> RowKey | None:
@@ -225,15 +278,24 @@ async def to_compare(
     return [_refund(row) for row in rows]
 
 
-async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[RefundRow], int]:
-    """One page of the organization's refunds, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [_refund(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+async def page(
+    conn: Conn, organization_id: UUID, wanted: Page, *, silent_since: datetime | None = None
+) -> tuple[list[RefundRow], int]:
+    """One page of the organization's refunds, newest first, and how many there are in all.
+
+    `silent_since` asks for those alone that wait for a person: in review, or sent by then.
+    """
+    rows = await conn.fetch(_PAGE, organization_id, silent_since, wanted.size, wanted.offset)
+    total = await conn.fetchval(_COUNT, organization_id, silent_since)
+    return [_refund(row) for row in rows], total
 
 
-def _storable(text: str | None) -> str | None:
-    """What PostgreSQL can hold of a provider's text."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if text else text
+async def oldest_open(
+    conn: Conn, organization_id: UUID, *, silent_since: datetime | None, most: int
+) -> list[RefundRow]:
+    """The organization's refunds that have not ended, oldest first; `silent_since` as in `page`."""
+    rows = await conn.fetch(_OLDEST_OPEN, organization_id, silent_since, most)
+    return [_refund(row) for row in rows]
 
 
 def _refund(row: Any) -> RefundRow:

@@ -30,6 +30,11 @@ def update(table: str, record: type[msgspec.Struct], *, key: Sequence[str]) -> s
     return f"UPDATE {table} SET {sets} WHERE {where}"
 
 
+def storable(text: str | None) -> str | None:
+    """What PostgreSQL can hold of a provider's text: one with a NUL could never be kept."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if text else text
+
+
 def values(record: msgspec.Struct) -> tuple[object, ...]:
     """The record's values in the order of its fields."""
     return tuple(getattr(record, field) for field in record.__struct_fields__)

@@ -1,11 +1,19 @@
-"""The events that can be told, under the names of contract section 7.4."""
+"""The events that can be told, under the names of contract section 7.4; two more are ours.
+
+Lago tells of refunds by their credit notes; ours pay back money that belongs to no invoice.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+REFUNDED: Final = "payment.refunded"  # ours: the money of a refund went back
+REFUND_FAILED: Final = "payment.refund_failed"  # ours: it did not, or came back
+
 EVENT_TYPES: Final = frozenset(
     {
+        REFUNDED,
+        REFUND_FAILED,
         "customer.created",
         "customer.updated",
         "customer.payment_provider_created",

@@ -29,7 +29,7 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContradictionObject(msgspec.Struct, frozen=True, kw_only=True):
-    """News of a payment that did not fit what was known. `reason` says in which way."""
+    """News of a payment, or a refund of it, that did not fit what was known: `reason` says how."""
 
     lago_id: UUID
     lago_payment_id: UUID
@@ -40,6 +40,8 @@ class ContradictionObject(msgspec.Struct, frozen=True, kw_only=True):
     amount_currency: str
     unapplied_amount_cents: int  # of it, money that belongs to no invoice
     provider_payment_id: str | None
+    lago_refund_id: UUID | None  # where it is news of a refund
+    provider_refund_id: str | None
     created_at: datetime
 
 
