@@ -26,6 +26,7 @@ from recoup.rules.provider_pace import (
     Probe,
     Throttle,
     Wait,
+    after_accepted,
     after_answer,
     after_outage,
     after_too_often,
@@ -137,6 +138,17 @@ def test_each_429_in_a_row_doubles_the_pause_up_to_a_cap() -> None:
     assert pauses[-1] == PAUSE_AT_MOST
     again = after_too_often(throttle, None, spread=0.0, now=now + SLOW_FOR)
     assert again.times == 1  # it was quiet for as long as it was slowed
+
+
+def test_a_429_now_and_then_does_not_add_up() -> None:
+    throttle, now = Throttle(), NOON
+    for _ in range(20):
+        throttle = after_too_often(throttle, None, spread=0.0, now=now)
+        assert throttle.paused_until == now + PAUSE
+        assert after_accepted(throttle, now=now) == throttle  # it was out when the pause began
+        now += 2 * PAUSE
+        throttle = after_accepted(throttle, now=now)
+        assert throttle.is_slow(now=now)
 
 
 def test_the_429s_of_calls_that_were_out_count_as_one() -> None:

@@ -18,7 +18,7 @@ import structlog
 
 from recoup.providers.protocol import TOO_OFTEN, CannotList, Lost, NotKnown
 from recoup.rules.provider_key import KeyRefusal, after_refusal
-from recoup.rules.provider_pace import after_answer, after_outage, after_too_often
+from recoup.rules.provider_pace import after_accepted, after_answer, after_outage, after_too_often
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, db, provider_health, refunds
 from recoup.store.db import Conn, Pool
@@ -73,7 +73,8 @@ def _after(
         return msgspec.structs.replace(before, breaker=breaker)
     answered = msgspec.structs.replace(before, breaker=after_answer())
     if not isinstance(told, Lost):
-        return msgspec.structs.replace(answered, key=KeyRefusal())
+        throttle = after_accepted(before.throttle, now=now)
+        return msgspec.structs.replace(answered, key=KeyRefusal(), throttle=throttle)
     if told.key_refused:
         return msgspec.structs.replace(answered, key=after_refusal(before.key, now=now))
     # Who says "too often" is there. Drawn from what is known, so that it is the same if repeated.

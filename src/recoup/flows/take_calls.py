@@ -36,7 +36,7 @@ from recoup.store.db import Conn
 from recoup.store.provider_health import ProviderHealth
 
 # Of an account whose provider publishes none, while it is slowed for having called too often.
-UNTOLD_LIMIT: Final = RateLimit(calls_per_second=10, burst=10)
+UNTOLD_LIMIT: Final = RateLimit(calls_per_second=50, burst=50)
 KEPT_FOR_THE_AWAITED: Final = 5  # one in so many calls of a burst
 
 

@@ -84,7 +84,7 @@ def take(
 class Throttle(msgspec.Struct, frozen=True):
     """What is remembered of an account's 429s. As it is made: it has not said so lately."""
 
-    times: int = 0  # in a row, each while the account was still slowed for the one before
+    times: int = 0  # in a row, each while the account was still slowed, no other answer between
     paused_until: datetime | None = None
     slow_until: datetime | None = None
 
@@ -122,6 +122,14 @@ def after_too_often(
         until = max(until, throttle.paused_until)
     slow = until + SLOW_FOR
     return Throttle(times, until, max(slow, throttle.slow_until or slow))
+
+
+def after_accepted(throttle: Throttle, *, now: datetime) -> Throttle:
+    """The throttle after another answer: the next pause is a first one again, and it stays slowed.
+
+    So a 429 now and then, at whatever rate, does not add up. During the pause it says nothing.
+    """
+    return throttle if throttle.is_paused(now=now) else msgspec.structs.replace(throttle, times=0)
 
 
 class BreakerState(enum.Enum):

@@ -81,7 +81,8 @@ class ProviderHealth(msgspec.Struct, frozen=True):
     @property
     def is_troubled(self) -> bool:
         """Whether an answer would be news: it was out lately, or is left alone."""
-        return self.breaker != Breaker() or self.key.since is not None
+        is_throttled = self.throttle.times > 0
+        return self.breaker != Breaker() or self.key.since is not None or is_throttled
 
     def holds_back(self, *, now: datetime) -> bool:
         """Whether not every call may be made that the published limit allows."""
