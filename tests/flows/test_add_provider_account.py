@@ -105,12 +105,12 @@ async def test_codes_belong_to_a_tenant_and_are_free_again_after_deletion(
 async def test_an_account_is_found_by_code_or_as_the_only_one(pool: Pool, tenant: UUID) -> None:
     eu = await add(pool, tenant)
     async with db.transaction(pool, tenants=[tenant]) as conn:
-        assert await provider_accounts.by_code(conn, tenant, "stripe", None) == eu
+        assert await provider_accounts.of_code(conn, tenant, "stripe", None) == [eu]
     await add(pool, tenant, code="us")
     async with db.transaction(pool, tenants=[tenant]) as conn:
-        assert await provider_accounts.by_code(conn, tenant, "stripe", "eu") == eu
-        assert await provider_accounts.by_code(conn, tenant, "stripe", None) is None
-        assert await provider_accounts.by_code(conn, tenant, "adyen", "eu") is None
+        assert await provider_accounts.of_code(conn, tenant, "stripe", "eu") == [eu]
+        assert await provider_accounts.of_code(conn, tenant, "stripe", None) == []
+        assert await provider_accounts.of_code(conn, tenant, "adyen", "eu") == []
 
 
 @pytest.mark.parametrize(
