@@ -391,7 +391,7 @@ BUGS: Final = (
         (
             Edit(
                 SETTLING,
-                "        self._enter(attempt.key, attempt.id, applied.lines,"
+                "        self._entries += entries_of(attempt.key, attempt.id, applied.lines,"
                 " paid.currency.upper())\n",
                 "",
             ),
@@ -427,13 +427,74 @@ BUGS: Final = (
         ("tests/flows/test_reversals.py",),
     ),
     Bug(
+        "a hint about a charge that has ended is not asked about",
+        "A payment that was taken back stays paid here, and its event counts as applied.",
+        (
+            Edit(
+                "flows/apply_event.py",
+                "    return held if held and held.sent_at else None\n",
+                "    return held if held and held.sent_at and held.state not in FINAL else None\n",
+            ),
+        ),
+        ("tests/flows/test_gocardless_flows.py",),
+    ),
+    Bug(
+        "what a restore has made unsent is told as a second charge",
+        "The payer's only charge is unapplied money, and goes back by the account's setting.",
+        (
+            Edit(
+                "flows/apply_event.py",
+                "            if attempt.state is State.READY:\n",
+                "            if attempt is None:\n",
+            ),
+        ),
+        (EVENTS,),
+    ),
+    Bug(
+        "the page of a held invoice stays open",
+        "Its payer pays beside money that has moved already.",
+        (
+            Edit(
+                "flows/surprises.py",
+                "        await attempts.close_pages(conn, held, now=self._now)"
+                "  # nobody is to pay on one now\n",
+                "",
+            ),
+        ),
+        ("tests/flows/test_payment_pages.py",),
+    ),
+    Bug(
+        "money that was given back is not booked",
+        "The books say that the provider has less of ours than it has.",
+        (
+            Edit(
+                "flows/surprises.py",
+                "reversed_lines(-cents if is_back else cents)",
+                "() if is_back else reversed_lines(cents)",
+            ),
+        ),
+        ("tests/flows/test_reversals.py",),
+    ),
+    Bug(
+        "an open dispute is told as lost",
+        "The tenant writes off what may be won, and Lago's flag is never taken back.",
+        (
+            Edit(
+                "providers/stripe_events.py",
+                'is_lost = event.type == "charge.dispute.closed"',
+                "is_lost = True",
+            ),
+        ),
+        ("tests/providers/test_stripe_events.py",),
+    ),
+    Bug(
         "a direct debit that the key made for something else passes for ours",
         "An invoice counts as being collected, and nobody has been asked for its money.",
         (
             Edit(
                 "providers/gocardless_charges.py",
-                'if _is_ours(payment, wanted) else Lost("another_payment")',
-                "if wanted else Lost(payment.id)",
+                "    if not _is_ours(payment, wanted):\n",
+                "    if not wanted:\n",
             ),
         ),
         ("tests/providers/test_gocardless_charges.py",),

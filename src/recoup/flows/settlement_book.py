@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, assert_never
-from uuid import UUID, uuid5
 
 import msgspec
 
 from recoup.flows.attempt_ends import Failure, Success
 from recoup.flows.authenticate_attempt import begin_authenticated
-from recoup.flows.lose_dispute import tell_lost_disputes
 from recoup.flows.plan_next_try import plan_next_tries
-from recoup.flows.refund_payment import refund_surprises
 from recoup.flows.reports import News, Report, Settled, Source
+from recoup.flows.surprises import Surprises, entries_of
 from recoup.flows.tell_ends import tell_ends
 from recoup.providers.protocol import (
     Canceled,
@@ -38,17 +36,12 @@ from recoup.rules.records.collection import Attempt, Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.settlement import (
-    CONTRADICTED,
-    Line,
     Surprise,
     apply_success,
-    reversed_lines,
     status_after_failure,
-    unapplied,
 )
-from recoup.store import attempts, collection, contradictions, jobs, ledger, provider_accounts
+from recoup.store import attempts, jobs, ledger
 from recoup.store.attempts import EffectRow, NewsRow
-from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
 from recoup.store.ledger import LedgerEntry
@@ -70,14 +63,6 @@ _STATES: Final[Mapping[type, State]] = {
 }
 
 
-class _Surprised(msgspec.Struct, frozen=True):
-    contradiction: Contradiction
-    account: RowKey
-    lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
-    covered: Sequence[Covered]
-    lost_dispute: UUID | None = None  # it is that, and this is what makes it so
-
-
 class Book:
     """Takes the reports of one turn, and writes what they came to."""
 
@@ -87,27 +72,26 @@ class Book:
         self._news: list[NewsRow] = []
         self._effects: list[EffectRow] = []
         self._entries: list[LedgerEntry] = []
-        self._surprises: list[_Surprised] = []
+        self._surprises = Surprises(now)
         self._successes: list[Success] = []
         self._failures: list[Failure] = []
         self._customer_needed: list[Attempt] = []
-        self._held: set[RowKey] = set()
 
     def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
         """Ask the table what the report means, and remember what it does."""
         report = _as_it_is_for(report, attempt)
         outcome = report.outcome
         if isinstance(outcome, Reversed | GivenBack):
-            return self._turn_back(attempt, covered, outcome)
+            return self._surprises.turn_back(attempt, covered, outcome)
         told = _STATES[type(outcome)]
         meaning = attempt_state.move(attempt.state, told)
         match meaning:
             case Contradicted() if _is_of_a_canceled(attempt, outcome):
                 return Repeated()
             case Contradicted():
-                self._contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
+                self._surprises.contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
             case Repeated() if _is_second_charge(attempt, report):
-                self._contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
+                self._surprises.contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
                 return Contradicted(was=attempt.state, told=told)
             case Repeated():
                 self._repeat(report, attempt)
@@ -116,34 +100,6 @@ class Book:
             case _:
                 assert_never(meaning)
         return meaning
-
-    def _turn_back(
-        self, attempt: Attempt, covered: Sequence[Covered], outcome: Reversed | GivenBack
-    ) -> Contradicted:
-        """Money was taken back, or that undone; what this implies was taken in before it."""
-        is_back = isinstance(outcome, GivenBack)
-        told = "given_back" if is_back else "reversed"
-        which = "/".join(filter(None, (outcome.provider_payment_id, outcome.dispute_id)))
-        lost_dispute = None
-        if isinstance(outcome, Reversed):
-            which = f"second/{which}" if outcome.is_second else which
-            lost_dispute = uuid5(attempt.id, f"lost/{which}") if outcome.is_lost else None
-        contradiction = Contradiction(
-            payment=attempt.key,
-            id=uuid5(attempt.id, f"{told}/{which}"),
-            was=attempt.state,
-            told=told,
-            reason=(Surprise.GIVEN_BACK if is_back else Surprise.REVERSED).value,
-            amount_cents=outcome.amount_cents,
-            currency=outcome.currency.upper(),
-            provider_payment_id=outcome.provider_payment_id,
-        )
-        cents = outcome.amount_cents
-        lines = reversed_lines(-cents if is_back else cents)
-        self._surprises.append(
-            _Surprised(contradiction, attempt.account_key, lines, covered, lost_dispute)
-        )
-        return Contradicted(was=attempt.state, told=State.SUCCEEDED if is_back else State.FAILED)
 
     def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
         outcome = report.outcome
@@ -222,10 +178,10 @@ class Book:
             for effect in applied.effects
         ]
         # Some providers write currencies in small letters; the books do not.
-        self._enter(attempt.key, attempt.id, applied.lines, paid.currency.upper())
+        self._entries += entries_of(attempt.key, attempt.id, applied.lines, paid.currency.upper())
         unapplied_cents = applied.unapplied_cents
         for surprise in applied.surprises:
-            self._contradict(
+            self._surprises.contradict(
                 attempt, covered, State.SUCCEEDED, surprise, paid, booked_cents=unapplied_cents
             )
             unapplied_cents = 0  # the money is one, however many surprises it has
@@ -296,59 +252,13 @@ class Book:
         assert attempt.sent_at is not None, "what waits for an answer was sent"
         return look_up_schedule.next_step(sent_at=attempt.sent_at, now=self._now)
 
-    def _contradict(
-        self,
-        attempt: Attempt,
-        covered: Sequence[Covered],
-        told: State,
-        reason: Surprise,
-        outcome: News,
-        *,
-        booked_cents: int | None = None,
-    ) -> None:
-        """Keep a contradiction. `booked_cents` of it are unapplied in the success's own books."""
-        paid = outcome if isinstance(outcome, Paid) else None
-        provider_payment_id = paid.provider_payment_id if paid else None
-        contradiction = Contradiction(
-            payment=attempt.key,
-            id=uuid5(attempt.id, f"{told}/{reason}/{provider_payment_id}"),
-            was=attempt.state,
-            told=told,
-            reason=reason.value,
-            amount_cents=paid.amount_cents if paid else 0,
-            currency=paid.currency.upper() if paid else attempt.currency,
-            provider_payment_id=provider_payment_id,
-            unapplied_cents=booked_cents
-            if booked_cents is not None
-            else (paid.amount_cents if paid else 0),
-        )
-        lines = unapplied(paid.amount_cents) if paid and booked_cents is None else ()
-        self._surprises.append(_Surprised(contradiction, attempt.account_key, lines, covered))
-
-    def _enter(
-        self, payment: RowKey, transaction_id: UUID, lines: Sequence[Line], currency: str
-    ) -> None:
-        self._entries += [
-            LedgerEntry(
-                organization_id=payment.organization_id,
-                transaction_id=transaction_id,
-                position=position,
-                account=line.account,
-                amount_cents=line.amount_cents,
-                currency=currency,
-                invoice_id=line.invoice.id if line.invoice else None,
-                payment_id=payment.id,
-            )
-            for position, line in enumerate(lines)
-        ]
-
     async def write(self, conn: Conn) -> None:
         """Write attempts, invoices, ledger, plans and events, in this order."""
         self._news += [_failed_row(failure) for failure in self._failures]
         await attempts.write_news(conn, self._news, now=self._now)
-        await self._write_surprises(conn)
+        held = await self._surprises.write(conn)
         followed = await begin_authenticated(
-            conn, self._failures, self._accounts, self._held, now=self._now
+            conn, self._failures, self._accounts, held, now=self._now
         )
         # A page that nobody paid on, and a first try that the payer's own follows, change nothing.
         ended = [
@@ -364,7 +274,7 @@ class Book:
         await attempts.apply(conn, self._effects, now=self._now)
         await ledger.write(conn, self._entries, now=self._now)
         await jobs.promise(conn, Job.CHECK_METHOD, self._gone_methods())
-        await plan_next_tries(conn, ended, self._held, now=self._now)
+        await plan_next_tries(conn, ended, held, now=self._now)
         await tell_ends(conn, self._successes, ended, self._customer_needed, now=self._now)
 
     def _gone_methods(self) -> set[RowKey]:
@@ -373,49 +283,6 @@ class Book:
             for failure in self._failures
             if failure.declined.method_is_gone and failure.attempt.payment_method_id
         }
-
-    async def _write_surprises(self, conn: Conn) -> None:
-        """Keep what contradicts itself, and hold its invoices: money has moved, or may have."""
-        new = await contradictions.insert(
-            conn, [one.contradiction for one in self._surprises], now=self._now
-        )
-        lost: dict[RowKey, UUID] = {}
-        to_pay_back: list[tuple[Contradiction, RowKey]] = []
-        for surprised in self._surprises:
-            contradiction = surprised.contradiction
-            invoices = [one.debt.key for one in surprised.covered]
-            if surprised.lost_dispute:  # it may be lost long after the money was taken
-                lost |= dict.fromkeys(invoices, surprised.lost_dispute)
-            if contradiction.id not in new:
-                continue  # told again, it holds nothing that a person has let go
-            self._held.update(invoices)
-            self._enter(
-                contradiction.payment,
-                contradiction.id,
-                surprised.lines,
-                contradiction.currency,
-            )
-            if contradiction.unapplied_cents > 0:
-                to_pay_back.append((contradiction, surprised.account))
-        await collection.hold(conn, self._held, because=CONTRADICTED)
-        await attempts.close_pages(conn, self._held, now=self._now)  # nobody is to pay on one now
-        await self._pay_back(conn, to_pay_back)
-        await tell_lost_disputes(conn, lost, now=self._now)
-
-    async def _pay_back(
-        self, conn: Conn, surprises: Sequence[tuple[Contradiction, RowKey]]
-    ) -> None:
-        """Pay back money that belongs to nothing, where the account is set so."""
-        accounts = await provider_accounts.by_ids(conn, {account for _, account in surprises})
-        await refund_surprises(
-            conn,
-            [
-                (contradiction, account.id)
-                for contradiction, account in surprises
-                if accounts[account].refund_surprises
-            ],
-            now=self._now,
-        )
 
 
 def _class_of(report: Report, decline: Decline, *, method_is_gone: bool) -> DeclineClass:
