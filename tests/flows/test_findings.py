@@ -109,7 +109,9 @@ async def test_a_persons_word_says_who_and_why_once_and_is_audited(shop: Shop) -
             key = RowKey(shop.organization_id, finding)
             with pytest.raises(Refused, match=code):
                 await resolve_finding(conn, key, ANN, audit_id=clock.new_id(), now=shop.clock.now())
-    [entry] = await shop.owner.fetch("SELECT actor, action, object_id, detail FROM audit_log")
+    [entry] = await shop.owner.fetch(
+        "SELECT actor, action, object_id, detail FROM audit_log WHERE actor = 'ann'"
+    )
     assert tuple(entry)[:3] == ("ann", "reconciliation_finding.resolved", resolved.id)
     assert "paid back at the provider" in entry["detail"]
 
@@ -429,6 +431,8 @@ async def test_a_quarantine_says_in_each_tenants_audit_log_who_began_it(
     shop: Shop, scout: Pool
 ) -> None:
     await hold_back(shop, scout)
-    [entry] = await shop.owner.fetch("SELECT actor, action, object_id, detail FROM audit_log")
+    [entry] = await shop.owner.fetch(
+        "SELECT actor, action, object_id, detail FROM audit_log WHERE actor = 'ann'"
+    )
     assert tuple(entry)[:3] == ("ann", "quarantine.begun", account(shop).id)
     assert "another_cluster" in entry["detail"]

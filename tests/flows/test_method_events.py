@@ -11,7 +11,6 @@ import pytest
 from recoup import clock
 from recoup.flows.apply_event import apply_event
 from recoup.flows.attach_payment_method import attach_payment_method
-from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.manage_payment_methods import delete_payment_method
 from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
@@ -118,11 +117,20 @@ async def test_the_provider_is_silent_about_its_default_and_the_event_waits(card
     now, before = switched(customer, "pm_2")
     event = await cards.receives("customer.updated", now, previous_attributes=before)
     cards.books.drops = "before"
-    with pytest.raises(ProviderSilentError):
-        await cards.applies(event)
+    assert await cards.applies(event) is None
     assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
     cards.books.drops = ""
     assert await cards.applies(event) == "made_default"
+
+
+async def test_a_provider_that_never_tells_of_a_method_is_not_asked_for_ever(cards: Cards) -> None:
+    customer = await cards.customer("pm_1", "pm_2")
+    now, before = switched(customer, "pm_2")
+    event = await cards.receives("customer.updated", now, previous_attributes=before)
+    cards.books.drops = "before"
+    cards.shop.clock.advance(days=2)
+    assert await cards.applies(event) == "method_not_told"
+    assert await cards.kept(customer) == {"pm_1": True, "pm_2": False}
 
 
 async def test_a_method_that_is_set_up_once_more_is_the_default_and_collects(cards: Cards) -> None:

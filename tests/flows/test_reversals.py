@@ -8,7 +8,7 @@ import pytest
 
 from recoup.flows.reports import News, Report, Source
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.providers.protocol import GivenBack, Paid, Processing, Reversed
+from recoup.providers.protocol import Canceled, GivenBack, Paid, Processing, Reversed
 from recoup.rules.records.keys import RowKey
 from tests.shop import Shop
 
@@ -95,3 +95,21 @@ async def test_nobody_is_charged_again_for_what_was_taken_back(shop: Shop) -> No
     await shop.change("invoices", invoice, payment_status="failed", paid_cents=0)
     answer = await shop.ask(invoice)
     assert getattr(answer, "because", None) == "invoice_no_longer_collectable"
+
+
+async def test_a_cancelled_authorisation_ends_what_was_not_paid_and_takes_back_what_was(
+    shop: Shop,
+) -> None:
+    for state, held in (("succeeded", "contradicted"), ("failed", None)):
+        invoice, attempt = await sent(shop)
+        charge = f"ch_{attempt.id.hex}"
+        told: list[News] = [Canceled(charge, "CANCELLATION", 1_000, "EUR", is_ours=True)]
+        if state == "succeeded":
+            told.insert(0, Paid(charge, "AUTHORISATION", 1_000, "EUR"))
+        # An authorisation that is told after its cancellation is old news.
+        told.append(Paid(charge, "AUTHORISATION", 1_000, "EUR"))
+        for one in told:
+            report = Report(attempt, one, Source.EVENT)
+            await settle_attempts(shop.pool, [report], now=shop.clock.now())
+        assert await shop.state(attempt) == state
+        assert (await shop.row("invoices", invoice))["held_because"] == held

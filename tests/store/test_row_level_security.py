@@ -51,7 +51,7 @@ SCOUTED: Final = {
         *("open_until", "slow_until", "key_refused_at"),
     },
     "refunds": {
-        *("organization_id", "id", "state"),
+        *("organization_id", "id", "state", "provider_account_id"),
         *("look_up_at", "created_at", "ended_at", "send_at"),
     },
     "provider_accounts": {"organization_id", "id", "kind", "code", "deleted_at"},
@@ -431,6 +431,7 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         "invoices.sequential_id", "invoices.entity_sequential_id",
         "payments.provider_customer_id", "payments.provider_method_id",
         "payments.provider_payment_id", "contradictions.provider_payment_id",
+        "contradictions.provider_refund_id",
         "refunds.provider_payment_id", "refunds.provider_refund_id",
         "payment_methods.provider_method_id", "provider_customers.provider_customer_id",
         "provider_events.provider_event_id",

@@ -55,6 +55,7 @@ from recoup.store.db import Conn, Pool
 
 # By then whatever was told before a cancellation has come, if it was told at all.
 AN_AUTHORISATION_IS_LATE: Final = timedelta(minutes=15)
+NOT_TOLD: Final = "method_not_told"
 NOT_KNOWN: Final = "no_such_attempt"
 
 log = structlog.get_logger()
@@ -89,7 +90,15 @@ async def apply_event(
     line = AccountLine(pool, providers, account, now=lambda: now)
     if isinstance(hint, Attempt):
         return await _apply_to_charge(pool, line, event, hint, jitter=jitter, now=now)
-    method = await find_method(line, hint)
+    try:
+        method = await find_method(line, hint)
+    except ProviderSilentError:
+        # A method waits well, and an account whose key is gone never tells: not asked for ever.
+        async with db.transaction(pool, tenants=[event.organization_id]) as conn:
+            if await provider_events.lock_to_apply(conn, event) is None:
+                return None
+            word = None if next_step(sent_at=received_at, now=now) else NOT_TOLD
+            return await _end(conn, event, kept.account, word, received_at, now=now)
     async with db.transaction(pool, tenants=[event.organization_id]) as conn:
         if await provider_events.lock_to_apply(conn, event) is None:
             return None

@@ -84,7 +84,7 @@ def _money_moves(attempt: Attempt | None) -> bool:
 
 def _charge(finding: KeptFinding, attempt: Attempt | None) -> Charge:
     """The charge as it was sent; where no attempt tells how, it is known by the provider's id."""
-    if attempt is not None:
+    if attempt is not None and attempt.request is not None:
         return as_sent(attempt)
     return Charge(
         finding.idempotency_key,

@@ -79,9 +79,11 @@ async def make_provider_customer(
     else:
         line = AccountLine(pool, providers, account, now=lambda: now)
         made = await line.order(lambda provider: provider.create_customer(asked))
-    if isinstance(made, LeftAlone):
+    did_nothing = isinstance(made, LeftAlone) or (isinstance(made, Lost) and made.key_refused)
+    if did_nothing and before.sent_at is None:
         async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
-            await provider_customers.write_creation(conn, link_key, before)  # nothing was sent
+            await provider_customers.write_creation(conn, link_key, before)
+    if isinstance(made, LeftAlone):
         raise ProviderSilentError("left_alone")
     if isinstance(made, Lost):
         raise ProviderSilentError(made.why)

@@ -18,7 +18,7 @@ import msgspec
 
 from recoup.flows.reports import News, NothingSuch, Report, Settled
 from recoup.flows.settlement_book import Book
-from recoup.providers.protocol import Declined, GivenBack, Paid, Reversed
+from recoup.providers.protocol import Canceled, Declined, GivenBack, Paid, Reversed
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts
 from recoup.store.db import Conn, Pool
@@ -38,7 +38,8 @@ async def settle_attempts_on(
 ) -> list[Settled]:
     """The same within the caller's transaction."""
     answers: list[Settled] = [NothingSuch()] * len(reports)
-    declined = {one.attempt for one in reports if isinstance(one.outcome, Declined)}
+    # What is cancelled comes to a decline where it had not been paid.
+    declined = {one.attempt for one in reports if isinstance(one.outcome, Declined | Canceled)}
     for turn in _turns(_steps(reports)):
         keys = [report.attempt for _, report in turn]
         covered = await collection.lock_covered(conn, keys)

@@ -56,7 +56,7 @@ _APPLIED: Final = """
 _WAITING: Final = """
     SELECT organization_id, id FROM provider_events
      WHERE applied_at IS NULL AND received_at <= $1 AND (apply_at IS NULL OR apply_at <= $3)
-     ORDER BY received_at LIMIT $2
+     ORDER BY coalesce(apply_at, received_at) LIMIT $2  -- who waits long keeps nobody out
 """
 
 _PUT_OFF: Final = """

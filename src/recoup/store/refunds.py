@@ -89,7 +89,8 @@ _READY_SINCE: Final = """
      WHERE state = 'ready'
        AND CASE WHEN send_at IS NULL THEN created_at <= $1 ELSE send_at <= $3 END
        AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
-            WHERE q.organization_id = refunds.organization_id AND q.released_at IS NULL)
+            WHERE q.organization_id = refunds.organization_id
+              AND q.provider_account_id = refunds.provider_account_id AND q.released_at IS NULL)
      ORDER BY created_at LIMIT $2
 """
 
@@ -97,6 +98,7 @@ _READY_SINCE: Final = """
 _TO_COMPARE: Final = f"""
     SELECT {columns(RefundRow)} FROM refunds
      WHERE organization_id = $1 AND provider_account_id = $2 AND sent_at < $4
+       AND state <> 'ready'  -- taken back: the provider has refused the key, and has none such
        AND (ended_at IS NULL OR ended_at >= $3 OR id = ANY ($5::uuid[]))
      ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
 """
