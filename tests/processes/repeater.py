@@ -26,13 +26,13 @@ class Repeater:
         self.told: list[str] = []  # our webhooks to the organization: headers and body
         self._ways: list[Callable[[str, str], web.Response | None]] = [
             lambda kind, said: _error(kind, 400, said),
-            lambda kind, said: _error(kind, 401, said),
             lambda kind, said: _error(kind, 500, said),
             lambda _, said: web.Response(text=f"<h1>{said}</h1>", content_type="text/html"),
             lambda _, said: web.Response(
                 text=said[: len(said) // 2], content_type="application/json"
             ),
             lambda _kind, _said: None,  # nobody answers
+            lambda kind, said: _error(kind, 401, said),  # the last: it closes the account
         ]
 
     @classmethod
