@@ -101,8 +101,8 @@ async def test_a_page_is_opened_for_a_new_mandate(gocardless: GoCardlessStandIn)
 async def test_what_can_be_no_id_of_gocardlesss_is_not_known_and_not_asked_for(
     gocardless: GoCardlessStandIn, awkward: str
 ) -> None:
-    assert await gocardless.provider.find_method(awkward, None) == NotKnown()
-    assert await gocardless.provider.list_methods(awkward) == NotKnown()
+    assert await gocardless.provider.find_method(awkward, None) == NotKnown(was_asked=False)
+    assert await gocardless.provider.list_methods(awkward) == NotKnown(was_asked=False)
     assert gocardless.stub.requests == []
 
 

@@ -10,7 +10,6 @@ account. Adapters say so, too, where their provider cannot be asked.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 from zlib import crc32
 
 import msgspec
@@ -26,14 +25,14 @@ from recoup.store.provider_health import ProviderHealth
 
 log = structlog.get_logger()
 
-_SAYS_NOTHING: Final = (NotKnown, CannotList)
-
 
 def is_news(told: object) -> bool:
     """Whether an answer can say anything of the account as a whole."""
     if isinstance(told, Lost):
         return told.is_outage or told.key_refused or told.why == TOO_OFTEN
-    return not isinstance(told, _SAYS_NOTHING)
+    if isinstance(told, NotKnown):
+        return told.was_asked
+    return not isinstance(told, CannotList)
 
 
 async def note_outcome(

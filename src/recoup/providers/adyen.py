@@ -113,7 +113,7 @@ class AdyenProvider:
         sent = msgspec.json.decode(charge.request, type=Sent)
         link = charge.provider_payment_id
         if not sent.is_page or link is None or (named := in_a_path(link)) is None:
-            return NotKnown()
+            return NotKnown(was_asked=False)
         answer = await self._calls.ask(lambda adyen: adyen.links.get_payment_link(named))
         return answer if isinstance(answer, Lost) else read_link(answer, sent)
 
@@ -167,7 +167,7 @@ class AdyenProvider:
 
     async def look_up_refund(self, refund: Refund) -> RefundOutcome | NotKnown:  # noqa: ARG002
         """Adyen has no way to say what became of a refund."""
-        return NotKnown()
+        return NotKnown(was_asked=False)
 
     async def create_customer(self, new: NewCustomer) -> CustomerMade | Declined | Lost:
         """Name the shopper: Adyen knows any by the reference that we give."""
@@ -178,7 +178,7 @@ class AdyenProvider:
     ) -> StoredMethod | NotKnown | Lost:
         """Ask for one method, which Adyen knows only as a shopper's."""
         if provider_customer_id is None:
-            return NotKnown()
+            return NotKnown(was_asked=False)
         methods = await self.list_methods(provider_customer_id)
         if isinstance(methods, NotKnown | Lost):
             return methods

@@ -66,7 +66,7 @@ def create(calls: Calls, *, new: NewCustomer) -> CustomerMade | Declined | Lost:
 def find_mandate(calls: Calls, *, mandate_id: str) -> StoredMethod | NotKnown | Lost:
     """One mandate; `NotKnown` where it has ended, or never was."""
     if believed(mandate_id, Id) is None:
-        return NotKnown()  # it can be none of theirs, and would lead to another path
+        return NotKnown(was_asked=False)  # it can be none of theirs, and would lead to another path
     heard = calls.ask(services.MandatesService, lambda mandates: mandates.get(mandate_id))
     if isinstance(heard, TurnedAway) and heard.status in _GONE:
         return NotKnown()
@@ -85,7 +85,7 @@ def list_mandates(calls: Calls, *, customer_id: str) -> Sequence[StoredMethod] |
     mandates it is asked whether there is such a customer.
     """
     if believed(customer_id, Id) is None:
-        return NotKnown()
+        return NotKnown(was_asked=False)
     listed = pages(calls, services.MandatesService, {"customer": customer_id}, Mandates)
     if isinstance(listed, Lost):
         return listed

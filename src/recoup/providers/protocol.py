@@ -114,6 +114,8 @@ class Lost(msgspec.Struct, frozen=True):
 class NotKnown(msgspec.Struct, frozen=True):
     """The provider has no such thing, or has no way to say: it answers, and knows nothing of it."""
 
+    was_asked: bool = True  # else it was not called, and this says nothing of whether it answers
+
 
 Outcome: TypeAlias = Paid | Processing | CustomerNeeded | Declined | Lost
 

@@ -27,7 +27,7 @@ OPEN_FOR_AT_MOST: Final = timedelta(minutes=5)
 # out is never joined by another one; and not for ever, since its process may have been killed.
 PROBE_FOR: Final = timedelta(seconds=30)
 PAUSE: Final = timedelta(seconds=1)  # after the first 429; each that follows it doubles this
-PAUSE_AT_MOST: Final = timedelta(minutes=1)
+PAUSE_AT_MOST: Final = timedelta(seconds=8)  # a provider that wants more names it
 ASKED_TO_PAUSE_AT_MOST: Final = timedelta(hours=1)  # by a Retry-After
 SLOW_FOR: Final = timedelta(minutes=1)  # counted from the end of the pause
 SLOWED_BY: Final = 2.0
