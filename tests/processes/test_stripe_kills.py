@@ -167,7 +167,7 @@ async def _kill_while_everybody_asks(
             return ended == (len(pay), len(fail)) and len(receiver.told) >= INVOICES
 
         await eventually(
-            all_have_ended, within_seconds=4 * SETTLED_WITHIN_SECONDS, what="every end is told"
+            all_have_ended, within_seconds=8 * SETTLED_WITHIN_SECONDS, what="every end is told"
         )
         after = sum(times for fault, times in wire.struck.items() if fault.endswith("_after"))
         assert min(after, wire.struck.total() - after) >= FEWEST_FAULTS, wire.struck

@@ -62,7 +62,7 @@ class RefundConformance(RefundOrders):
         known = msgspec.structs.replace(refund, provider_refund_id=told.provider_refund_id)
         for asked in (refund, known):
             looked_up = await psp.provider.look_up_refund(asked)
-            assert looked_up == (told if psp.answers_look_ups else NotKnown())
+            assert looked_up == (told if psp.answers_look_ups else NotKnown(was_asked=False))
 
     async def test_sent_again_it_is_the_same_refund(self, psp: StandIn) -> None:
         refund = self.refund(psp, await self.paid(psp))
