@@ -50,6 +50,7 @@ class AccountLine:
         self._key = account.key
         self._now = now
         self._is_probe = False
+        self._has_asked = False
 
     async def order(
         self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
@@ -59,14 +60,18 @@ class AccountLine:
         After a question that was let through to see whether the account answers again, and to which
         it told nothing, the order is that probe: it goes on.
         """
-        wants = Wants(awaited=is_awaited, continues_probe=self._is_probe)
+        # What follows a question takes of what is kept back: else each of many look-ups would ask,
+        # find no call left for the charge to be sent again, and ask anew, and none would end.
+        wants = Wants(awaited=is_awaited or self._has_asked, continues_probe=self._is_probe)
         return await self._call(call, wants)
 
     async def ask(
         self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
     ) -> Told | LeftAlone:
         """Ask for what is. While the account is down, one question at a time is its probe."""
-        return await self._call(call, Wants(questions=True, awaited=is_awaited))
+        told = await self._call(call, Wants(questions=True, awaited=is_awaited))
+        self._has_asked = not isinstance(told, LeftAlone)
+        return told
 
     async def _call(
         self, call: Callable[[Provider], Awaitable[Told]], wants: Wants
