@@ -20,7 +20,7 @@ from recoup.flows.sweep import JOB_MAY_BE_GONE_AFTER
 from recoup.flows.tell import News, tell
 from recoup.providers.protocol import Paid
 from recoup.rules.records.collection import AskedBy
-from recoup.store import attempts, db
+from recoup.store import db, waiting_attempts
 from tests.flows.test_provider_events import paid, receive, sent
 from tests.shop import Shop
 
@@ -110,5 +110,7 @@ async def test_an_attempt_whose_job_is_gone_is_found(shop: Shop, scout: db.Pool)
     for passed in (timedelta(), JOB_MAY_BE_GONE_AFTER):
         before = shop.clock.now() + passed - JOB_MAY_BE_GONE_AFTER
         async with db.nameless(scout) as conn:
-            found.append(await attempts.ready_since(conn, before=before, most=10, now=before))
+            found.append(
+                await waiting_attempts.ready_since(conn, before=before, most=10, now=before)
+            )
     assert found == [[], [attempt]]

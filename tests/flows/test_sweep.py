@@ -9,7 +9,7 @@ import asyncpg
 from recoup import clock
 from recoup.flows.sweep import AFTER_A_FAILURE, sweep
 from recoup.rules.records.keys import RowKey
-from recoup.store import collection, db
+from recoup.store import db, tries
 from recoup.store.db import Pool
 from tests.databases import as_owner
 from tests.shop import Shop
@@ -92,8 +92,6 @@ async def test_what_was_planned_anew_or_has_ended_meanwhile_is_not_put_off(shop:
     await shop.change("invoices", ended, next_try_at=None, status="voided")
     for until in (None, shop.clock.now() + AFTER_A_FAILURE):
         async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-            await collection.put_off_tries(
-                conn, [planned, ended], until=until, now=shop.clock.now()
-            )
+            await tries.put_off_tries(conn, [planned, ended], until=until, now=shop.clock.now())
         assert await next_try(shop, planned) == TOMORROW
         assert await next_try(shop, ended) is None

@@ -653,7 +653,7 @@ BUGS: Final = (
         "The payer is charged for an invoice whose money has moved already.",
         (
             Edit(
-                "store/collection.py",
+                "store/tries.py",
                 "AND NOT i.skip_psp AND NOT i.self_billed AND i.held_because IS NULL",
                 "AND NOT i.skip_psp AND NOT i.self_billed",
             ),
@@ -800,7 +800,7 @@ BUGS: Final = (
         "an attempt that is named twice in one batch owes twice",
         "The payer is charged double, and what was asked and what was taken agree.",
         (
-            Edit(COLLECTING, "_ids(dict.fromkeys(attempts))", "_ids(attempts)"),
+            Edit(COLLECTING, "key_arrays(dict.fromkeys(attempts))", "key_arrays(attempts)"),
             Edit(SUBMIT, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
         ),
         (
@@ -844,7 +844,7 @@ BUGS: Final = (
         "Somebody's retry failed meanwhile, and the next try that it planned is forgotten.",
         (
             Edit(
-                COLLECTING,
+                "store/tries.py",
                 "         WHERE i.next_try_at <= $4\n",
                 "         WHERE $4::timestamptz IS NOT NULL\n",
             ),

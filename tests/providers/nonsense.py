@@ -27,7 +27,7 @@ STATUSES: Final = (
     *(200, 201, 204, 301, 400, 401, 402, 403, 404, 409, 418, 429, 500, 502, 503, 504),
 )
 NUL_IN_JSON: Final = b"\\u0000"
-# By `store/attempts.py` and `store/refunds.py`; keys and metadata are read as ids of ours.
+# By `store/attempt_news.py` and `store/refunds.py`; keys and metadata are read as ids of ours.
 CLEANED: Final = frozenset({
     *("code", "message", "decline_code", "network_decline_code", "advice_code"),
     *("network_advice_code", "status", "next_action", "url", "why", "idempotency_key", "metadata"),

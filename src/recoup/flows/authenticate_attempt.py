@@ -18,10 +18,11 @@ from recoup.rules.manner import Manner
 from recoup.rules.method_choice import NoAttempt, Wish, choose_method
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
-from recoup.store import collection, jobs
-from recoup.store.collection import Begun, Decision
+from recoup.store import collection, jobs, new_attempts
+from recoup.store.collection import Decision
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
+from recoup.store.new_attempts import Begun
 
 
 async def begin_authenticated(
@@ -68,7 +69,7 @@ async def begin_authenticated(
                 ),
             )
         )
-    await collection.begin(conn, [one for _, one in begun], now=now)
+    await new_attempts.begin(conn, [one for _, one in begun], now=now)
     await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for _, one in begun])
     await collection.decide(
         conn,

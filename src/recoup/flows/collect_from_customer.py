@@ -21,7 +21,7 @@ from recoup.flows.retry_payment import Accepted, Ask, retry_payments
 from recoup.rules.new_method_policy import MOST_CHARGES, MOST_INVOICES, WITHIN
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
-from recoup.store import collection, db
+from recoup.store import db, tries
 from recoup.store.db import Pool
 
 
@@ -40,7 +40,7 @@ async def collect_from_customer(
     :raises Exception: what the database said of an ask that failed alone; the others were begun.
     """
     async with db.transaction(pool, tenants=[customer.organization_id]) as conn:
-        open_invoices = await collection.open_invoices(
+        open_invoices = await tries.open_invoices(
             conn, customer, sent_since=now() - WITHIN, sent_at_most=MOST_CHARGES, most=MOST_INVOICES
         )
     asks = [Ask(invoice, new_id(), AskedBy.NEW_METHOD) for invoice in open_invoices]

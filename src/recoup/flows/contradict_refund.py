@@ -20,7 +20,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
 from recoup.rules.settlement import CONTRADICTED, Surprise, paid_back
-from recoup.store import collection, contradictions, ledger, refunds
+from recoup.store import contradictions, ledger, refunds, tries
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.ledger import LedgerEntry
@@ -96,7 +96,7 @@ async def _keep(
     """Keep it and hold the invoices; told again, it holds nothing that a person has let go."""
     if not await contradictions.insert(conn, [contradiction], now=now):
         return False
-    await collection.hold(conn, [one.debt.key for one in covered], because=CONTRADICTED)
+    await tries.hold(conn, [one.debt.key for one in covered], because=CONTRADICTED)
     return True
 
 

@@ -27,7 +27,7 @@ from recoup.rules.attempt_state import ASKED_ABOUT, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_accounts, quarantines
+from recoup.store import attempts, db, provider_accounts, quarantines, waiting_attempts
 from recoup.store.db import Pool
 
 
@@ -101,7 +101,7 @@ async def _end(
 
 async def _put_off(pool: Pool, attempt: RowKey, left_alone: LeftAlone) -> None:
     async with db.transaction(pool, tenants=[attempt.organization_id]) as conn:
-        await attempts.put_off_look_up(conn, attempt, until=left_alone.until)
+        await waiting_attempts.put_off_look_up(conn, attempt, until=left_alone.until)
 
 
 async def _read(
@@ -124,4 +124,4 @@ async def _wake_others(pool: Pool, held: Attempt, *, now: datetime) -> None:
     assert held.provider_account_id is not None, "it was read from its account"
     account = RowKey(held.organization_id, held.provider_account_id)
     async with db.transaction(pool, tenants=[held.organization_id]) as conn:
-        await attempts.look_up_soon(conn, account, now=now)
+        await waiting_attempts.look_up_soon(conn, account, now=now)

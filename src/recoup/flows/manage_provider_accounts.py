@@ -32,7 +32,7 @@ from recoup.rules.account_settings import (
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
-from recoup.store import attempts, provider_accounts, provider_health
+from recoup.store import provider_accounts, provider_health, waiting_attempts
 from recoup.store.db import Conn
 from recoup.store.secret_box import SecretBox
 
@@ -109,7 +109,7 @@ async def change_provider_account(
     if secrets is not None:  # the key that was refused may be another one now: try it at once
         await provider_health.trust_key(conn, account.key)
         await send_soon(conn, account.key, now=now)
-        await attempts.look_up_soon(conn, account.key, now=now)
+        await waiting_attempts.look_up_soon(conn, account.key, now=now)
     detail = {
         "code": account.code,
         "settings": told,

@@ -44,7 +44,7 @@ from recoup.rules.reconciliation import (
 )
 from recoup.rules.records.collection import Attempt, Debt, attempt_of
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, collection, findings
+from recoup.store import attempts, collection, findings, new_attempts
 from recoup.store.db import Conn
 from recoup.store.findings import Finding
 from recoup.store.reconciliations import Reconciliation
@@ -212,7 +212,7 @@ class Mending:
             withdrawn = {busy: NoAttempt.CHARGED_BEFORE.value}
             await withdraw(self._conn, withdrawn, {busy: held}, covered, links, now=self._now)
         assert not isinstance(charge.outcome, Declined | Lost), "money is on its way"
-        await collection.recreate(
+        await new_attempts.recreate(
             self._conn,
             self._our_key(charge),
             debt,

@@ -19,7 +19,7 @@ from recoup.providers.protocol import TOO_OFTEN, CannotList, Lost, NotKnown
 from recoup.rules.provider_key import KeyRefusal, after_refusal
 from recoup.rules.provider_pace import after_accepted, after_answer, after_outage, after_too_often
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, db, provider_health, refunds
+from recoup.store import db, provider_health, refunds, waiting_attempts
 from recoup.store.db import Conn, Pool
 from recoup.store.provider_health import ProviderHealth
 
@@ -55,7 +55,7 @@ async def note_outcome(
 
 async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
     """An account may be called again: what was held back for it is due."""
-    await attempts.send_soon(conn, account, now=now)
+    await waiting_attempts.send_soon(conn, account, now=now)
     await refunds.send_soon(conn, account, now=now)
 
 

@@ -36,9 +36,9 @@ from recoup.rules.records.collection import AskedBy, Attempt, Debt, Link
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refusal, Refused, invalid
-from recoup.store import attempts, collection, db, provider_accounts
-from recoup.store.collection import Begun
+from recoup.store import attempts, collection, db, new_attempts, provider_accounts
 from recoup.store.db import Conn, Pool
+from recoup.store.new_attempts import Begun
 
 BEING_OPENED: Final = frozenset({State.READY, State.SENT})  # by another caller, at this moment
 WITHOUT_PAGES: Final = frozenset({ProviderKind.GOCARDLESS})  # as Lago has it
@@ -115,7 +115,7 @@ async def _find_or_begin(
         held = await _open_attempt(conn, debt.key)
         if held is None:
             key = RowKey(organization_id, new_id())
-            await collection.begin(
+            await new_attempts.begin(
                 conn,
                 [
                     Begun(

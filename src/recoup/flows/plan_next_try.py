@@ -15,7 +15,7 @@ from recoup.rules.records.collection import Debt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.retry_policy import DEFAULT_POLICY, RetryAt, decide
 from recoup.rules.settlement import CONTRADICTED, status_after_failure
-from recoup.store import attempts, collection
+from recoup.store import collection, tries
 from recoup.store.collection import Decision
 from recoup.store.db import Conn
 
@@ -35,7 +35,7 @@ async def plan_next_tries(
     ]
     if not unpaid:
         return
-    history = await attempts.failures(
+    history = await tries.failures(
         conn, {debt.key: failure.attempt.payment_method_id for failure, debt in unpaid}
     )
     decisions, plans = [], {}
@@ -54,7 +54,7 @@ async def plan_next_tries(
                 retry_at=at,
             )
         )
-    await attempts.plan_tries(conn, plans)
+    await tries.plan_tries(conn, plans)
     await collection.decide(conn, decisions, now=now)
 
 

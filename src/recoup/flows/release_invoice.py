@@ -18,7 +18,7 @@ from recoup.flows.find_organization import organization_must_exist
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import audit_log, collection, contradictions, db
+from recoup.store import audit_log, collection, contradictions, db, tries
 from recoup.store.audit_log import AuditEntry
 from recoup.store.contradictions import Told
 from recoup.store.db import Pool
@@ -49,7 +49,7 @@ async def release_invoice(
             raise Refused(not_found("invoice"))
         if debt.held_because is None:
             raise Refused(not_allowed("invoice_not_held"))
-        await collection.release(conn, [invoice])
+        await tries.release(conn, [invoice])
         entry = AuditEntry(
             organization_id=invoice.organization_id,
             id=audit_id,
@@ -68,7 +68,7 @@ async def list_held_invoices(pool: Pool, organization_id: UUID) -> list[HeldInvo
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
-        keys = await collection.held(conn, organization_id, most=MOST_LISTED)
+        keys = await tries.held(conn, organization_id, most=MOST_LISTED)
         debts = await collection.find(conn, keys)
         told = await contradictions.of_invoices(conn, keys)
     return [HeldInvoice(debts[key], told.get(key, ())) for key in keys if key in debts]

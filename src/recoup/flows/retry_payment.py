@@ -25,11 +25,12 @@ from recoup.rules.method_choice import NoAttempt, Wish, choose_method
 from recoup.rules.records.collection import AskedBy, Debt, Link
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, not_found
-from recoup.store import collection, db, idempotency_keys, jobs
-from recoup.store.collection import Begun, Decision, OpenAttempt
+from recoup.store import collection, db, idempotency_keys, jobs, new_attempts, tries
+from recoup.store.collection import Decision, OpenAttempt
 from recoup.store.db import Conn, Pool
 from recoup.store.idempotency_keys import KeptAnswer, Receipt
 from recoup.store.jobs import Job
+from recoup.store.new_attempts import Begun
 
 ATTEMPT_HEADER: Final = "Recoup-Payment-Id"
 
@@ -207,10 +208,10 @@ class _Desk:
 
     async def write(self, conn: Conn) -> None:
         """Write what the batch came to: attempts, their jobs, decisions, events, kept answers."""
-        await collection.begin(conn, self._begun, now=self._now)
+        await new_attempts.begin(conn, self._begun, now=self._now)
         await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for one in self._begun])
         await collection.settle_at_zero(conn, self._at_zero.keys(), now=self._now)
-        await collection.plan_no_more_tries(conn, [debt.key for _, debt, _, _ in self._without])
+        await tries.plan_no_more_tries(conn, [debt.key for _, debt, _, _ in self._without])
         await collection.decide(conn, self._decisions, now=self._now)
         at_zero = [
             StatusChange(debt.key, cause=ask.attempt_id, ask_id=ask.attempt_id)

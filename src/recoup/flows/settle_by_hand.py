@@ -29,7 +29,7 @@ from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import attempts, audit_log, collection, db, payments
+from recoup.store import attempts, audit_log, collection, db, payments, waiting_attempts
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
@@ -102,12 +102,14 @@ async def list_open_attempts(
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
         if needs_review:
-            keys = await attempts.waiting_for_a_person(
+            keys = await waiting_attempts.waiting_for_a_person(
                 conn, organization_id, silent_since=since, most=MOST_LISTED
             )
         else:
             not_ended = frozenset(State) - FINAL
-            keys = await attempts.oldest_in(conn, organization_id, not_ended, most=MOST_LISTED)
+            keys = await waiting_attempts.oldest_in(
+                conn, organization_id, not_ended, most=MOST_LISTED
+            )
         details = await payments.details(conn, keys)
     return [details[key] for key in keys]
 

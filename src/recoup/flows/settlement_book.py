@@ -40,8 +40,8 @@ from recoup.rules.settlement import (
     apply_success,
     status_after_failure,
 )
-from recoup.store import attempts, jobs, ledger
-from recoup.store.attempts import EffectRow, NewsRow
+from recoup.store import attempt_news, jobs, ledger
+from recoup.store.attempt_news import EffectRow, NewsRow
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
 from recoup.store.ledger import LedgerEntry
@@ -255,7 +255,7 @@ class Book:
     async def write(self, conn: Conn) -> None:
         """Write attempts, invoices, ledger, plans and events, in this order."""
         self._news += [_failed_row(failure) for failure in self._failures]
-        await attempts.write_news(conn, self._news, now=self._now)
+        await attempt_news.write_news(conn, self._news, now=self._now)
         held = await self._surprises.write(conn)
         followed = await begin_authenticated(
             conn, self._failures, self._accounts, held, now=self._now
@@ -271,7 +271,7 @@ class Book:
             for failure in ended
             for one in failure.covered
         ]
-        await attempts.apply(conn, self._effects, now=self._now)
+        await attempt_news.apply(conn, self._effects, now=self._now)
         await ledger.write(conn, self._entries, now=self._now)
         await jobs.promise(conn, Job.CHECK_METHOD, self._gone_methods())
         await plan_next_tries(conn, ended, held, now=self._now)

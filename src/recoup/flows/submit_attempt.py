@@ -35,7 +35,7 @@ from recoup.rules.method_choice import NoAttempt, Wish, choose_method, why_no_pa
 from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
-from recoup.store import attempts, collection, db, provider_accounts, quarantines
+from recoup.store import attempts, collection, db, provider_accounts, quarantines, waiting_attempts
 from recoup.store.attempts import Sent
 from recoup.store.db import Conn, Pool
 
@@ -182,7 +182,7 @@ async def begin_sending(
             for key, (row, one) in sent.items()
             if key not in parked
         }
-        await attempts.park(conn, parked)
+        await waiting_attempts.park(conn, parked)
         await attempts.send(
             conn, [row for row, _ in sent.values()], look_up_at=now + STEPS[0], now=now
         )

@@ -20,7 +20,7 @@ from recoup.rules.attempt_state import Contradicted, State
 from recoup.rules.records.collection import Attempt, Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.settlement import CONTRADICTED, Line, Surprise, reversed_lines, unapplied
-from recoup.store import attempts, collection, contradictions, ledger, provider_accounts
+from recoup.store import attempts, contradictions, ledger, provider_accounts, tries
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.ledger import LedgerEntry
@@ -126,7 +126,7 @@ class Surprises:
             )
             if contradiction.unapplied_cents > 0:
                 to_pay_back.append((contradiction, surprised.account))
-        await collection.hold(conn, held, because=CONTRADICTED)
+        await tries.hold(conn, held, because=CONTRADICTED)
         await attempts.close_pages(conn, held, now=self._now)  # nobody is to pay on one now
         await self._pay_back(conn, to_pay_back)
         await ledger.write(conn, entries, now=self._now)

@@ -18,12 +18,12 @@ from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
 from recoup.store import (
-    attempts,
-    collection,
     db,
     jobs,
     provider_events,
     refunds,
+    tries,
+    waiting_attempts,
     webhook_deliveries,
 )
 from recoup.store.db import Pool
@@ -41,12 +41,14 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
     old = now - JOB_MAY_BE_GONE_AFTER
     async with db.nameless(scout) as conn:
         due = {
-            Job.LOOK_UP_ATTEMPT: await attempts.to_look_up(conn, now=now, most=MOST_AT_ONCE),
+            Job.LOOK_UP_ATTEMPT: await waiting_attempts.to_look_up(
+                conn, now=now, most=MOST_AT_ONCE
+            ),
             Job.LOOK_UP_REFUND: await refunds.to_look_up(conn, now=now, most=MOST_AT_ONCE),
             Job.SUBMIT_REFUND: await refunds.ready_since(
                 conn, before=old, most=MOST_AT_ONCE, now=now
             ),
-            Job.SUBMIT_ATTEMPT: await attempts.ready_since(
+            Job.SUBMIT_ATTEMPT: await waiting_attempts.ready_since(
                 conn, before=old, most=MOST_AT_ONCE, now=now
             ),
             Job.APPLY_EVENT: await provider_events.waiting(
@@ -54,7 +56,7 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
             ),
             Job.DELIVER_WEBHOOK: await webhook_deliveries.due(conn, now=now, most=MOST_AT_ONCE),
         }
-        to_try = await collection.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)
+        to_try = await tries.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)
     for job, keys in due.items():
         if keys:
             async with db.nameless(pool) as conn:
@@ -92,4 +94,4 @@ async def _retry(
         if invoices:
             tenants = {invoice.organization_id for invoice in invoices}
             async with db.transaction(pool, tenants=tenants) as conn:
-                await collection.put_off_tries(conn, invoices, until=until, now=now)
+                await tries.put_off_tries(conn, invoices, until=until, now=now)

@@ -1,4 +1,4 @@
-"""What a retry reads and writes: invoices under lock, how to charge their customers, new attempts.
+"""What a retry reads and writes: invoices under lock, how to charge their customers, decisions.
 
 Everything here takes and answers many rows: one ask and a thousand take the same round trips.
 Locks are taken on invoices first and on payments after, each in the order of their keys.
@@ -15,9 +15,10 @@ from uuid import UUID
 import msgspec
 
 from recoup.rules.manner import Manner
-from recoup.rules.records.collection import AskedBy, Covered, Debt, Link, Method
+from recoup.rules.records.collection import Covered, Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import key_arrays
 
 _DEBT: Final = """
     i.organization_id, i.id, i.customer_id, i.number, i.status, i.payment_status, i.due_cents,
@@ -94,49 +95,6 @@ _LINKS: Final = """
        AND m.deleted_at IS NULL AND (m.is_default OR m.id = ANY ($3::uuid[]))
 """
 
-_BEGIN: Final = """
-    WITH asked AS (
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
-                             $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::text[],
-                             $11::uuid[], $12::text[], $13::text[], $15::text[], $16::uuid[],
-                             $17::timestamptz[])
-            AS asked (organization_id, id, invoice_id, customer_id, amount_cents, currency,
-                      asked_by, wanted_method_id, provider_account_id, provider_customer_id,
-                      payment_method_id, provider_method_id, payment_status_before, manner, ask_id,
-                      expires_at)
-    ), begun AS (
-        INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
-               currency, asked_by, wanted_method_id, provider_account_id, provider_customer_id,
-               payment_method_id, provider_method_id, created_at, manner, ask_id, expires_at)
-        SELECT organization_id, id, 'provider', customer_id, amount_cents, currency, asked_by,
-               wanted_method_id, provider_account_id, provider_customer_id, payment_method_id,
-               provider_method_id, $14, manner, ask_id, expires_at
-          FROM asked
-    ), covered AS (
-        INSERT INTO payment_invoices
-               (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
-        SELECT organization_id, id, invoice_id, amount_cents, payment_status_before FROM asked
-    )
-    UPDATE invoices i SET payment_status = 'pending', next_try_at = NULL, updated_at = $14
-      FROM asked
-     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.invoice_id)
-       AND (i.payment_status <> 'pending' OR i.next_try_at IS NOT NULL)
-       AND asked.manner <> 'page'  -- it may never be used: the invoice shows nothing of it
-"""
-
-# Made anew from a provider's record: it was sent, and what exactly was sent nobody knows any more.
-_RECREATE: Final = """
-    WITH made AS (
-        INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
-               currency, asked_by, provider_account_id, provider_payment_id, provider_customer_id,
-               state, request, sent_at, look_up_at, created_at)
-        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11)
-    )
-    INSERT INTO payment_invoices
-           (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
-    VALUES ($1, $2, $3, $5, $13)
-"""
-
 _DECIDED: Final = """
     INSERT INTO decisions
            (organization_id, id, invoice_id, payment_id, decided, because, at, retry_at, ask_id)
@@ -155,90 +113,6 @@ _SETTLED_AT_ZERO: Final = """
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
      WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
 """
-
-_NO_MORE_TRIES: Final = """
-    UPDATE invoices i SET next_try_at = NULL
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
-     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
-       AND i.next_try_at IS NOT NULL
-"""
-
-# Past what is locked: whoever has it settles it or gives it back, and the next sweep finds it as it
-# is then. What is not due any more was planned anew meanwhile, or has ended.
-_PUT_OFF_TRIES: Final = """
-    WITH due AS (
-        SELECT i.organization_id, i.id
-          FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
-          JOIN invoices i USING (organization_id, id)
-         WHERE i.next_try_at <= $4
-         ORDER BY i.organization_id, i.id
-           FOR NO KEY UPDATE OF i SKIP LOCKED
-    )
-    UPDATE invoices i SET next_try_at = $3
-      FROM due
-     WHERE (i.organization_id, i.id) = (due.organization_id, due.id)
-"""
-
-_HOLD: Final = """
-    UPDATE invoices i SET held_because = $3, next_try_at = NULL
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
-     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
-"""
-
-_RELEASE: Final = """
-    UPDATE invoices i SET held_because = NULL
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
-     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
-"""
-
-_HELD: Final = """
-    SELECT organization_id, id FROM invoices
-     WHERE organization_id = $1 AND held_because IS NOT NULL ORDER BY id LIMIT $2
-"""
-
-_DUE_FOR_A_TRY: Final = """
-    SELECT organization_id, id FROM invoices
-     WHERE next_try_at <= $1 ORDER BY next_try_at LIMIT $2
-"""
-
-
-# Whoever chose a method for an invoice did not choose the new one, unless theirs is gone.
-_OPEN_INVOICES: Final = """
-    SELECT i.organization_id, i.id FROM invoices i
-     WHERE i.organization_id = $1 AND i.customer_id = $2 AND i.status = 'finalized'
-       AND i.payment_status IN ('pending', 'failed') AND i.due_cents > 0
-       AND NOT i.skip_psp AND NOT i.self_billed AND i.held_because IS NULL
-       AND i.payment_dispute_lost_at IS NULL
-       AND i.payment_method_type IS DISTINCT FROM 'manual'
-       AND NOT EXISTS (SELECT FROM payment_methods m
-            WHERE m.organization_id = i.organization_id AND m.id = i.payment_method_id
-              AND m.deleted_at IS NULL AND NOT m.is_default)
-       AND NOT EXISTS (SELECT FROM payment_invoices pi
-              JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
-             WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id AND pi.open
-               AND p.manner <> 'page')  -- that is closed first, where nobody has paid on it
-       AND (SELECT count(*)
-              FROM payment_invoices pi
-              JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
-             WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id
-               AND p.sent_at > $3) < $4
-     ORDER BY i.payment_due_date, i.created_at, i.id LIMIT $5
-"""
-
-
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that is to be inserted."""
-
-    key: RowKey
-    debt: Debt
-    asked_by: AskedBy
-    wanted_method_id: UUID | None
-    link: Link
-    method: Method | None  # None: the payer chooses, on the provider's page
-    payment_status_before: str
-    manner: Manner = Manner.OFF_SESSION
-    ask_id: UUID | None = None  # None: the ask of its own id
-    expires_at: datetime | None = None
 
 
 class OpenAttempt(msgspec.Struct, frozen=True):
@@ -270,13 +144,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
     """Lock these invoices until the transaction ends; those that do not exist are left out."""
-    rows = await conn.fetch(_LOCK, *_ids(keys))
+    rows = await conn.fetch(_LOCK, *key_arrays(keys))
     return {debt.key: debt for debt in (Debt(**dict(row)) for row in rows)}
 
 
 async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Debt]:
     """Read these invoices without a lock; those that do not exist are left out."""
-    rows = await conn.fetch(_FIND, *_ids(keys))
+    rows = await conn.fetch(_FIND, *key_arrays(keys))
     return {debt.key: debt for debt in (Debt(**dict(row)) for row in rows)}
 
 
@@ -286,7 +160,7 @@ async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey,
     An attempt that is named twice is asked for once: it would owe everything twice.
     """
     covered: dict[RowKey, list[Covered]] = defaultdict(list)
-    for row in await conn.fetch(_LOCK_COVERED, *_ids(dict.fromkeys(attempts))):
+    for row in await conn.fetch(_LOCK_COVERED, *key_arrays(dict.fromkeys(attempts))):
         fields: dict[str, Any] = dict(row)
         payment_id = fields.pop("payment_id")
         amount, before = fields.pop("amount_cents"), fields.pop("payment_status_before")
@@ -307,7 +181,7 @@ async def open_or_decided(
     """
     busy: dict[RowKey, OpenAttempt] = {}
     decided: dict[UUID, DecidedBefore] = {}
-    for row in await conn.fetch(_OPEN_OR_DECIDED, *_ids(invoices), list(decision_ids)):
+    for row in await conn.fetch(_OPEN_OR_DECIDED, *key_arrays(invoices), list(decision_ids)):
         if row["decision_id"] is None:
             busy[RowKey(row["organization_id"], row["invoice_id"])] = OpenAttempt(
                 row["payment_id"], row["manner"] == Manner.PAGE, row["expires_at"]
@@ -323,19 +197,6 @@ async def open_attempt(conn: Conn, invoice: RowKey) -> RowKey | None:
     return RowKey(row["organization_id"], row["payment_id"]) if row else None
 
 
-async def open_invoices(
-    conn: Conn, customer: RowKey, *, sent_since: datetime, sent_at_most: int, most: int
-) -> list[RowKey]:
-    """The customer's invoices that can be collected with its default method, longest due first.
-
-    Leaves those out for which `sent_at_most` charges or more were sent since `sent_since`.
-    """
-    rows = await conn.fetch(
-        _OPEN_INVOICES, customer.organization_id, customer.id, sent_since, sent_at_most, most
-    )
-    return [RowKey(row["organization_id"], row["id"]) for row in rows]
-
-
 async def links(
     conn: Conn, customers: Collection[RowKey], wanted_methods: Collection[UUID]
 ) -> dict[RowKey, Link]:
@@ -343,7 +204,7 @@ async def links(
     found: dict[RowKey, Link] = {}
     if not customers:
         return found
-    for row in await conn.fetch(_LINKS, *_ids(customers), list(wanted_methods)):
+    for row in await conn.fetch(_LINKS, *key_arrays(customers), list(wanted_methods)):
         key = RowKey(row["organization_id"], row["customer_id"])
         method: tuple[Method, ...] = ()
         if row["method_id"] is not None:
@@ -360,67 +221,6 @@ async def links(
             country=row["country"],
         )
     return found
-
-
-async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
-    """Insert these attempts, in state `ready`, and show their invoices as pending."""
-    if not begun:
-        return
-    await conn.execute(
-        _BEGIN,
-        [one.key.organization_id for one in begun],
-        [one.key.id for one in begun],
-        [one.debt.id for one in begun],
-        [one.debt.customer_id for one in begun],
-        [one.debt.due_cents for one in begun],
-        [one.debt.currency for one in begun],
-        [one.asked_by.value for one in begun],
-        [one.wanted_method_id for one in begun],
-        [one.link.account_id for one in begun],
-        [one.link.provider_customer_id for one in begun],
-        [one.method.id if one.method else None for one in begun],
-        [one.method.provider_method_id if one.method else None for one in begun],
-        [one.payment_status_before for one in begun],
-        now,
-        [one.manner.value for one in begun],
-        [one.ask_id for one in begun],
-        [one.expires_at for one in begun],
-    )
-
-
-async def recreate(
-    conn: Conn,
-    attempt: RowKey,
-    debt: Debt,
-    *,
-    account_id: UUID,
-    provider_payment_id: str,
-    provider_customer_id: str,
-    amount_cents: int,
-    currency: str,
-    sent_at: datetime,
-    now: datetime,
-) -> None:
-    """Insert an attempt that a restore has lost, as `sent`; the locked invoice has no other open.
-
-    `sent_at` is so long ago that its key counts as dead: it is asked about, and never re-sent.
-    """
-    await conn.execute(
-        _RECREATE,
-        attempt.organization_id,
-        attempt.id,
-        debt.id,
-        debt.customer_id,
-        amount_cents,
-        currency,
-        AskedBy.PROVIDER.value,
-        account_id,
-        provider_payment_id,
-        provider_customer_id,
-        sent_at,
-        now,
-        debt.payment_status,
-    )
 
 
 async def decide(conn: Conn, decisions: Sequence[Decision], *, now: datetime) -> None:
@@ -444,50 +244,4 @@ async def decide(conn: Conn, decisions: Sequence[Decision], *, now: datetime) ->
 async def settle_at_zero(conn: Conn, keys: Collection[RowKey], *, now: datetime) -> None:
     """Mark invoices of which nothing is due as paid."""
     if keys:
-        await conn.execute(_SETTLED_AT_ZERO, *_ids(keys), now)
-
-
-async def plan_no_more_tries(conn: Conn, keys: Collection[RowKey]) -> None:
-    """Take these invoices off the schedule."""
-    if keys:
-        await conn.execute(_NO_MORE_TRIES, *_ids(keys))
-
-
-async def put_off_tries(
-    conn: Conn, keys: Collection[RowKey], *, until: datetime | None, now: datetime
-) -> None:
-    """Let the schedule come back to these invoices `until` then, or, with None, never.
-
-    Leaves alone what is no longer due, and what somebody holds at this moment.
-    """
-    if keys:
-        await conn.execute(_PUT_OFF_TRIES, *_ids(keys), until, now)
-
-
-async def hold(conn: Conn, keys: Collection[RowKey], *, because: str) -> None:
-    """Let nobody be charged for these locked invoices until a person lets them go."""
-    if keys:
-        await conn.execute(_HOLD, *_ids(keys), because)
-
-
-async def release(conn: Conn, keys: Collection[RowKey]) -> None:
-    """Let these locked invoices be collected again."""
-    await conn.execute(_RELEASE, *_ids(keys))
-
-
-async def held(conn: Conn, organization_id: UUID, *, most: int) -> list[RowKey]:
-    """The organization's invoices that are held, oldest first."""
-    rows = await conn.fetch(_HELD, organization_id, most)
-    return [RowKey(row["organization_id"], row["id"]) for row in rows]
-
-
-async def due_for_a_try(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
-    """Invoices of all tenants that the schedule wants tried by now, longest waiting first."""
-    return [
-        RowKey(row["organization_id"], row["id"])
-        for row in await scout.fetch(_DUE_FOR_A_TRY, now, most)
-    ]
-
-
-def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
-    return [key.organization_id for key in keys], [key.id for key in keys]
+        await conn.execute(_SETTLED_AT_ZERO, *key_arrays(keys), now)

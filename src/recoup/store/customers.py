@@ -22,7 +22,7 @@ from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.records.taxes import Tax
 from recoup.store import taxes
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, update, values
+from recoup.store.rows import columns, insertion, key_arrays, update, values
 
 _DETAILS: Final = f"""
     SELECT {columns(Customer, "c")},
@@ -51,11 +51,6 @@ _LIVE_LINKS: Final = f"""
 _BY_EXTERNAL_IDS: Final = """
     SELECT organization_id, id, external_id FROM customers
      WHERE organization_id = $1 AND external_id = ANY ($2::text[]) AND deleted_at IS NULL
-"""
-
-_EVER_BY_EXTERNAL_ID: Final = """
-    SELECT organization_id, id FROM customers
-     WHERE organization_id = $1 AND external_id = $2 ORDER BY created_at, id
 """
 
 _LOCK_BY_EXTERNAL_ID: Final = f"""
@@ -163,7 +158,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Customer
     """
     if not keys:
         return {}
-    rows = await conn.fetch(_DETAILS, *_ids(keys))
+    rows = await conn.fetch(_DETAILS, *key_arrays(keys))
     metadata = await _metadata(conn, keys)
     applied = await taxes.of_customers(conn, keys)
     links = await live_links(conn, keys)
@@ -188,7 +183,7 @@ async def live_links(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Provi
         RowKey(row["organization_id"], row["customer_id"]): ProviderCustomer(
             **dict(row) | {"provider_payment_methods": tuple(row["provider_payment_methods"])}
         )
-        for row in await conn.fetch(_LIVE_LINKS, *_ids(keys))
+        for row in await conn.fetch(_LIVE_LINKS, *key_arrays(keys))
     }
 
 
@@ -198,14 +193,6 @@ async def by_external_ids(
     """The organization's live customers with these external ids; unknown ones are left out."""
     rows = await conn.fetch(_BY_EXTERNAL_IDS, organization_id, _storable(external_ids))
     return {row["external_id"]: RowKey(row["organization_id"], row["id"]) for row in rows}
-
-
-async def ever_by_external_id(conn: Conn, organization_id: UUID, external_id: str) -> list[RowKey]:
-    """Every customer that has or had this external id, deleted ones too, oldest first."""
-    if not _storable([external_id]):
-        return []
-    rows = await conn.fetch(_EVER_BY_EXTERNAL_ID, organization_id, external_id)
-    return [RowKey(row["organization_id"], row["id"]) for row in rows]
 
 
 async def lock_by_external_id(
@@ -315,7 +302,7 @@ async def write_link(conn: Conn, link: ProviderCustomer) -> None:
 
 async def _metadata(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, tuple[Metadatum, ...]]:
     found: dict[RowKey, tuple[Metadatum, ...]] = {}
-    for row in await conn.fetch(_METADATA, *_ids(keys)):
+    for row in await conn.fetch(_METADATA, *key_arrays(keys)):
         fields: dict[str, Any] = dict(row)
         key = RowKey(fields.pop("organization_id"), fields.pop("customer_id"))
         found[key] = (*found.get(key, ()), Metadatum(**fields))
@@ -338,10 +325,6 @@ def _values(customer: Customer) -> list[object]:
         shipping_address if field == "shipping_address" else getattr(customer, field)
         for field in Customer.__struct_fields__
     ]
-
-
-def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
-    return [key.organization_id for key in keys], [key.id for key in keys]
 
 
 def _storable(texts: Collection[str]) -> list[str]:

@@ -15,7 +15,7 @@ from recoup.rules.records.invoices import Invoice, InvoiceDetails, InvoiceMetada
 from recoup.rules.records.keys import RowKey
 from recoup.store import customers, fees
 from recoup.store.db import Conn
-from recoup.store.rows import columns
+from recoup.store.rows import columns, key_arrays
 
 _DETAILS: Final = f"""
     SELECT {columns(Invoice, "i")}, b.code AS billing_entity_code
@@ -125,7 +125,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceD
 
     The same few statements for one invoice and for hundreds.
     """
-    asked = _ids(keys)
+    asked = key_arrays(keys)
     rows = await conn.fetch(_DETAILS, *asked)
     found: dict[RowKey, tuple[Invoice, str]] = {}
     for row in rows:
@@ -156,7 +156,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceD
 
 async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Invoice]:
     """Lock these invoices until the transaction ends; those that do not exist are left out."""
-    rows = await conn.fetch(_LOCK, *_ids(keys))
+    rows = await conn.fetch(_LOCK, *key_arrays(keys))
     return {invoice.key: invoice for invoice in (Invoice(**dict(row)) for row in rows)}
 
 
@@ -208,7 +208,7 @@ async def lose_dispute(conn: Conn, key: RowKey, *, now: datetime) -> None:
 
 async def become_overdue(conn: Conn, keys: Collection[RowKey], *, now: datetime) -> None:
     """Mark these invoices as late."""
-    await conn.execute(_BECOME_OVERDUE, *_ids(keys), now)
+    await conn.execute(_BECOME_OVERDUE, *key_arrays(keys), now)
 
 
 async def find_newly_overdue(scout: Conn, *, today: date, limit: int) -> list[RowKey]:
@@ -235,7 +235,3 @@ async def replace_metadata(
         [(one.organization_id, one.id, one.invoice_id, one.key, one.value, one.created_at)
          for one in metadata],
     )  # fmt: skip
-
-
-def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
-    return [key.organization_id for key in keys], [key.id for key in keys]

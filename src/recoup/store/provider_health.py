@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
@@ -16,6 +15,7 @@ from recoup.rules.provider_key import KeyRefusal
 from recoup.rules.provider_pace import Breaker, Bucket, Throttle
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import key_arrays
 
 _FIND: Final = """
     SELECT h.*
@@ -100,7 +100,7 @@ class LeftAloneCount(msgspec.Struct, frozen=True):
 
 async def find(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
     """What is remembered of these accounts, without a lock; those without a row are left out."""
-    return _by_key(await conn.fetch(_FIND, *_ids(accounts)))
+    return _by_key(await conn.fetch(_FIND, *key_arrays(accounts)))
 
 
 async def lock(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
@@ -108,8 +108,8 @@ async def lock(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, Provide
 
     The last lock of a transaction: all processes that call an account meet at its row.
     """
-    await conn.execute(_MAKE, *_ids(accounts))
-    return _by_key(await conn.fetch(_LOCK, *_ids(accounts)))
+    await conn.execute(_MAKE, *key_arrays(accounts))
+    return _by_key(await conn.fetch(_LOCK, *key_arrays(accounts)))
 
 
 async def keep(conn: Conn, health: Mapping[RowKey, ProviderHealth]) -> None:
@@ -118,7 +118,7 @@ async def keep(conn: Conn, health: Mapping[RowKey, ProviderHealth]) -> None:
     breakers = [one.breaker for one in health.values()]
     await conn.execute(
         _KEEP,
-        *_ids(health.keys()),
+        *key_arrays(health.keys()),
         [bucket.tokens if bucket else None for bucket in buckets],
         [bucket.refilled_at if bucket else None for bucket in buckets],
         [one.throttle.slow_until for one in health.values()],
@@ -164,7 +164,3 @@ def _by_key(rows: Sequence[Any]) -> dict[RowKey, ProviderHealth]:
         )
         for row in rows
     }
-
-
-def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
-    return [key.organization_id for key in keys], [key.id for key in keys]

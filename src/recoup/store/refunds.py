@@ -15,7 +15,7 @@ from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, storable, values
+from recoup.store.rows import columns, insertion, key_arrays, storable, values
 
 _INSERT: Final = f"""{insertion("refunds", RefundRow)}
     ON CONFLICT DO NOTHING  -- its money is on its way back already
@@ -167,12 +167,12 @@ async def insert(conn: Conn, refund: RefundRow) -> bool:
 
 async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, RefundRow]:
     """Read these refunds; those that do not exist are left out."""
-    return _by_key(await conn.fetch(_FIND, *_ids(keys)))
+    return _by_key(await conn.fetch(_FIND, *key_arrays(keys)))
 
 
 async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, RefundRow]:
     """Lock these refunds until the transaction ends."""
-    return _by_key(await conn.fetch(_LOCK, *_ids(keys)))
+    return _by_key(await conn.fetch(_LOCK, *key_arrays(keys)))
 
 
 async def send(
@@ -310,7 +310,3 @@ def _by_key(rows: Sequence[Any]) -> dict[RowKey, RefundRow]:
 
 def _key(row: Any) -> RowKey:
     return RowKey(row["organization_id"], row["id"])
-
-
-def _ids(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
-    return [key.organization_id for key in keys], [key.id for key in keys]

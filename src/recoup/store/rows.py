@@ -5,9 +5,13 @@ For plain writes of one row. What locks, joins or takes many rows is written out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
 
 import msgspec
+
+from recoup.rules.records.keys import RowKey
 
 
 def columns(record: type[msgspec.Struct], alias: str = "") -> str:
@@ -28,6 +32,16 @@ def update(table: str, record: type[msgspec.Struct], *, key: Sequence[str]) -> s
     sets = ", ".join(f"{field} = {place}" for field, place in numbered.items() if field not in key)
     where = " AND ".join(f"{field} = {numbered[field]}" for field in key)
     return f"UPDATE {table} SET {sets} WHERE {where}"
+
+
+def row_key(row: Mapping[str, Any]) -> RowKey:
+    """The key of a row that was read with its `organization_id` and `id`."""
+    return RowKey(row["organization_id"], row["id"])
+
+
+def key_arrays(keys: Collection[RowKey]) -> tuple[list[UUID], list[UUID]]:
+    """These keys as two parameters, for `unnest($1::uuid[], $2::uuid[])`."""
+    return [key.organization_id for key in keys], [key.id for key in keys]
 
 
 def storable(text: str | None) -> str | None:
