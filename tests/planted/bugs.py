@@ -996,7 +996,7 @@ BUGS: Final = (
     Bug(
         "a process that ends hangs up at once",
         "A balancer that has not asked yet sends it calls, and they fail.",
-        (Edit("wiring.py", "timeout=settings.drain_seconds)", "timeout=0)"),),
+        (Edit("wiring/http_server.py", "timeout=settings.drain_seconds)", "timeout=0)"),),
         (ROTATION,),
     ),
     Bug(

@@ -14,7 +14,7 @@ def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from recoup import clock
     from recoup.flows.check_books import Finding, check_books
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     def told(finding: Finding) -> dict[str, Any]:
         return {

@@ -61,7 +61,7 @@ def add_provider(
     from recoup import clock
     from recoup.flows.add_provider_account import add_provider_account
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     if kind not in ACCOUNT_SECRETS:
         fail(f"There is no adapter for {kind}: choose stripe, adyen, gocardless or sandbox.")
@@ -91,7 +91,7 @@ def list_providers(
     """List an organization's accounts at payment providers, without their secrets."""
     from recoup.flows.manage_provider_accounts import list_provider_accounts
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     public_url = _public_url(data_dir)
 
@@ -136,7 +136,7 @@ def update_provider(
         list_provider_accounts,
     )
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     public_url = _public_url(data_dir)
     settings = AccountSettings(
@@ -178,7 +178,7 @@ def remove_provider(
     from recoup import clock
     from recoup.flows.manage_provider_accounts import remove_provider_account
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     public_url = _public_url(data_dir)
 

@@ -35,7 +35,7 @@ def begin(
 
     from recoup import clock
     from recoup.flows.notice_restore import hold_all_back
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         now = clock.now()
@@ -60,7 +60,7 @@ def status(
 ) -> None:
     """List the organization's accounts through which nothing is sent."""
     from recoup.store import db, quarantines, reconciliations
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
@@ -94,7 +94,7 @@ def release(
     """Let the organization's accounts be charged through again, on a person's word."""
     from recoup import clock
     from recoup.flows.release_quarantine import release_quarantine
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         released = await release_quarantine(
@@ -111,7 +111,7 @@ def list_findings(
 ) -> None:
     """List the last comparisons, and what they found that nobody has resolved."""
     from recoup.store import db, findings, reconciliations
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         async with db.transaction(base.pool, tenants=[organization_id]) as conn:
@@ -169,7 +169,7 @@ def resolve(
     from recoup.flows.resolve_finding import Resolved, resolve_finding
     from recoup.rules.records.keys import RowKey
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         audit_id, key = clock.new_id(), RowKey(organization_id, finding_id)
@@ -186,7 +186,7 @@ def run_now(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Ask the workers to compare every account now."""
     from recoup.store import db, jobs, provider_accounts
     from recoup.store.jobs import Job
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         async with db.nameless(base.scout) as conn:

@@ -36,7 +36,7 @@ def list_payments(
     from recoup import clock
     from recoup.flows.settle_by_hand import list_open_attempts
     from recoup.rules.records.collection import idempotency_key
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         found = await list_open_attempts(
@@ -83,7 +83,7 @@ def settle_payment(
     from recoup import clock
     from recoup.flows.settle_by_hand import Decided, settle_by_hand
     from recoup.rules.records.keys import RowKey
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     decided = Decided(
         verdict=outcome, by=by, reason=reason, provider_payment_id=provider_payment_id
@@ -111,7 +111,7 @@ def list_refunds(
     from recoup import clock
     from recoup.flows.settle_refund_by_hand import list_open_refunds
     from recoup.rules.records.refunds import refund_key
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         found = await list_open_refunds(
@@ -158,7 +158,7 @@ def settle_refund(
     from recoup.flows.settle_refund_by_hand import RefundDecided, settle_refund_by_hand
     from recoup.rules.records.keys import RowKey
     from recoup.store import db
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     decided = RefundDecided(
         verdict=outcome, by=by, reason=reason, provider_refund_id=provider_refund_id
@@ -185,7 +185,7 @@ def list_held(
 ) -> None:
     """List the invoices that nobody is charged for until a person has looked, oldest first."""
     from recoup.flows.release_invoice import list_held_invoices
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         return {
@@ -232,7 +232,7 @@ def release(
     from recoup import clock
     from recoup.flows.release_invoice import release_invoice
     from recoup.rules.records.keys import RowKey
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         audit_id = clock.new_id()

@@ -32,7 +32,7 @@ def with_database(
     from recoup.rules.refusal import Refused
     from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD
     from recoup.store.unavailable import DatabaseUnavailableError
-    from recoup.wiring import opened
+    from recoup.wiring.opening import opened
 
     settings = settings_or_end(data_dir)
     log_json(settings.log_level)

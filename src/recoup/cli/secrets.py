@@ -28,7 +28,7 @@ def rotate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Make a new master key in the data folder; the old one still opens. Then: `reseal`."""
     from recoup import clock
     from recoup.flows.rotate_key_file import rotate_key_file
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     folder = _folder_of_key_files(
         data_dir,
@@ -58,7 +58,7 @@ def reseal_command(
     """
     from recoup import clock
     from recoup.flows.rotate_secret_key import reseal
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         done = await reseal(
@@ -83,7 +83,7 @@ def reseal_command(
 def forget(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Delete the previous master key from the data folder, once nothing is sealed with it."""
     from recoup.flows.rotate_key_file import forget_previous_key
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     folder = _folder_of_key_files(
         data_dir,

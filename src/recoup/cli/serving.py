@@ -65,7 +65,7 @@ def _serve(data_dir: Path | None, **how: Any) -> None:
     settings = settings_or_end(data_dir)
     with _postgres_starting(settings):
         from recoup.flows.prepare_installation import SecretKeyChangedError
-        from recoup.wiring import serve as run
+        from recoup.wiring.serving import serve as run
 
         log_json(settings.log_level)
         try:

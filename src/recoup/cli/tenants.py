@@ -31,7 +31,7 @@ def create_organization_command(
     """Create a tenant, its default billing entity and its first API key, shown once."""
     from recoup import clock
     from recoup.flows.create_organization import NewOrganization, create_organization
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     if not name.strip():
         fail("NAME is empty: give the organization a name.")
@@ -71,7 +71,7 @@ def create_key(
 
     from recoup import clock
     from recoup.flows.manage_keys import create_key as flow
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         key_id, secret = clock.new_id(), clock.new_secret("recoup_")
@@ -91,7 +91,7 @@ def list_keys(
 ) -> None:
     """List an organization's API keys: their ids and last four characters, never the keys."""
     from recoup.flows.manage_keys import list_keys as flow
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         keys = await flow(base.pool, organization_id)
@@ -122,7 +122,7 @@ def revoke_key(
     """Revoke an API key: its next request is refused."""
     from recoup import clock
     from recoup.flows.manage_keys import revoke_key as flow
-    from recoup.wiring import Opened
+    from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         await flow(base.pool, organization_id, key_id, now=clock.now())

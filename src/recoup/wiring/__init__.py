@@ -1,0 +1,1 @@
+"""Put the parts together: the database, the keys, the edge, the worker, and their end."""

@@ -1,0 +1,110 @@
+"""The worker, and what it tells the sandbox about us."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from random import Random
+from typing import Final
+
+import structlog
+
+from recoup import clock
+from recoup.flows.deliver_webhook import WebhookSigner
+from recoup.flows.open_provider import Providers
+from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
+from recoup.rules.records.keys import RowKey
+from recoup.senders.webhook_headers import JwtSigner
+from recoup.senders.webhooks import WebhookSender
+from recoup.settings import Settings
+from recoup.store import db
+from recoup.store.db import DATABASE_AWAY, Pool
+from recoup.store.sealed_columns import JWT_KEY
+from recoup.wiring.http_server import FINISH_WITHIN_SECONDS
+from recoup.wiring.opening import Opened, close_pool
+from recoup.workers.worker import Worker
+
+log = structlog.get_logger()
+
+LOOK_FOR_ACCOUNTS_EVERY_SECONDS: Final = 5.0
+
+
+WORKER_CONNECTIONS: Final = 8
+
+
+QUEUE_CONNECTIONS: Final = 6  # two queues: a listener and a dequeue each, and their logs
+
+
+async def run_worker(
+    settings: Settings,
+    base: Opened,
+    providers: Providers,
+    address: str,
+    stop: asyncio.Event,
+    *,
+    is_reached: bool,
+) -> None:
+    """Do the jobs until `stop`, and finish what was begun; `is_reached`: providers can call us."""
+    pool = await db.connect(base.dsn, most=WORKER_CONNECTIONS)
+    queue = await db.connect(base.dsn, most=QUEUE_CONNECTIONS, by_index=False)
+    sender = WebhookSender(allowed=settings.webhook_allow_networks)
+    pem = base.box.open(
+        base.installation.jwt_key_sealed, organization_id=None, row=None, field=JWT_KEY
+    )
+    signer = WebhookSigner(base.box, JwtSigner.load(pem, issuer=address))
+    worker = Worker(
+        pool,
+        base.scout,
+        queue,
+        providers=providers,
+        sender=sender,
+        signer=signer,
+        now=clock.now,
+        new_id=clock.new_id,
+        chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
+    )
+    running = asyncio.create_task(worker.run())
+    telling = asyncio.create_task(
+        _tell_sandbox(pool, base.scout, providers, address, stop)
+        if is_reached
+        else _warn_that_nobody_reaches_us()
+    )
+    try:
+        await stop.wait()
+        worker.stop()
+        await asyncio.wait({running, telling}, timeout=FINISH_WITHIN_SECONDS)
+    finally:
+        for task in (running, telling):
+            task.cancel()  # what is cut off here is `sent`, and looked up by the next worker
+        await asyncio.gather(running, telling, return_exceptions=True)
+        await sender.close()
+        await close_pool(queue)
+        await close_pool(pool)
+
+
+async def _warn_that_nobody_reaches_us() -> None:
+    """A worker alone does not know where the API is, so it can tell no provider."""
+    log.warning("no_public_url", do="set RECOUP_PUBLIC_URL to the address of `recoup api`")
+
+
+async def _tell_sandbox(
+    pool: Pool, scout: Pool, providers: Providers, address: str, stop: asyncio.Event
+) -> None:
+    """Register our webhook address with the sandbox, for accounts that are there or will be."""
+    told: dict[RowKey, datetime] = {}
+    not_told = 0
+    while not stop.is_set():
+        before = not_told
+        try:
+            not_told = await register_sandbox_webhooks(
+                pool, scout, providers, told, public_url=address, now=clock.now()
+            )
+            if not_told != before:  # once, and not every few seconds
+                log.warning("sandbox_not_told_of_our_webhooks", accounts=not_told)
+        except DATABASE_AWAY as error:
+            log.warning("database_away", error=type(error).__name__)
+        try:
+            async with asyncio.timeout(LOOK_FOR_ACCOUNTS_EVERY_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            continue
