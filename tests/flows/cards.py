@@ -166,9 +166,11 @@ def _method(method: str, customer: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_cards(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Cards]:
+async def open_cards(
+    pool: Pool, owner: asyncpg.Connection, books: StripeBooks | None = None
+) -> AsyncIterator[Cards]:
     """Make the organization and its account, and Stripe's books on a free port of the loopback."""
-    books = StripeBooks()
+    books = books or StripeBooks()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", books.answer)
     runner = web.AppRunner(app)

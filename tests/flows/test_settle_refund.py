@@ -34,7 +34,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
 from recoup.rules.refusal import Refusal, Refused
-from recoup.store import contradictions, db, refunds
+from recoup.store import contradictions, db, refund_lists
 from recoup.store.invariants import INVARIANTS, offenders
 from tests.conftest import eventually
 from tests.shop import START, Shop
@@ -321,7 +321,9 @@ async def waiting_for_a_person(shop: Shop) -> int:
     )
     since = silent_since(now=shop.clock.now())
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        listed, total = await refunds.page(conn, shop.organization_id, PAGE, silent_since=since)
+        listed, total = await refund_lists.page(
+            conn, shop.organization_id, PAGE, silent_since=since
+        )
     assert len(listed) == len(found) == total
     return total
 

@@ -25,7 +25,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import Text, text
-from recoup.store import contradictions, refunds
+from recoup.store import contradictions, refund_lists, refunds
 from recoup.store.contradictions import Told
 from recoup.store.db import Conn
 
@@ -112,7 +112,7 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     since = silent_since(now=edge.now()) if only_reviews else None
 
     async def look(conn: Conn) -> RefundsAnswer:
-        found, total = await refunds.page(
+        found, total = await refund_lists.page(
             conn, request.auth.organization_id, page, silent_since=since
         )
         return RefundsAnswer([refund_object(refund) for refund in found], meta(page, total))

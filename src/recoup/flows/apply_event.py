@@ -15,16 +15,17 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
+import msgspec
 import structlog
 
-from recoup.flows.as_sent import as_sent
+from recoup.flows.apply_refund_event import apply_to_refund
+from recoup.flows.as_sent import as_known_there
 from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.count_as_sent import count_as_sent
 from recoup.flows.keep_methods import ProviderSilentError, find_method, follow_hint
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import NothingSuch, Report, Settled, Source
 from recoup.flows.settle_attempt import settle_attempts_on
-from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import (
     Canceled,
     Ignored,
@@ -34,6 +35,7 @@ from recoup.providers.protocol import (
     MethodGone,
     Notice,
     NotKnown,
+    Provider,
     RefundNotice,
     Told,
 )
@@ -41,7 +43,6 @@ from recoup.rules.attempt_state import FINAL, Contradicted, Moved, Repeated, Sta
 from recoup.rules.look_up_schedule import AFTERWARDS, next_step
 from recoup.rules.records.collection import Attempt, attempt_of
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.refunds import refund_of
 from recoup.store import (
     attempts,
     collection,
@@ -49,7 +50,6 @@ from recoup.store import (
     provider_accounts,
     provider_events,
     quarantines,
-    refunds,
 )
 from recoup.store.db import Conn, Pool
 
@@ -59,6 +59,13 @@ NOT_TOLD: Final = "method_not_told"
 NOT_KNOWN: Final = "no_such_attempt"
 
 log = structlog.get_logger()
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """An attempt to ask the provider about, and the id under which it told of the charge."""
+
+    held: Attempt
+    known_as: str
 
 
 async def apply_event(
@@ -85,10 +92,13 @@ async def apply_event(
         hint = await _hint(conn, said, kept.account)
         if hint is None:
             is_fresh = now - received_at < AN_AUTHORISATION_IS_LATE
-            word = await _apply(conn, said, kept.account, is_fresh=is_fresh, jitter=jitter, now=now)
+            provider = providers.of(account)
+            word = await _apply(
+                conn, provider, said, kept.account, is_fresh=is_fresh, jitter=jitter, now=now
+            )
             return await _end(conn, event, kept.account, word, received_at, now=now)
     line = AccountLine(pool, providers, account, now=lambda: now)
-    if isinstance(hint, Attempt):
+    if isinstance(hint, _Asked):
         return await _apply_to_charge(pool, line, event, hint, jitter=jitter, now=now)
     try:
         method = await find_method(line, hint)
@@ -108,27 +118,27 @@ async def apply_event(
 
 async def _hint(
     conn: Conn, said: Told, account: RowKey
-) -> Attempt | MethodAdded | MethodGone | None:
+) -> _Asked | MethodAdded | MethodGone | None:
     """What the provider is to be asked for first, if anything."""
     if isinstance(said, MethodAdded | MethodGone):
         return said
     if not isinstance(said, LookUpNeeded):
         return None
     held = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
-    return held if held and held.sent_at else None
+    return _Asked(held, said.provider_payment_id) if held else None
 
 
 async def _apply_to_charge(
     pool: Pool,
     line: AccountLine,
     event: RowKey,
-    held: Attempt,
+    asked: _Asked,
     *,
     jitter: timedelta,
     now: datetime,
 ) -> str | None:
     """Ask what became of a charge that something happened to, and settle that."""
-    charge = as_sent(held)
+    held, charge = asked.held, as_known_there(asked.held, asked.known_as)
     told = await line.ask(lambda provider: provider.look_up(charge))
     if isinstance(told, LeftAlone):
         raise ProviderSilentError("left_alone")
@@ -144,6 +154,7 @@ async def _apply_to_charge(
             return None
         word = None  # the provider has an event of it, and does not know it: not yet, perhaps
         if not isinstance(told, NotKnown):
+            await _send_after_all(conn, held.account_key, held.key, now=now)
             report = Report(held.key, told, Source.EVENT, jitter)
             word = _word((await settle_attempts_on(conn, [report], now=now))[0])
         return await _end(conn, event, held.account_key, word, found[1], now=now)
@@ -177,6 +188,7 @@ async def _end(
 
 async def _apply(
     conn: Conn,
+    provider: Provider,
     said: Told,
     account: RowKey,
     *,
@@ -196,20 +208,13 @@ async def _apply(
             if _came_too_soon(said.outcome, attempt) and is_fresh:
                 return None
             if attempt.state is State.READY:
-                await _send_after_all(conn, account, attempt, now=now)
+                await _send_after_all(conn, account, attempt.key, now=now)
             report = Report(attempt.key, said.outcome, Source.EVENT, jitter)
             return _word((await settle_attempts_on(conn, [report], now=now))[0])
-        case LookUpNeeded():
-            attempt = await _attempt(conn, account, said.idempotency_key, said.provider_payment_id)
-            if attempt is None:
-                return await _of_nothing(conn, account, said.idempotency_key)
-            return None  # never sent, as far as we know: whoever compares the lists finds that out
+        case LookUpNeeded():  # of an attempt that we know it would be a hint
+            return await _of_nothing(conn, account, said.idempotency_key)
         case RefundNotice():
-            refund = await _refund(conn, account, said)
-            if refund is None:
-                return None if said.idempotency_key is None else "no_such_refund"
-            told = RefundReport(refund, said.outcome, Source.EVENT)
-            return (await settle_refund_on(conn, told, now=now)).word
+            return await apply_to_refund(conn, provider, account, said, now=now)
         case MethodAdded() | MethodGone():
             raise AssertionError("a hint is asked about first")
         case _:
@@ -241,23 +246,12 @@ async def _of_nothing(conn: Conn, account: RowKey, key: str | None) -> str | Non
     return NOT_KNOWN
 
 
-async def _send_after_all(conn: Conn, account: RowKey, attempt: Attempt, *, now: datetime) -> None:
-    """The provider tells of what we believe to be unsent: a restore has lost that it was."""
-    await collection.lock_covered(conn, [attempt.key])  # invoices first, as everywhere
-    held = (await attempts.lock(conn, [attempt.key]))[attempt.key]
+async def _send_after_all(conn: Conn, account: RowKey, attempt: RowKey, *, now: datetime) -> None:
+    """What the provider tells of, and we believe to be unsent, was sent: a restore has lost it."""
+    await collection.lock_covered(conn, [attempt])  # invoices first, as everywhere
+    held = (await attempts.lock(conn, [attempt]))[attempt]
     if held.state is State.READY:
         await count_as_sent(conn, held, account, amount_cents=held.amount_cents, now=now)
-
-
-async def _refund(conn: Conn, account: RowKey, said: RefundNotice) -> RowKey | None:
-    if said.idempotency_key is None:
-        return await refunds.by_provider_id(conn, account, said.provider_refund_id)
-    refund_id = refund_of(said.idempotency_key)
-    if refund_id is None:
-        return None
-    asked = RowKey(account.organization_id, refund_id)
-    held = (await refunds.find(conn, [asked])).get(asked)
-    return asked if held and held.provider_account_id == account.id else None
 
 
 def _word(settled: Settled) -> str:

@@ -16,3 +16,14 @@ def as_sent(held: Attempt) -> Charge:
         provider_payment_id=held.provider_payment_id,
         sent_at=held.sent_at,
     )
+
+
+def as_known_there(held: Attempt, told_as: str) -> Charge:
+    """What was sent of an attempt of which the provider tells under this id, sent or not."""
+    return Charge(
+        idempotency_key(held.id),
+        held.request or "",
+        sent_before=True,
+        provider_payment_id=held.provider_payment_id or told_as,
+        sent_at=held.sent_at,
+    )

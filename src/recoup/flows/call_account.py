@@ -60,10 +60,13 @@ class AccountLine:
         After a question that was let through to see whether the account answers again, and to which
         it told nothing, the order is that probe: it goes on.
         """
+        return await self._call(call, self.next_order(is_awaited=is_awaited))
+
+    def next_order(self, *, is_awaited: bool = False) -> Wants:
+        """What sort of call an order is that is made now, for who makes it without this line."""
         # What follows a question takes of what is kept back: else each of many look-ups would ask,
         # find no call left for the charge to be sent again, and ask anew, and none would end.
-        wants = Wants(awaited=is_awaited or self._has_asked, continues_probe=self._is_probe)
-        return await self._call(call, wants)
+        return Wants(awaited=is_awaited or self._has_asked, continues_probe=self._is_probe)
 
     async def ask(
         self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False

@@ -1,10 +1,11 @@
 """Ask a provider for each refund that has not ended, or not long ago: no provider lists them.
 
 Called by `reconcile_account` after the last page. What is told goes through the one door for money
-that goes back; a refund that the provider does not know is a finding.
+that goes back; a refund that was sent, and that the provider does not know, is a finding.
 
-What would surprise you: a refund that only the provider knows is found by nobody. One that a
-restore has lost is not sent again by itself, and its charge shows it on the provider's pages.
+What would surprise you: those that nobody has sent yet are asked for, too. A restore may have lost
+that they were, and what the provider has counts as sent. A refund that only the provider knows is
+found by nobody; its charge shows it on the provider's pages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from datetime import datetime
 from typing import Final
 
 from recoup.flows.call_account import AccountLine, LeftAlone
+from recoup.flows.refund_as_sent import (
+    count_refund_as_sent,
+    refund_as_perhaps_sent,
+    refund_as_sent,
+    render_refund,
+)
 from recoup.flows.reports import Source
 from recoup.flows.settle_refund import RefundReport, settle_refund_on
 from recoup.providers.protocol import (
@@ -27,7 +34,7 @@ from recoup.providers.protocol import (
 from recoup.rules.reconciliation import CLOCKS_DIFFER, What
 from recoup.rules.records.refunds import RefundRow, refund_key, refund_of
 from recoup.rules.refund_state import ENDINGS, RefundState
-from recoup.store import db, findings, refunds
+from recoup.store import db, findings, refund_lists, refunds
 from recoup.store.db import Conn, Pool
 from recoup.store.findings import Finding
 from recoup.store.reconciliations import Reconciliation
@@ -44,7 +51,7 @@ async def compare_refunds(
     """
     async with db.transaction(pool, tenants=[one.organization_id]) as conn:
         found_before = await findings.keys_of_refunds(conn, one.account)
-        asked = await refunds.to_compare(
+        asked = await refund_lists.to_compare(
             conn,
             one.account,
             ended_since=one.since,
@@ -52,19 +59,9 @@ async def compare_refunds(
             besides=[of for key in found_before if (of := refund_of(key))],
             most=MOST_AT_ONCE,
         )
-    for refund in asked:
-        assert refund.request is not None, "what was sent has its request"
-        told = await line.ask(
-            _look_up(
-                Refund(
-                    refund_key(refund.id),
-                    refund.request,
-                    sent_before=True,
-                    provider_refund_id=refund.provider_refund_id,
-                    sent_at=refund.sent_at,
-                )
-            )
-        )
+        to_ask = [(held, await _as_sent(conn, line.provider, held)) for held in asked]
+    for held, refund in to_ask:
+        told = await line.ask(_look_up(refund))
         if isinstance(told, LeftAlone):
             return
         if isinstance(told, Lost):
@@ -72,7 +69,13 @@ async def compare_refunds(
                 return
             continue
         async with db.transaction(pool, tenants=[one.organization_id]) as conn:
-            await _take(conn, one, refund, told, now=now())
+            await _take(conn, one, held, refund, told, now=now())
+
+
+async def _as_sent(conn: Conn, provider: Provider, held: RefundRow) -> Refund:
+    if held.state is RefundState.READY:
+        return refund_as_perhaps_sent(held, await render_refund(conn, provider, held))
+    return refund_as_sent(held)
 
 
 def _look_up(refund: Refund) -> Callable[[Provider], Awaitable[RefundOutcome | NotKnown]]:
@@ -83,15 +86,20 @@ async def _take(
     conn: Conn,
     one: Reconciliation,
     asked: RefundRow,
+    as_sent: Refund,
     told: RefundOutcome | NotKnown,
     *,
     now: datetime,
 ) -> None:
     """Settle what was told, and find what is not alike then."""
     if not isinstance(told, NotKnown):  # its own look-ups send it again, or go to a person
+        if asked.state is RefundState.READY:
+            await count_refund_as_sent(conn, asked.key, as_sent.request, now=now)
         await settle_refund_on(conn, RefundReport(asked.key, told, Source.LOOK_UP), now=now)
     refund = (await refunds.lock(conn, [asked.key]))[asked.key]
-    found = _compare(refund, told)
+    # One that was ready need not be known there; meanwhile it may be on its way.
+    is_unsent = asked.state is RefundState.READY and isinstance(told, NotKnown)
+    found = None if is_unsent else _compare(refund, told)
     if found is None:
         keys = [refund_key(refund.id)]
         because = "known_on_both_sides"

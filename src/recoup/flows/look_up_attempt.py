@@ -23,7 +23,7 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.settlement_book import DID_NOT_ACT
 from recoup.providers.protocol import CustomerNeeded, Declined, Fate, Lost, NotKnown
-from recoup.rules.attempt_state import ASKED_ABOUT, State
+from recoup.rules.attempt_state import ASKED_ABOUT, Moved, State
 from recoup.rules.look_up_schedule import may_re_send, payer_is_late
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
@@ -66,7 +66,9 @@ async def look_up_attempt(
     is_unanswered = isinstance(told, NotKnown | Lost)
     if held.state is State.SENT and is_unanswered:
         # It is `sent` no more, and that before it is sent again: that nobody knows is a state.
-        await settling.ask(Report(attempt, Lost("sender_gone"), Source.ANSWER))
+        left = await settling.ask(Report(attempt, Lost("sender_gone"), Source.ANSWER))
+        if not isinstance(left, Moved):
+            return left  # somebody else knows more of it by now, or has taken it up
     may_send = not is_held_back and may_re_send(sent_at=held.sent_at, now=now())
     if isinstance(told, NotKnown) and may_send:
         told = await line.order(lambda provider: provider.charge(charge))

@@ -22,6 +22,7 @@ from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
 
+BY_SETTING: Final = "setting"  # of the account; its id comes out of the contradiction's
 NOTHING_TO_REFUND: Final = not_allowed("nothing_to_refund")
 NOT_REPRESENTABLE: Final = invalid({"unapplied_amount_cents": [NotTaken.NOT_REPRESENTABLE.value]})
 
@@ -39,7 +40,7 @@ async def refund_surprises(
             contradiction,
             account_id,
             refund_id=uuid5(contradiction.id, "refund"),
-            asked_by="setting",
+            asked_by=BY_SETTING,
             now=now,
         )
 

@@ -60,6 +60,7 @@ class RefundSettled(msgspec.Struct, frozen=True):
     """What the news did, in a word."""
 
     word: str
+    moved_to: RefundState | None = None
 
 
 async def settle_refund(pool: Pool, report: RefundReport, *, now: datetime) -> RefundSettled:
@@ -79,7 +80,7 @@ async def settle_refund_on(conn: Conn, report: RefundReport, *, now: datetime) -
     told = _STATES[type(report.outcome)]
     if refund_state.moves(held.state, told):
         await _move(conn, held, covered, told, report, now=now)
-        return RefundSettled(f"refund_moved_to_{told}")
+        return RefundSettled(f"refund_moved_to_{told}", told)
     if report.source is Source.LOOK_UP and held.state in refund_state.ASKED_ABOUT:
         await _wait_on(conn, held, report.outcome, now=now)
     if isinstance(report.outcome, Declined) and held.state is RefundState.FAILED:

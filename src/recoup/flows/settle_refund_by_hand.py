@@ -23,7 +23,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import audit_log, db, refunds
+from recoup.store import audit_log, db, refund_lists, refunds
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
@@ -99,7 +99,7 @@ async def list_open_refunds(
     since = silent_since(now=now) if needs_review else None
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         await organization_must_exist(conn, organization_id)
-        return await refunds.oldest_open(
+        return await refund_lists.oldest_open(
             conn, organization_id, silent_since=since, most=MOST_LISTED
         )
 

@@ -8,69 +8,126 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
+import msgspec
+
+from recoup.flows.ask_before_refund import ask_before_refund, lost_since
 from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
+from recoup.flows.refund_as_sent import refund_as_sent, render_refund
 from recoup.flows.reports import Source
 from recoup.flows.settle_refund import RefundReport, settle_refund
-from recoup.flows.take_calls import take_calls
-from recoup.providers.protocol import (
-    Lost,
-    NotKnown,
-    Refund,
-    RefundOrder,
-    RefundOutcome,
-)
+from recoup.flows.take_calls import AN_ORDER, Wants, take_calls
+from recoup.providers.protocol import Lost, NotKnown, Provider, Refund, RefundOutcome
 from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
 from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.records.refunds import RefundRow, refund_key
 from recoup.rules.refund_state import ASKED_ABOUT, RefundState
-from recoup.store import attempts, db, provider_accounts, quarantines, refunds
+from recoup.store import db, provider_accounts, quarantines, refunds
 from recoup.store.db import Conn, Pool
+
+
+class ToSend(msgspec.Struct, frozen=True):
+    """The refund is committed as `sent`: now, and only now, it may be sent."""
+
+    refund: Refund
+    provider: Provider
+    account: RowKey
+    sent_at: datetime
+    was_troubled: bool  # its account was out lately, so that an answer is news
+
+
+class ToAskFirst(msgspec.Struct, frozen=True):
+    """A restore may have lost that it was sent."""
+
+    held: RefundRow
+    request: str
+    account: ProviderAccount
+    lost_since: datetime
+
+
+class ToLookUp(msgspec.Struct, frozen=True):
+    """It may have been sent before, by somebody who did not come back."""
 
 
 async def submit_refund(
     pool: Pool, providers: Providers, key: RowKey, *, now: Callable[[], datetime]
 ) -> None:
     """Send a refund that is ready; look up one that may have been sent before."""
-    sent_at = now()
+    begun = await _begin(pool, providers, key, now=now())
+    if isinstance(begun, ToAskFirst):
+        line = AccountLine(pool, providers, begun.account, now=now)
+        wants = await ask_before_refund(
+            pool, line, begun.held, begun.request, lost_since=begun.lost_since, now=now
+        )
+        begun = await _begin(pool, providers, key, asked=wants, now=now()) if wants else None
+    match begun:
+        case ToSend() if may_still_send(sent_at=begun.sent_at, now=now()):
+            await _send(pool, providers, key, begun, now=now)
+        case ToSend() | ToLookUp():
+            await look_up_refund(pool, providers, key, now=now)
+        case ToAskFirst():
+            raise AssertionError("it was asked for")
+        case None:
+            pass
+        case _:
+            assert_never(begun)
+
+
+async def _begin(
+    pool: Pool, providers: Providers, key: RowKey, *, asked: Wants | None = None, now: datetime
+) -> ToSend | ToAskFirst | ToLookUp | None:
+    """Commit a refund that is ready as `sent`, or say what is to be done first; None: not now.
+
+    `asked`: the provider was asked for it, does not know it, and is called in this manner.
+    """
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         held = (await refunds.lock(conn, [key])).get(key)
         if held is None:
-            return
-        is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
-        if held.state is RefundState.READY and is_held_back:
-            return  # the sweep comes back to it
-        provider = providers.of(await _account(conn, held))
-        if held.state is RefundState.READY:
-            request = provider.render_refund(await _order(conn, held))
-            limits = {held.account_key: provider.limit} if provider.limit else {}
-            wanted = {key: held.account_key}
-            crowded = providers.under_way.crowded_out(wanted, now=sent_at)
-            pace = await take_calls(conn, {} if crowded else wanted, limits, now=sent_at)
-            if (until := crowded.get(key) or pace.parked.get(key)) is not None:
-                await refunds.park(conn, key, until=until)
-                return
-            await refunds.send(conn, key, request, look_up_at=sent_at + STEPS[0], now=sent_at)
-            refund = Refund(refund_key(held.id), request, sent_at=sent_at)
-    if held.state is not RefundState.READY or not may_still_send(sent_at=sent_at, now=now()):
-        await look_up_refund(pool, providers, key, now=now)
-        return
-    with providers.under_way.place(held.account_key, key, now=sent_at):
-        outcome = await provider.refund(refund)
+            return None
+        if held.state is not RefundState.READY:
+            return ToLookUp()
+        if held.account_key in await quarantines.live(conn, [key.organization_id]):
+            return None  # the sweep comes back to it
+        account = await _account(conn, held)
+        provider = providers.of(account)
+        request = await render_refund(conn, provider, held)
+        if asked is None and (since := await lost_since(conn, held)) is not None:
+            return ToAskFirst(held, request, account, since)
+        wanted = {key: held.account_key}
+        limits = {held.account_key: provider.limit} if provider.limit else {}
+        crowded = {} if asked else providers.under_way.crowded_out(wanted, now=now)
+        callers = {} if crowded else wanted
+        pace = await take_calls(conn, callers, limits, wants=asked or AN_ORDER, now=now)
+        if (until := crowded.get(key) or pace.parked.get(key)) is not None:
+            await refunds.park(conn, key, until=until)
+            return None
+        await refunds.send(conn, key, request, look_up_at=now + STEPS[0], now=now)
+    refund = Refund(refund_key(held.id), request, sent_at=now)
+    was_troubled = held.account_key in pace.troubled
+    return ToSend(refund, provider, held.account_key, sent_at=now, was_troubled=was_troubled)
+
+
+async def _send(
+    pool: Pool, providers: Providers, key: RowKey, begun: ToSend, *, now: Callable[[], datetime]
+) -> None:
+    """Make the one call, and settle what comes back."""
+    with providers.under_way.place(begun.account, key, now=begun.sent_at):
+        outcome = await begun.provider.refund(begun.refund)
     # As of a charge (`call_first`): a key that is refused is nobody's no, and nothing was done.
     is_ready = False
     if isinstance(outcome, Lost) and outcome.key_refused:
         async with db.transaction(pool, tenants=[key.organization_id]) as conn:
             again_at = now() + TRY_EVERY
-            is_ready = await refunds.take_back(conn, key, sent_at=sent_at, send_at=again_at)
+            is_ready = await refunds.take_back(conn, key, sent_at=begun.sent_at, send_at=again_at)
     if not is_ready:
         await settle_refund(pool, RefundReport(key, outcome, Source.ANSWER), now=now())
-    was_troubled = held.account_key in pace.troubled
-    await note_outcome(pool, held.account_key, outcome, was_troubled=was_troubled, now=now())
+    was_troubled = begun.was_troubled
+    await note_outcome(pool, begun.account, outcome, was_troubled=was_troubled, now=now())
 
 
 async def look_up_refund(
@@ -83,15 +140,8 @@ async def look_up_refund(
             return
         account = await _account(conn, held)
         is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
-    assert held.request is not None, "what was sent has its request"
     assert held.sent_at is not None, "what was sent has its time"
-    refund = Refund(
-        refund_key(held.id),
-        held.request,
-        sent_before=True,
-        provider_refund_id=held.provider_refund_id,
-        sent_at=held.sent_at,
-    )
+    refund = refund_as_sent(held)
     line = AccountLine(pool, providers, account, now=now)
     told: RefundOutcome | NotKnown | LeftAlone
     told = await line.ask(lambda provider: provider.look_up_refund(refund))
@@ -100,7 +150,9 @@ async def look_up_refund(
         return
     if held.state is RefundState.SENT and isinstance(told, NotKnown | Lost):
         # It is `sent` no more, and that before it is sent again: that nobody knows is a state.
-        await settle_refund(pool, RefundReport(key, Lost("sender_gone"), Source.ANSWER), now=now())
+        gone = RefundReport(key, Lost("sender_gone"), Source.ANSWER)
+        if (await settle_refund(pool, gone, now=now())).moved_to is None:
+            return  # somebody else knows more of it by now, or has taken it up
     may_be_sent = held.state is not RefundState.PROCESSING and not is_held_back
     if isinstance(told, NotKnown) and may_be_sent and may_re_send(sent_at=held.sent_at, now=now()):
         told = await line.order(lambda provider: provider.refund(refund))
@@ -119,22 +171,3 @@ async def _put_off(pool: Pool, key: RowKey, left_alone: LeftAlone) -> None:
 async def _account(conn: Conn, held: RefundRow) -> ProviderAccount:
     accounts = await provider_accounts.by_ids(conn, [held.account_key])
     return accounts[held.account_key]
-
-
-async def _order(conn: Conn, held: RefundRow) -> RefundOrder:
-    payment_key = RowKey(held.organization_id, held.payment_id)
-    payment = (await attempts.find(conn, [payment_key]))[payment_key]
-    return RefundOrder(
-        refund_id=held.id,
-        provider_payment_id=held.provider_payment_id,
-        amount_cents=held.amount_cents,
-        currency=held.currency,
-        refunded_before_cents=await refunds.refunded_before(conn, held),
-        charged_cents=max(payment.amount_cents, held.amount_cents),
-        reference=refund_key(held.id),
-        metadata={
-            "lago_refund_id": str(held.id),
-            "lago_payment_id": str(held.payment_id),
-            "lago_organization_id": str(held.organization_id),
-        },
-    )

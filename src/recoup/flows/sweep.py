@@ -21,7 +21,7 @@ from recoup.store import (
     db,
     jobs,
     provider_events,
-    refunds,
+    refund_lists,
     tries,
     waiting_attempts,
     webhook_deliveries,
@@ -44,8 +44,8 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
             Job.LOOK_UP_ATTEMPT: await waiting_attempts.to_look_up(
                 conn, now=now, most=MOST_AT_ONCE
             ),
-            Job.LOOK_UP_REFUND: await refunds.to_look_up(conn, now=now, most=MOST_AT_ONCE),
-            Job.SUBMIT_REFUND: await refunds.ready_since(
+            Job.LOOK_UP_REFUND: await refund_lists.to_look_up(conn, now=now, most=MOST_AT_ONCE),
+            Job.SUBMIT_REFUND: await refund_lists.ready_since(
                 conn, before=old, most=MOST_AT_ONCE, now=now
             ),
             Job.SUBMIT_ATTEMPT: await waiting_attempts.ready_since(

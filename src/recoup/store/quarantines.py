@@ -58,6 +58,11 @@ _RELEASE: Final = """
      WHERE organization_id = $1 AND id = $2 AND released_at IS NULL
 """
 
+_LOST_SINCE: Final = """
+    SELECT min(compare_since) FROM quarantines
+     WHERE organization_id = $1 AND provider_account_id = $2 AND began_at >= $3
+"""
+
 _ACCOUNTS: Final = """
     SELECT organization_id, provider_account_id FROM quarantines WHERE released_at IS NULL
 """
@@ -67,6 +72,13 @@ async def live(conn: Conn, tenants: Collection[UUID]) -> dict[RowKey, Quarantine
     """The accounts of these tenants through which nothing is sent, by their keys."""
     rows = await conn.fetch(_LIVE, list(tenants))
     return {one.account: one for one in (Quarantine(**dict(row)) for row in rows)}
+
+
+async def lost_since(conn: Conn, account: RowKey, *, known_since: datetime) -> datetime | None:
+    """From when on a restore may have lost what was sent of something that is that old."""
+    asked = (account.organization_id, account.id, known_since)
+    since: datetime | None = await conn.fetchval(_LOST_SINCE, *asked)
+    return since
 
 
 async def begin(

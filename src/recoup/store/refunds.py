@@ -1,15 +1,13 @@
-"""Rows of `refunds`: asked for, sent, settled, looked up."""
+"""Rows of `refunds`: asked for, sent, settled, put off. Lists of them: `refund_lists`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
-from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
@@ -79,30 +77,6 @@ _WENT_BACK: Final = """
                      AND back.told = 'came_back'))
 """
 
-_TO_LOOK_UP: Final = """
-    SELECT organization_id, id FROM refunds
-     WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2
-"""
-
-_READY_SINCE: Final = """
-    SELECT organization_id, id FROM refunds
-     WHERE state = 'ready'
-       AND CASE WHEN send_at IS NULL THEN created_at <= $1 ELSE send_at <= $3 END
-       AND NOT EXISTS (SELECT FROM quarantines q  -- it would be left as it is
-            WHERE q.organization_id = refunds.organization_id
-              AND q.provider_account_id = refunds.provider_account_id AND q.released_at IS NULL)
-     ORDER BY created_at LIMIT $2
-"""
-
-# Those that ended lately as well: a payer's bank may have sent the money back.
-_TO_COMPARE: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds
-     WHERE organization_id = $1 AND provider_account_id = $2 AND sent_at < $4
-       AND state <> 'ready'  -- taken back: the provider has refused the key, and has none such
-       AND (ended_at IS NULL OR ended_at >= $3 OR id = ANY ($5::uuid[]))
-     ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
-"""
-
 _PARK: Final = """
     UPDATE refunds SET send_at = $3 WHERE organization_id = $1 AND id = $2 AND state = 'ready'
 """
@@ -123,28 +97,6 @@ _PUT_OFF_LOOK_UP: Final = """
     UPDATE refunds SET look_up_at = $3
      WHERE organization_id = $1 AND id = $2 AND look_up_at < $3
 """
-
-# As rules/look_up_schedule.py: person_may_decide_refund has it.
-_WAITS_FOR_A_PERSON: Final = """
-    (state = 'needs_review'
-     OR state IN ('sent', 'unknown', 'processing') AND sent_at <= $2::timestamptz)
-"""
-
-_SHOWN: Final = f"""
-     WHERE organization_id = $1 AND ($2::timestamptz IS NULL OR {_WAITS_FOR_A_PERSON})
-"""
-
-_PAGE: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds {_SHOWN}
-     ORDER BY created_at DESC, id LIMIT $3 OFFSET $4
-"""
-
-_OLDEST_OPEN: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds {_SHOWN} AND ended_at IS NULL
-     ORDER BY created_at, id LIMIT $3
-"""
-
-_COUNT: Final = f"SELECT count(*) FROM refunds {_SHOWN}"
 
 
 class RefundNews(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,19 +181,6 @@ async def refunded_before(conn: Conn, refund: RefundRow) -> int:
     return cents
 
 
-async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
-    """Refunds of all tenants whose look-up is due, longest waiting first."""
-    return [_key(row) for row in await scout.fetch(_TO_LOOK_UP, now, most)]
-
-
-async def ready_since(scout: Conn, *, before: datetime, most: int, now: datetime) -> list[RowKey]:
-    """Refunds of all tenants to send: held back until `now`, or not sent since `before`.
-
-    The job of the latter may be gone.
-    """
-    return [_key(row) for row in await scout.fetch(_READY_SINCE, before, most, now)]
-
-
 async def park(conn: Conn, key: RowKey, *, until: datetime) -> None:
     """Hold a ready refund back. It is not failed by it."""
     await conn.execute(_PARK, key.organization_id, key.id, until)
@@ -263,49 +202,13 @@ async def put_off_look_up(conn: Conn, key: RowKey, *, until: datetime) -> None:
     await conn.execute(_PUT_OFF_LOOK_UP, key.organization_id, key.id, until)
 
 
-async def to_compare(
-    conn: Conn,
-    account: RowKey,
-    *,
-    ended_since: datetime,
-    sent_before: datetime,
-    besides: Collection[UUID],
-    most: int,
-) -> list[RefundRow]:
-    """The account's refunds that have not ended, or not long ago, and those asked for besides."""
-    rows = await conn.fetch(
-        _TO_COMPARE, account.organization_id, account.id, ended_since, sent_before,
-        list(besides), most,
-    )  # fmt: skip
-    return [_refund(row) for row in rows]
-
-
-async def page(
-    conn: Conn, organization_id: UUID, wanted: Page, *, silent_since: datetime | None = None
-) -> tuple[list[RefundRow], int]:
-    """One page of the organization's refunds, newest first, and how many there are in all.
-
-    `silent_since` asks for those alone that wait for a person: in review, or sent by then.
-    """
-    rows = await conn.fetch(_PAGE, organization_id, silent_since, wanted.size, wanted.offset)
-    total = await conn.fetchval(_COUNT, organization_id, silent_since)
-    return [_refund(row) for row in rows], total
-
-
-async def oldest_open(
-    conn: Conn, organization_id: UUID, *, silent_since: datetime | None, most: int
-) -> list[RefundRow]:
-    """The organization's refunds that have not ended, oldest first; `silent_since` as in `page`."""
-    rows = await conn.fetch(_OLDEST_OPEN, organization_id, silent_since, most)
-    return [_refund(row) for row in rows]
-
-
-def _refund(row: Any) -> RefundRow:
+def read_row(row: Any) -> RefundRow:
+    """A row of `refunds`, with all its columns."""
     return RefundRow(**dict(row) | {"state": RefundState(row["state"])})
 
 
 def _by_key(rows: Sequence[Any]) -> dict[RowKey, RefundRow]:
-    return {refund.key: refund for refund in map(_refund, rows)}
+    return {refund.key: refund for refund in map(read_row, rows)}
 
 
 def _key(row: Any) -> RowKey:
