@@ -295,3 +295,27 @@ async def compare(debits: Debits) -> None:
         shop.pool, shop.providers, RowKey(shop.organization_id, shop.account_id),
         new_id=clock.new_id, now=shop.clock.now,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_taken_back", [True, False], ids=["taken back", "never sent"])
+@pytest.mark.parametrize(
+    ("becomes", "state", "surprises"),
+    [("paid_out", "succeeded", 0), ("failed", "failed", 0), ("charged_back", "succeeded", 1)],
+)
+async def test_a_hint_about_what_is_ready_shows_that_it_was_sent(
+    debits: Debits, becomes: str, state: str, surprises: int, *, is_taken_back: bool
+) -> None:
+    shop = debits.shop
+    attempt = await shop.begun(await sell(debits))
+    begun = await shop.sending.ask(attempt)
+    await begun.provider.charge(begun.charge)
+    await shop.change("payments", attempt, state="ready", look_up_at=None)
+    if not is_taken_back:
+        await shop.change("payments", attempt, sent_at=None, request=None)
+    [payment] = payments(debits)
+    payment["status"] = becomes
+    await hears(debits, str(payment["id"]), becomes, {"lago_payment_id": str(attempt.id)})
+    assert await shop.state(attempt) == state
+    assert await shop.owner.fetchval("SELECT count(*) FROM contradictions") == surprises
+    await shop.submit(attempt)
+    assert len(payments(debits)) == 1

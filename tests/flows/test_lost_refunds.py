@@ -265,3 +265,22 @@ async def test_where_nobody_can_be_asked_the_life_of_its_key_decides(
             await till.looks_up(refund)
         assert await till.state(refund) == state  # a person looks at Adyen's pages
         assert calls() == 0
+
+
+async def test_a_look_up_sends_nothing_of_what_was_taken_back_meanwhile(till: Till) -> None:
+    """The first call ends late, in a refused key: it is ready, and whoever sends it asks anew."""
+    refund = await till.owes()
+    till.books.refuses = True
+    await till.sends(refund)
+    till.books.refuses = False
+    await till.shop.owner.execute("DELETE FROM provider_health")
+    await till.shop.change("refunds", refund, state="sent")
+
+    async def ends_late() -> None:
+        await till.shop.change("refunds", refund, state="ready")
+
+    till.books.during = ends_late
+    await till.looks_up(refund)
+    assert await till.state(refund) == "ready"
+    assert till.books.refunds == []
+    assert till.books.during is None

@@ -11,6 +11,7 @@ from recoup import clock
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
 from recoup.flows.manage_provider_accounts import AccountChange, change_provider_account
+from recoup.flows.reports import Report, Settled
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
 from recoup.rules.provider_key import TRY_EVERY
@@ -114,6 +115,26 @@ async def test_what_is_looked_up_already_is_not_taken_back(shop: Shop) -> None:
         shop.sending = Late()
         await shop.submit(key)
     assert await states(shop) == {"unknown": 1}
+
+
+async def test_a_look_up_sends_nothing_of_what_was_taken_back_meanwhile(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    """The first call ends late, in a refused key: it is ready, and whoever sends it asks anew."""
+    [key] = await ready(shop, 1)
+    await shop.sending.ask(key)
+
+    class Overtaken:
+        """Settles what is said after the first call has ended."""
+
+        async def ask(self, report: Report) -> Settled:
+            await shop.change("payments", key, state="ready", look_up_at=None)
+            return await settling.ask(report)
+
+    settling, shop.settling = shop.settling, Overtaken()
+    await shop.look_up(key)
+    assert await states(shop) == {"ready": 1}
+    assert await psp.charges() == []
 
 
 async def test_a_refund_waits_as_well(shop: Shop, psp: SandboxServer) -> None:
