@@ -43,15 +43,13 @@ PAGE = Page()
 PROCESSING = RefundProcessing("re_1", "pending")
 DONE = Refunded("re_1", "succeeded", 1_000, "EUR")
 FAILED = Declined("expired_or_canceled_card", provider_refund_id="re_1")
-OTHER = Refunded("re_2", "succeeded", 1_000, "eur")
-OTHER_FAILED = Declined("refund_failed", provider_refund_id="re_2")
 BACK = RefundDecided(
     verdict=RefundVerdict.REFUNDED, by="ann", reason="in their books", provider_refund_id="re_1"
 )
 BY_HAND = RefundDecided(verdict=RefundVerdict.FAILED, by="ann", reason="not in their books")
 
 
-def _words(order: tuple[RefundOutcome, ...]) -> str:
+def words_of(order: tuple[RefundOutcome, ...]) -> str:
     return "-".join(
         f"{type(one).__name__}_{getattr(one, 'provider_refund_id', '')}" for one in order
     )
@@ -428,7 +426,7 @@ async def test_one_that_waits_to_be_sent_is_nobodys_to_settle(shop: Shop) -> Non
         await by_hand(shop, refund)
 
 
-@pytest.mark.parametrize("order", list(permutations([DONE, FAILED, PROCESSING])), ids=_words)
+@pytest.mark.parametrize("order", list(permutations([DONE, FAILED, PROCESSING])), ids=words_of)
 async def test_a_persons_no_is_outranked_and_the_books_agree_in_whatever_order(
     shop: Shop, order: tuple[RefundOutcome, ...]
 ) -> None:
@@ -447,33 +445,6 @@ async def test_a_refund_that_was_turned_away_and_made_all_the_same_is_raised(sho
     await tell(shop, refund, Declined("charge_already_refunded"), Source.ANSWER)
     assert await tell(shop, refund, DONE) == "contradicts_failed"
     assert "unapplied" not in await books(shop)
-
-
-@pytest.mark.parametrize("order", list(permutations([DONE, OTHER])), ids=_words)
-async def test_a_second_refund_under_one_key_is_booked_and_raised(
-    shop: Shop, order: tuple[RefundOutcome, ...]
-) -> None:
-    refund = await refund_sent(shop)
-    await release(shop)
-    for outcome in order * 2:
-        await tell(shop, refund, outcome)
-    assert await surprises(shop, refund) == [("succeeded", "refunded", "a_second_refund")]
-    assert (await books(shop))["unapplied"] == 1_000
-    assert await is_held(shop)
-    assert await unbooked(shop) == 0
-
-
-@pytest.mark.parametrize("order", list(permutations([DONE, OTHER, OTHER_FAILED])), ids=_words)
-async def test_of_two_refunds_one_that_came_back_leaves_one_in_the_books(
-    shop: Shop, order: tuple[RefundOutcome, ...]
-) -> None:
-    refund = await refund_sent(shop)
-    for outcome in order:
-        for _ in range(2):
-            await tell(shop, refund, outcome)
-    assert "unapplied" not in await books(shop)
-    assert await asked_again(shop) == NOTHING_TO_REFUND
-    assert await unbooked(shop) == 0
 
 
 async def test_the_trigger_allows_exactly_the_moves_of_the_table(

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid5
+
+import msgspec
 
 from recoup.flows.settle_by_hand import BY_HAND
 from recoup.providers.protocol import Declined, NotKnown, Refunded, RefundOutcome
@@ -25,6 +28,8 @@ from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.ledger import LedgerEntry
 
+WENT_BACK: Final = "refunded"
+
 
 async def contradict_refund(
     conn: Conn,
@@ -35,26 +40,12 @@ async def contradict_refund(
     now: datetime,
 ) -> bool:
     """Keep what contradicts this refund, once, and say whether it does."""
-    match told:
-        case Refunded():
-            contradiction = _went_back(held, told)
-        case Declined():
-            contradiction = await _came_back(conn, held, told)
-        case _:
-            return False
-    if contradiction is None:
-        return False
-    if await _keep(conn, contradiction, covered, now=now):
-        sign = 1 if isinstance(told, Refunded) else -1
-        await book_paid_back(
-            conn,
-            held,
-            contradiction.id,
-            sign * contradiction.amount_cents,
-            contradiction.currency,
-            now=now,
-        )
-    return True
+    surprises = await _surprises(conn, held, told)
+    for one in surprises:
+        if await _keep(conn, one, covered, now=now):
+            cents = one.amount_cents if one.told == WENT_BACK else -one.amount_cents
+            await book_paid_back(conn, held, one.id, cents, one.currency, now=now)
+    return bool(surprises)
 
 
 async def own_id(
@@ -126,49 +117,64 @@ async def book_paid_back(
     await ledger.write(conn, entries, now=now)
 
 
-def _went_back(held: RefundRow, told: Refunded) -> Contradiction | None:
+async def _surprises(
+    conn: Conn, held: RefundRow, told: RefundOutcome | NotKnown
+) -> list[Contradiction]:
+    """What cannot be true beside this refund, in its order; empty: it is news of the refund."""
+    if not isinstance(told, Refunded | Declined):
+        return []
+    known_as = told.provider_refund_id or held.provider_refund_id or ""
+    key = RowKey(held.organization_id, _went_back_id(held, known_as))
+    kept = (await contradictions.find(conn, [key])).get(key)
+    if isinstance(told, Declined):
+        if kept is not None:
+            return [_came_back(held, kept.contradiction)]
+        if held.provider_refund_id in {None, known_as}:
+            return []
+        # Another one of the same money, whose end is told first. Both are kept: else its success
+        # would be told later, and stay in the books.
+        went_back = _went_back(
+            held, known_as, Surprise.SECOND_REFUND, held.amount_cents, held.currency
+        )
+        return [went_back, _came_back(held, went_back)]
+    if kept is not None:
+        return [kept.contradiction]
     reason = refund_state.surprise(
         held.state,
         known_as=held.provider_refund_id,
-        told_as=told.provider_refund_id,
+        told_as=known_as,
         failed_by_hand=held.error_code == BY_HAND,
     )
     if reason is None:
-        return None
+        return []
+    return [_went_back(held, known_as, reason, told.amount_cents, told.currency.upper())]
+
+
+def _went_back(
+    held: RefundRow, told_as: str, reason: Surprise, amount_cents: int, currency: str
+) -> Contradiction:
     return Contradiction(
         payment=RowKey(held.organization_id, held.payment_id),
-        id=_went_back_id(held, told.provider_refund_id),
+        id=_went_back_id(held, told_as),
         was=held.state,
-        told="refunded",
+        told=WENT_BACK,
         reason=reason.value,
-        amount_cents=told.amount_cents,
-        currency=told.currency.upper(),
-        provider_payment_id=held.provider_payment_id,
-        refund_id=held.id,
-        provider_refund_id=told.provider_refund_id,
-    )
-
-
-async def _came_back(conn: Conn, held: RefundRow, told: Declined) -> Contradiction | None:
-    """The end of what was kept as a contradiction; None: it is news of the refund itself."""
-    told_as = told.provider_refund_id or held.provider_refund_id
-    if told_as is None:
-        return None
-    key = RowKey(held.organization_id, _went_back_id(held, told_as))
-    went_back = (await contradictions.find(conn, [key])).get(key)
-    if went_back is None:
-        return None
-    return Contradiction(
-        payment=went_back.contradiction.payment,
-        id=uuid5(held.id, f"came_back/{told_as}"),
-        was=held.state,
-        told="came_back",
-        reason=Surprise.REFUND_CAME_BACK.value,
-        amount_cents=went_back.contradiction.amount_cents,
-        currency=went_back.contradiction.currency,
+        amount_cents=amount_cents,
+        currency=currency,
         provider_payment_id=held.provider_payment_id,
         refund_id=held.id,
         provider_refund_id=told_as,
+    )
+
+
+def _came_back(held: RefundRow, went_back: Contradiction) -> Contradiction:
+    """The end of what went back as a contradiction."""
+    return msgspec.structs.replace(
+        went_back,
+        id=uuid5(held.id, f"came_back/{went_back.provider_refund_id}"),
+        was=held.state,
+        told="came_back",
+        reason=Surprise.REFUND_CAME_BACK.value,
     )
 
 
