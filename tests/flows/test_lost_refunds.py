@@ -22,8 +22,8 @@ from recoup.rules.look_up_schedule import RE_SEND_WITHIN, UNANSWERED_AT_MOST
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
 from tests.flows.cards import Cards, open_cards
+from tests.flows.event_stories import SECRETS
 from tests.flows.paid_back import ForgetfulStripe
-from tests.flows.test_event_orders import SECRETS
 from tests.flows.test_settle_refund import second_charge
 from tests.shop import BOX
 

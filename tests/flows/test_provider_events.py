@@ -172,6 +172,16 @@ async def test_an_event_of_what_a_restore_has_made_unsent_is_no_second_charge(sh
                                      " WHERE account = 'at_provider'") == 1_000  # fmt: skip
 
 
+async def test_nor_is_one_whose_invoice_was_voided_since(shop: Shop) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    attempt = await shop.begun(invoice)
+    await shop.change("invoices", invoice, status="voided")
+    await receive(shop, paid(attempt))
+    assert await apply(shop, await the_event(shop)) == "moved_to_succeeded"
+    reasons = await shop.owner.fetch("SELECT reason FROM contradictions")
+    assert [row["reason"] for row in reasons] == ["invoice_was_voided"]
+
+
 async def test_a_removed_account_is_listened_to_for_what_it_has_sent(shop: Shop) -> None:
     invoice, attempt = await sent(shop)
     await shop.owner.execute("UPDATE provider_accounts SET deleted_at = now()")

@@ -65,6 +65,7 @@ _SEND: Final = """
      WHERE (pi.organization_id, pi.payment_id) = (sent.organization_id, sent.id)
        AND (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
        AND pi.amount_cents <> i.due_cents
+       AND i.due_cents > 0  -- else it was sent before that, and counts as sent only now
 """
 
 _WITHDRAW: Final = """
