@@ -35,6 +35,7 @@ PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
 RECONCILE: Final = "tests/flows/test_reconcile_account.py::"
 FINDINGS: Final = "tests/flows/test_findings.py::"
+LOST_REFUNDS: Final = "tests/flows/test_lost_refunds.py"
 SWEEP: Final = "tests/flows/test_sweep.py"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
@@ -432,8 +433,9 @@ BUGS: Final = (
         (
             Edit(
                 "flows/apply_event.py",
-                "    return held if held and held.sent_at else None\n",
-                "    return held if held and held.sent_at and held.state not in FINAL else None\n",
+                "    return _Asked(held, said.provider_payment_id) if held else None\n",
+                "    if held is None or held.state in FINAL:\n        return None\n"
+                "    return _Asked(held, said.provider_payment_id)\n",
             ),
         ),
         ("tests/flows/test_gocardless_flows.py",),
@@ -647,6 +649,139 @@ BUGS: Final = (
             ),
         ),
         ("tests/flows/test_settle_refund.py",),
+    ),
+    Bug(
+        "a refund that a restore has made unsent is sent without a look",
+        "The provider has forgotten its key by then, and pays the same money back twice.",
+        (
+            Edit(
+                "flows/submit_refund.py",
+                "        if asked is None and (since := await lost_since(conn, held)) is not None:",
+                "        if asked and (since := await lost_since(conn, held)) is not None:",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a refund that is made anew counts as never sent",
+        "A restore has lost its row, and what was paid back before it goes back once more.",
+        (
+            Edit(
+                "flows/ask_before_refund.py",
+                "    if held.asked_by == BY_SETTING:",
+                "    if held.asked_by != BY_SETTING:",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "an event of a refund that is ready is applied and moves nothing",
+        "That it was sent and has ended is told once, and the sweep sends it again.",
+        (
+            Edit(
+                "flows/apply_refund_event.py",
+                "    if held.state is RefundState.READY:\n",
+                "    if held.state is RefundState.READY and held.sent_at:\n",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a comparison passes over the refunds that are ready",
+        "What a restore has lost is found at the provider only when it is about to be sent again.",
+        (
+            Edit(
+                "store/refund_lists.py",
+                "AND CASE WHEN state = 'ready' THEN created_at ELSE sent_at END < $4",
+                "AND state <> 'ready' AND sent_at < $4",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a refund that counts as sent has its key's life before it",
+        "Where nobody can say what became of it, it is sent again under a key that is dead.",
+        (
+            Edit(
+                "flows/refund_as_sent.py",
+                "look_up_at=now, now=now - LONG_AGO)",
+                "look_up_at=now, now=now)",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a refund's look-up sends what is ready again",
+        "Whoever sends it next pays back a second time: it says that nobody has sent it.",
+        (
+            Edit(
+                "flows/submit_refund.py",
+                "        if (await settle_refund(pool, gone, now=now())).moved_to is None:\n"
+                "            return  # somebody else knows more of it by now, or has taken it up\n",
+                "        await settle_refund(pool, gone, now=now())\n",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a failed refund is counted as paid back",
+        "The books say that the payer has the money, and nobody pays it back any more.",
+        (
+            Edit(
+                "flows/settle_refund.py",
+                "    if told is RefundState.SUCCEEDED:\n        await book_paid_back(",
+                "    if told in refund_state.ENDINGS:\n        await book_paid_back(",
+            ),
+        ),
+        (LOST_REFUNDS, "tests/flows/test_submit_refund.py"),
+    ),
+    Bug(
+        "another refund's failure is called ours",
+        "The payer has the money, the books say that it came back, and it goes back once more.",
+        (
+            Edit(
+                "flows/contradict_refund.py",
+                "        if held.provider_refund_id in {None, known_as}:\n",
+                "        if kept is None:\n",
+            ),
+        ),
+        ("tests/flows/test_second_refunds.py",),
+    ),
+    Bug(
+        "what was paid for an invoice that was voided since cannot count as sent",
+        "Its event is refused by the database and comes back for ever: the money is in no books.",
+        (
+            Edit(
+                "store/attempts.py",
+                "       AND i.due_cents > 0  -- else it was sent before that,",
+                "       AND true  -- else it was sent before that,",
+            ),
+        ),
+        (EVENTS,),
+    ),
+    Bug(
+        "a look-up sends an attempt that is ready again",
+        "It is charged while it says that nobody has sent it, and withdrawn or sent anew.",
+        (
+            Edit(
+                LOOK_UP,
+                "        if not isinstance(left, Moved):\n",
+                "        if left is None:\n",
+            ),
+        ),
+        ("tests/flows/test_refused_keys.py",),
+    ),
+    Bug(
+        "a hint about an attempt that is ready leaves it unsent",
+        "What became of the charge is dropped as a contradiction, and it is made a second time.",
+        (
+            Edit(
+                "flows/apply_event.py",
+                "            await _send_after_all(conn, held.account_key, held.key, now=now)\n",
+                "",
+            ),
+        ),
+        ("tests/flows/test_gocardless_flows.py",),
     ),
     Bug(
         "a new method's collecting forgets what a person holds",

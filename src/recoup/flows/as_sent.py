@@ -9,17 +9,11 @@ from recoup.rules.records.collection import Attempt, idempotency_key
 def as_sent(held: Attempt) -> Charge:
     """What was sent of this attempt."""
     assert held.request is not None, "what was sent has its request"
-    return Charge(
-        idempotency_key(held.id),
-        held.request,
-        sent_before=True,
-        provider_payment_id=held.provider_payment_id,
-        sent_at=held.sent_at,
-    )
+    return as_known_there(held, held.provider_payment_id)
 
 
-def as_known_there(held: Attempt, told_as: str) -> Charge:
-    """What was sent of an attempt of which the provider tells under this id, sent or not."""
+def as_known_there(held: Attempt, told_as: str | None) -> Charge:
+    """What was sent of an attempt of which the provider tells under this id, sent here or not."""
     return Charge(
         idempotency_key(held.id),
         held.request or "",
