@@ -14,7 +14,8 @@ import msgspec
 import pytest_asyncio
 
 from recoup.providers.protocol import CustomerNeeded, Declined, Paid, Processing
-from recoup.providers.sandbox import TIMEOUT, SandboxProvider, SandboxSecrets
+from recoup.providers.sandbox import SandboxProvider, SandboxSecrets
+from recoup.providers.sandbox_calls import TIMEOUT
 from tests.providers.conformance import KEY, NOW, ProviderConformance, StandIn
 from tests.shop import MovableClock, SandboxServer, sandbox_server
 

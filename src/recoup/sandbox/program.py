@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from recoup.sandbox.acquirer import Acquirer
-from recoup.sandbox.api import Api, errors_in_json
+from recoup.sandbox.api import errors_in_json, routes
 from recoup.sandbox.books import Books
 from recoup.sandbox.clock import utc_now
 from recoup.sandbox.errands import Bell, Errands
@@ -49,7 +49,6 @@ def make_app(
     acquirer = Acquirer(books, faults=faults, rng=rng, now=now, news=bell.ring)
     trouble = Trouble(faults, rng, sleep=sleep, hang_seconds=hang_seconds)
     refunds = Refunds(acquirer, books, now=now, news=bell.ring)
-    api = Api(acquirer, refunds, books, faults=faults, rng=rng, public_url=public_url)
 
     errands = Errands(acquirer, books, bell=bell, now=now, sends_at_once=sends_at_once)
 
@@ -66,7 +65,17 @@ def make_app(
 
     app = web.Application(middlewares=[errors_in_json])
     app[ERRANDS] = errands
-    app.add_routes(api.routes(trouble))
+    app.add_routes(
+        routes(
+            acquirer,
+            refunds,
+            books,
+            trouble=trouble,
+            faults=faults,
+            rng=rng,
+            public_url=public_url,
+        )
+    )
     app.cleanup_ctx.append(keep_errands)
     app.on_shutdown.append(let_go)
     return app
