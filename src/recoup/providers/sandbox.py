@@ -48,6 +48,7 @@ from recoup.providers.sandbox_answers import (
     MethodsAnswer,
     RefundAnswer,
     RefundsAnswer,
+    SetUpPageAnswer,
     decode,
     outcome,
     read_charge,
@@ -210,20 +211,42 @@ class SandboxProvider:
     async def list_methods(
         self, provider_customer_id: str
     ) -> Sequence[StoredMethod] | NotKnown | Lost:
-        """Ask for a customer's methods: it keeps none, since all are every customer's."""
+        """Ask for what a customer has left. They can be charged by any other test method too."""
         if (named := in_a_path(provider_customer_id)) is None:
             return NotKnown()
         found = await self._calls.get(f"customers/{named}/payment_methods", MethodsAnswer)
         if isinstance(found, Lost):
             return found
         return [
-            StoredMethod(provider_method_id=one.id, provider_customer_id=provider_customer_id)
+            StoredMethod(
+                provider_method_id=one.id,
+                provider_customer_id=provider_customer_id,
+                is_default=one.is_default,
+            )
             for one in found.payment_methods
+            if one.customer == provider_customer_id
         ]
 
-    async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:  # noqa: ARG002
-        """Refuse: the test methods are there already, and there is nothing to set up."""
-        return Declined("set_up_page_not_offered")
+    async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:
+        """Open a page where the customer chooses a test method as their own."""
+        asked = {
+            "customer": order.provider_customer_id,
+            "success_redirect_url": order.return_url,
+            "metadata": order.metadata,
+        }
+        request = msgspec.json.encode(asked).decode()
+        answer = await self._calls.post("set_up_pages", request, order.idempotency_key)
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status in TURNED_AWAY:
+            return read_turned_away(answer.body)
+        if answer.status != 200:
+            return lost(answer)
+        said = decode(answer.body, SetUpPageAnswer)
+        if said is None or said.set_up_page.idempotency_key != order.idempotency_key:
+            return Lost("unreadable_answer")
+        page = said.set_up_page
+        return Page(page.id, page.url, page.expires_at)
 
     async def list_charges(
         self, *, since: datetime, before: datetime, after: str | None

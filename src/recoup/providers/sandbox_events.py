@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from recoup.providers.protocol import Delivery, Forged, Ignored, Lost, Notice, RefundNotice, Told
+from recoup.providers.protocol import (
+    Delivery,
+    Forged,
+    Ignored,
+    Lost,
+    MethodAdded,
+    Notice,
+    RefundNotice,
+    Told,
+)
 from recoup.providers.sandbox_answers import (
     UNREADABLE,
     Event,
@@ -22,7 +31,9 @@ def read_delivery(body: bytes) -> Sequence[Delivery] | Forged:
         event, text = msgspec.json.decode(body, type=Event), body.decode()
     except UNREADABLE:
         return Forged("unreadable")
-    if event.data.charge is None and event.data.refund is None:
+    if all(
+        one is None for one in (event.data.charge, event.data.refund, event.data.payment_method)
+    ):
         return Forged("unreadable")
     return [Delivery(event.id, text)]
 
@@ -35,8 +46,16 @@ def told_by(body: str) -> Told:
         if isinstance(back, Lost):
             return Ignored(back.why)
         return RefundNotice(refund.idempotency_key, back, refund.id)
+    if (method := event.data.payment_method) is not None:
+        if event.type != "payment_method.attached":
+            return Ignored("not_an_attachment")
+        # The last one that a customer leaves is what they are charged by: the list says which it is
+        # now, and whose.
+        return MethodAdded(
+            method.id, method.customer or None, is_default=True, set_up_at=method.attached_at
+        )
     charge = event.data.charge
-    assert charge is not None, "an event without either was not kept"
+    assert charge is not None, "an event without any of them was not kept"
     if event.type == "charge.disputed":
         return Notice(charge.idempotency_key, taken_back(charge))
     told = outcome(charge)

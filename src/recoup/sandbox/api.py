@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from random import Random
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from recoup.sandbox.charges_api import ChargesApi
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.payer_pages import PayerPages
 from recoup.sandbox.refunds import Refunds
+from recoup.sandbox.set_ups import SetUps
 from recoup.sandbox.testers_api import TestersApi
 from recoup.sandbox.trouble import INTERNAL_ERROR, Trouble, plain
 
@@ -23,8 +25,10 @@ log = logging.getLogger(__name__)
 def routes(
     acquirer: Acquirer,
     refunds: Refunds,
+    set_ups: SetUps,
     books: Books,
     *,
+    now: Callable[[], datetime],
     trouble: Trouble,
     faults: Faults,
     rng: Random,
@@ -33,8 +37,8 @@ def routes(
     """List every route, with trouble around those of the API."""
     return [
         *ChargesApi(acquirer, refunds, public_url=public_url).routes(trouble),
-        *AccountApi(books).routes(trouble),
-        *PayerPages(acquirer).routes(),
+        *AccountApi(set_ups, books, public_url=public_url).routes(trouble),
+        *PayerPages(acquirer, set_ups, now=now).routes(),
         *TestersApi(acquirer, refunds, faults=faults, rng=rng).routes(),
     ]
 

@@ -1,10 +1,11 @@
-"""The sandbox's books: charges, refunds, events and who is to be told, in one SQLite file."""
+"""The sandbox's books: charges, refunds, methods, and who is to be told, in one SQLite file."""
 
 from pathlib import Path
 
 from recoup.sandbox.charge_book import ChargeBook
 from recoup.sandbox.event_book import EventBook
 from recoup.sandbox.ledger_file import LedgerFile
+from recoup.sandbox.method_book import MethodBook
 from recoup.sandbox.refund_book import RefundBook
 
 
@@ -20,6 +21,7 @@ class Books:
         self.events = EventBook(self.file)
         self.charges = ChargeBook(self.file, self.events)
         self.refunds = RefundBook(self.file, self.events)
+        self.methods = MethodBook(self.file, self.events)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -18,6 +18,7 @@ from recoup.sandbox.clock import utc_now
 from recoup.sandbox.errands import Bell, Errands
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.refunds import Refunds
+from recoup.sandbox.set_ups import SetUps
 from recoup.sandbox.trouble import Sleep, Trouble
 
 HANG_SECONDS: Final = 30.0  # callers are expected to give up well before
@@ -49,6 +50,7 @@ def make_app(
     acquirer = Acquirer(books, faults=faults, rng=rng, now=now, news=bell.ring)
     trouble = Trouble(faults, rng, sleep=sleep, hang_seconds=hang_seconds)
     refunds = Refunds(acquirer, books, now=now, news=bell.ring)
+    set_ups = SetUps(acquirer, books, now=now, news=bell.ring)
 
     errands = Errands(acquirer, books, bell=bell, now=now, sends_at_once=sends_at_once)
 
@@ -69,7 +71,9 @@ def make_app(
         routes(
             acquirer,
             refunds,
+            set_ups,
             books,
+            now=now,
             trouble=trouble,
             faults=faults,
             rng=rng,
