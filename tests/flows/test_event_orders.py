@@ -7,9 +7,6 @@ that the right order does not tell.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,6 +27,7 @@ from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
 from tests.own_shop import NOWHERE
+from tests.provider_signatures import dated, hex_mac, signed_item
 from tests.shop import BOX, MovableClock, Shop
 
 SECRET = "ab" * 32
@@ -169,7 +167,7 @@ def _sandbox(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple
 
 def _dated(body: dict[str, Any], at: int, header: str) -> tuple[bytes, dict[str, str]]:
     raw = json.dumps(body).encode()
-    return raw, {header: f"t={at},v1={_mac(f'{at}.'.encode() + raw)}"}
+    return raw, {header: dated(raw, SECRET, at=at)}
 
 
 def _gocardless(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple[bytes, dict]:
@@ -180,7 +178,7 @@ def _gocardless(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tu
         **fields,
     }  # fmt: skip
     raw = json.dumps({"events": [told], "meta": {"webhook_id": "WB1"}}).encode()
-    return raw, {"webhook-signature": _mac(raw)}
+    return raw, {"webhook-signature": hex_mac(raw, SECRET)}
 
 
 def _adyen(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple[bytes, dict]:
@@ -193,15 +191,8 @@ def _adyen(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> tuple[b
         "amount": {"value": 1_000, "currency": "EUR"}, "eventCode": what,
         "success": fields.get("success", "true"), "reason": fields.get("reason"),
     }  # fmt: skip
-    words = [item["pspReference"], original, "Acme", item["merchantReference"], "1000", "EUR",
-             what, item["success"]]  # fmt: skip
-    made = hmac.new(bytes.fromhex(SECRET), ":".join(words).encode(), hashlib.sha256).digest()
-    item["additionalData"] = {"hmacSignature": base64.b64encode(made).decode()}
-    return json.dumps({"notificationItems": [{"NotificationRequestItem": item}]}).encode(), {}
-
-
-def _mac(body: bytes) -> str:
-    return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    signed = signed_item(item, SECRET)
+    return json.dumps({"notificationItems": [{"NotificationRequestItem": signed}]}).encode(), {}
 
 
 WEBHOOKS: Mapping[str, Callable[[UUID, str, dict[str, Any], int], tuple[bytes, dict[str, str]]]] = {

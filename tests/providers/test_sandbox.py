@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +26,7 @@ from recoup.providers.protocol import (
 )
 from recoup.providers.sandbox import SandboxProvider, SandboxSecrets
 from recoup.providers.sandbox_calls import TIMEOUT
+from tests.provider_signatures import dated
 from tests.providers.conformance import KEY, NOW, ProviderConformance, StandIn
 from tests.providers.nonsense import liar
 from tests.providers.on_methods import a_set_up
@@ -156,10 +155,8 @@ class SandboxStandIn(StandIn):
         }
 
     def signed(self, body: bytes, secret: str | None = None) -> tuple[bytes, Mapping[str, str]]:
-        at = int(NOW.timestamp())
         key = self.webhook_secrets[0] if secret is None else secret
-        mac = hmac.new(key.encode(), f"{at}.".encode() + body, hashlib.sha256)
-        return body, {"sandbox-signature": f"t={at},v1={mac.hexdigest()}"}
+        return body, {"sandbox-signature": dated(body, key, at=int(NOW.timestamp()))}
 
     def event(self) -> bytes:
         return msgspec.json.encode(
