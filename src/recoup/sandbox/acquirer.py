@@ -36,7 +36,7 @@ KEY_REUSED: Final = error_answer(
     400,
     "idempotency_error",
     "idempotency_key_reused",
-    "This Idempotency-Key was used with another body; a new charge needs a new key.",
+    "This Idempotency-Key was used with another body; another request needs another key.",
 )
 METHOD_UNKNOWN: Final = invalid_request(
     "payment_method_unknown", f"Known payment methods are {', '.join(TOKENS)}."
