@@ -117,6 +117,12 @@ def _show_where(place: Place, key: str, invoice_id: str, screen: Screen) -> None
     )
     screen.line("Then retry it by the lago_id that it answers:")
     screen.line(f"  curl -si -X POST {authorization} {place.api}/api/v1/invoices/ID/retry_payment")
+    screen.line(
+        "Or open the page where its customer leaves another card, which collects it at once:"
+    )
+    screen.line(
+        f"  curl -s -X POST {authorization} {place.api}/api/v1/customers/{CUSTOMER}/checkout_url"
+    )
 
 
 def _options() -> argparse.Namespace:

@@ -311,3 +311,11 @@ class Shop:
         await self.owner.execute(
             f"UPDATE {table} SET {sets} WHERE id = $1", key.id, *fields.values()
         )
+
+
+async def sent(shop: Shop, **invoice: Any) -> tuple[RowKey, RowKey]:
+    """An invoice, and its attempt that was sent and has not been answered."""
+    owed = await shop.sell("pm_sandbox_ok", **invoice)
+    attempt = await shop.begun(owed)
+    await shop.sending.ask(attempt)
+    return owed, attempt

@@ -81,3 +81,11 @@ async def other_tenant(pool: Pool, app: Any) -> AsyncIterator[Tenant]:
     made = await new_tenant(pool, app, "Other GmbH")
     yield made
     await made.client.aclose()
+
+
+@pytest_asyncio.fixture
+async def visitor(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody without a key."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as client:
+        yield client

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from random import Random
@@ -20,6 +17,7 @@ from recoup.store import db
 from recoup.store.db import Pool
 from tests.api.billing import count
 from tests.api.conftest import BOX, Tenant
+from tests.provider_signatures import dated, hex_mac, signed_item
 
 FORGERIES = 500
 SEED = 20_270_303
@@ -62,24 +60,9 @@ def webhook(kind: str, secret: str, *, at: int | None = None, **changes: Any) ->
         return batch(signed_item({**ITEM, **changes}, secret)), {}
     body = json.dumps(BODIES[kind]).encode()
     if kind == "gocardless":
-        return body, {"webhook-signature": mac(secret, body)}
+        return body, {"webhook-signature": hex_mac(body, secret)}
     at = int(clock.now().timestamp()) if at is None else at
-    return body, {SIGNATURES[kind]: f"t={at},v1={mac(secret, f'{at}.'.encode() + body)}"}
-
-
-def mac(secret: str, body: bytes) -> str:
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
-def signed_item(item: Mapping[str, Any], secret: str) -> dict[str, Any]:
-    amount = item["amount"]
-    words = [
-        item["pspReference"], item["originalReference"], item["merchantAccountCode"],
-        item["merchantReference"], str(amount["value"]), amount["currency"], item["eventCode"],
-        item["success"],
-    ]  # fmt: skip
-    made = hmac.new(bytes.fromhex(secret), ":".join(words).encode(), hashlib.sha256).digest()
-    return {**item, "additionalData": {"hmacSignature": base64.b64encode(made).decode()}}
+    return body, {SIGNATURES[kind]: dated(body, secret, at=at)}
 
 
 def batch(*items: Mapping[str, Any]) -> bytes:
@@ -120,7 +103,7 @@ def with_a_changed_signature(kind: str, chance: Random) -> Webhook:
 def without_a_signature(kind: str, chance: Random) -> Webhook:
     body, headers = webhook(kind, OURS)
     [name] = headers
-    said = chance.choice([None, "", "v1=", "t=,v1=", "null", f"v0={mac(OURS, body)}"])
+    said = chance.choice([None, "", "v1=", "t=,v1=", "null", f"v0={hex_mac(body, OURS)}"])
     return body, {} if said is None else {name: said}
 
 

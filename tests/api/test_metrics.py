@@ -9,7 +9,6 @@ from uuid import UUID, uuid4  # noqa: TID251  a test's own ids
 import asyncpg
 import httpx
 import pytest
-import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from recoup import clock
@@ -24,14 +23,6 @@ from recoup.store.jobs import Job
 from tests.api.conftest import Tenant
 
 NOW = clock.now()
-
-
-@pytest_asyncio.fixture
-async def visitor(app: Any) -> Any:
-    """Somebody without a key."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as client:
-        yield client
 
 
 async def scraped(visitor: httpx.AsyncClient) -> dict[tuple[str, ...], float]:

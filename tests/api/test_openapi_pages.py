@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-import pytest_asyncio
 from litestar import Litestar, get, post, route
 from litestar.enums import HttpMethod
 from litestar.params import FromPath, JSONBody
@@ -18,14 +17,6 @@ from litestar.params import FromPath, JSONBody
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.openapi_document import document
 from recoup.api.openapi_pages import POLICY, page
-
-
-@pytest_asyncio.fixture
-async def visitor(app: Any) -> Any:
-    """Somebody without a key."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as client:
-        yield client
 
 
 def refs(node: Any) -> Iterator[str]:

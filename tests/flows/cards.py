@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +20,7 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.receive_event import receive_event
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
+from tests.provider_signatures import dated
 from tests.providers.stripe_shapes import missing
 from tests.shop import BOX, MovableClock, Shop
 
@@ -133,12 +132,10 @@ class Cards:
         shop, now = self.shop, self.shop.clock.now()
         said = {"id": f"evt_{clock.new_id().hex}", "type": kind, "data": {"object": thing, **data}}
         body = json.dumps(said).encode()
-        at = int(now.timestamp())
-        secret = SECRETS["webhook_secret"].encode()
-        mac = hmac.new(secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+        signature = dated(body, SECRETS["webhook_secret"], at=int(now.timestamp()))
         assert await receive_event(
             shop.pool, shop.providers, shop.organization_id, kind="stripe", code="sandbox",
-            body=body, headers={"stripe-signature": f"t={at},v1={mac}"}, new_id=clock.new_id,
+            body=body, headers={"stripe-signature": signature}, new_id=clock.new_id,
             now=now,
         ) == 1  # fmt: skip
         kept = await shop.owner.fetchval(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -14,6 +11,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from recoup.rules.settlement import Surprise
+from tests.provider_signatures import dated, hex_mac, signed_item
 
 SECRET = "ab" * 32
 Event: TypeAlias = tuple[str, dict[str, Any]]  # what happened, and what it says beside that
@@ -253,7 +251,7 @@ def _sandbox(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> Signe
 
 def _dated(body: dict[str, Any], at: int, header: str) -> Signed:
     raw = json.dumps(body).encode()
-    return raw, {header: f"t={at},v1={_mac(f'{at}.'.encode() + raw)}"}
+    return raw, {header: dated(raw, SECRET, at=at)}
 
 
 def _gocardless(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> Signed:
@@ -269,7 +267,7 @@ def _gocardless(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> Si
         told["links"] = {"refund": f"RF{attempt.hex}"}
         told["resource_metadata"] |= {"lago_refund_id": str(refund)}
     raw = json.dumps({"events": [told], "meta": {"webhook_id": "WB1"}}).encode()
-    return raw, {"webhook-signature": _mac(raw)}
+    return raw, {"webhook-signature": hex_mac(raw, SECRET)}
 
 
 def _adyen(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> Signed:
@@ -285,15 +283,8 @@ def _adyen(attempt: UUID, what: str, fields: dict[str, Any], at: int) -> Signed:
         "amount": {"value": 1_000, "currency": "EUR"}, "eventCode": what,
         "success": fields.get("success", "true"), "reason": fields.get("reason"),
     }  # fmt: skip
-    words = [item["pspReference"], original, "Acme", item["merchantReference"], "1000", "EUR",
-             what, item["success"]]  # fmt: skip
-    made = hmac.new(bytes.fromhex(SECRET), ":".join(words).encode(), hashlib.sha256).digest()
-    item["additionalData"] = {"hmacSignature": base64.b64encode(made).decode()}
-    return json.dumps({"notificationItems": [{"NotificationRequestItem": item}]}).encode(), {}
-
-
-def _mac(body: bytes) -> str:
-    return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    signed = signed_item(item, SECRET)
+    return json.dumps({"notificationItems": [{"NotificationRequestItem": signed}]}).encode(), {}
 
 
 WEBHOOKS: Mapping[str, Callable[[UUID, str, dict[str, Any], int], Signed]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from recoup.flows.reports import Report, Source
@@ -13,16 +11,9 @@ from recoup.rules.look_up_schedule import PAYER_HAS
 from recoup.rules.records.keys import RowKey
 from recoup.store import invariants
 from recoup.store.db import nameless
-from tests.shop import Shop
+from tests.shop import Shop, sent
 
 WANTS_PAYER = Declined("authentication_required", provider_payment_id="ch_1")
-
-
-async def sent(shop: Shop, **invoice: Any) -> tuple[RowKey, RowKey]:
-    owed = await shop.sell("pm_sandbox_ok", **invoice)
-    attempt = await shop.begun(owed)
-    await shop.sending.ask(attempt)
-    return owed, attempt
 
 
 async def tell(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from datetime import timedelta
 
@@ -24,6 +22,7 @@ from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
 from tests.flows.debits import SECRETS, Debits
+from tests.provider_signatures import hex_mac
 from tests.providers.gocardless_books import event
 
 
@@ -231,7 +230,7 @@ async def hears(debits: Debits, payment: str, action: str, metadata: dict[str, s
     said = event(f"EV{payment}{action}", "payments", action, {"payment": payment},
                  metadata=metadata)  # fmt: skip
     body = json.dumps({"events": [said]}).encode()
-    signature = hmac.new(SECRETS["webhook_secret"].encode(), body, hashlib.sha256).hexdigest()
+    signature = hex_mac(body, SECRETS["webhook_secret"])
     shop = debits.shop
     assert await receive_event(
         shop.pool, shop.providers, shop.organization_id, kind="gocardless", code="sandbox",

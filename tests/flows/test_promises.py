@@ -21,8 +21,8 @@ from recoup.flows.tell import News, tell
 from recoup.providers.protocol import Paid
 from recoup.rules.records.collection import AskedBy
 from recoup.store import db, waiting_attempts
-from tests.flows.test_provider_events import paid, receive, sent
-from tests.shop import Shop
+from tests.flows.test_provider_events import paid, receive
+from tests.shop import Shop, sent
 
 LEFT_BEHIND = ("payments", "payment_invoices", "decisions", "events", "webhook_deliveries")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from datetime import timedelta
 from typing import Any
@@ -20,7 +18,8 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import db
 from recoup.store.db import Pool
-from tests.shop import BOX, Shop
+from tests.provider_signatures import dated
+from tests.shop import BOX, Shop, sent
 
 NO_TIME = timedelta()
 
@@ -35,9 +34,7 @@ def paid(attempt: RowKey, *, event: str = "evt_1", charge: str = "ch_1") -> byte
 
 
 def signature(body: bytes, *, secret: str = "whsec", at: int) -> dict[str, str]:
-    """Written out by hand, from the sandbox's documents: `t=<unix>,v1=<hex>` of `<unix>.<body>`."""
-    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return {"sandbox-signature": f"t={at},v1={mac}"}
+    return {"sandbox-signature": dated(body, secret, at=at)}
 
 
 async def receive(
@@ -66,14 +63,6 @@ async def apply(shop: Shop, event_id: UUID, organization_id: UUID | None = None)
 
 async def the_event(shop: Shop) -> UUID:
     return await shop.owner.fetchval("SELECT id FROM provider_events")
-
-
-async def sent(shop: Shop) -> tuple[RowKey, RowKey]:
-    """An invoice, and its attempt that was sent and has not been answered."""
-    invoice = await shop.sell("pm_sandbox_ok")
-    attempt = await shop.begun(invoice)
-    await shop.sending.ask(attempt)
-    return invoice, attempt
 
 
 async def test_a_signed_event_settles_the_attempt_that_it_is_about(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from recoup.flows.reports import News, Report, Source
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.providers.protocol import Canceled, GivenBack, Paid, Processing, Reversed
 from recoup.rules.records.keys import RowKey
-from tests.shop import Shop
+from tests.shop import Shop, sent
 
 
 def news(attempt: RowKey) -> dict[str, News]:
@@ -22,13 +22,6 @@ def news(attempt: RowKey) -> dict[str, News]:
         "given back": GivenBack(charge, "chargeback_reversed", 1_000, "EUR"),
         "again": Reversed(charge, "second", 1_000, "EUR", "fraudulent", is_second=True),
     }
-
-
-async def sent(shop: Shop) -> tuple[RowKey, RowKey]:
-    invoice = await shop.sell("pm_sandbox_ok")
-    attempt = await shop.begun(invoice)
-    await shop.sending.ask(attempt)
-    return invoice, attempt
 
 
 @pytest.mark.parametrize("times", [1, 3])

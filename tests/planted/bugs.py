@@ -43,6 +43,7 @@ RETRY_CALL: Final = "tests/api/test_retry_payment.py"
 CALLERS: Final = "tests/api/test_callers.py"
 HOOKS: Final = "tests/api/test_provider_webhooks.py"
 APART: Final = "tests/api/test_tenants_apart.py"
+SANDBOX_SUITE: Final = "tests/providers/test_sandbox.py::TestSandbox::"
 ADYEN_SUITE: Final = "tests/providers/test_adyen.py::TestAdyen::"
 ADYEN_ANSWERS: Final = "tests/providers/test_adyen_answers.py::"
 ROTATION: Final = (
@@ -1157,5 +1158,47 @@ BUGS: Final = (
             ),
         ),
         ("tests/flows/test_manage_provider_accounts.py", ROTATION),
+    ),
+    Bug(
+        "a page to leave a method on can be used twice",
+        "Whoever finds the link again decides what its customer is charged by.",
+        (
+            Edit(
+                "sandbox/methods.py",
+                "return self.used_at is None and now < self.expires_at",
+                "return now < self.expires_at",
+            ),
+            Edit("sandbox/method_book.py", "WHERE id = ? AND used_at IS NULL", "WHERE id = ?"),
+            Edit(
+                "sandbox/set_ups.py",
+                'event_id_of("attached", page_id)',
+                'event_id_of("attached", page_id, method_id)',
+            ),
+        ),
+        ("tests/sandbox/test_set_up_pages.py",),
+    ),
+    Bug(
+        "a method is kept for whoever the sandbox's event names",
+        "Every test method can be charged for everybody, so nobody says that it is another's.",
+        (
+            Edit(
+                "providers/sandbox_events.py",
+                "method.customer or None, is_default=True,",
+                "method.customer or None, is_default=False,",
+            ),
+        ),
+        ("tests/flows/test_open_set_up_page.py",),
+    ),
+    Bug(
+        "a list of methods is not looked through for other customers'",
+        "Somebody is charged by what somebody else has left.",
+        (
+            Edit(
+                "providers/sandbox.py",
+                "            if one.customer == provider_customer_id\n",
+                "",
+            ),
+        ),
+        (SANDBOX_SUITE + "test_another_customers_method_in_the_list_is_not_theirs",),
     ),
 )

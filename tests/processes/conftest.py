@@ -115,9 +115,16 @@ class Installation:
 
     def charge_count(self) -> int:
         """How many charges the provider's books hold, without troubling the provider."""
+        return self._count("charges")
+
+    async def is_told(self) -> bool:
+        """Whether the provider knows where to send its events: what came before is not told."""
+        return self._count("endpoints") > 0
+
+    def _count(self, table: str) -> int:
         books = sqlite3.connect(f"file:{self.folder / 'sandbox.sqlite'}?mode=ro", uri=True)
         try:
-            count: int = books.execute("SELECT count(*) FROM charges").fetchone()[0]
+            count: int = books.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             return count
         finally:
             books.close()
@@ -183,6 +190,12 @@ class Tenant:
     async def post(self, path: str, body: Any) -> Any:
         """Ask for something that must be given."""
         async with self._http.post(f"{self.api}/api/v1{path}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def get(self, path: str) -> Any:
+        """Read what must be there."""
+        async with self._http.get(f"{self.api}/api/v1{path}") as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 

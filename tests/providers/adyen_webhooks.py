@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from tests.provider_signatures import signed_item
 from tests.providers.stand_in import KEY
 
 ACCOUNT = "Acme"
@@ -36,23 +34,6 @@ def a_batch(*items: Mapping[str, Any]) -> bytes:
     """What is delivered at once."""
     wrapped = [{"NotificationRequestItem": item} for item in items]
     return msgspec.json.encode({"live": "false", "notificationItems": wrapped})
-
-
-def signed_item(item: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The same item with its signature.
-
-    :raises TypeError, ValueError, KeyError: what should be signed is not of its kind.
-    """
-    amount = item["amount"]
-    fields = (
-        *(item["pspReference"], item.get("originalReference", ""), item["merchantAccountCode"]),
-        *(item["merchantReference"], format(amount["value"], "d"), amount["currency"]),
-        *(item["eventCode"], item["success"]),
-    )
-    mac = hmac.new(bytes.fromhex(key), ":".join(fields).encode(), hashlib.sha256)
-    data = {**(item.get("additionalData") or {})}
-    data["hmacSignature"] = base64.b64encode(mac.digest()).decode()
-    return {**item, "additionalData": data}
 
 
 def signed_batch(body: bytes, key: str) -> bytes:

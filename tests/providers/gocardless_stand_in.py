@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,6 +15,7 @@ import msgspec
 from recoup.providers.gocardless import GoCardlessProvider, GoCardlessSecrets
 from recoup.providers.gocardless_calls import CONNECT_SECONDS, READ_SECONDS
 from recoup.providers.protocol import Charge, Order, Processing, Provider, RefundProcessing
+from tests.provider_signatures import hex_mac
 from tests.providers.gocardless_books import event
 from tests.providers.gocardless_stub import TOKEN, Schemas, Stub
 from tests.providers.stand_in import ATTEMPT, KEY, StandIn
@@ -174,8 +173,7 @@ class GoCardlessStandIn(StandIn):
 
     def signed(self, body: bytes, secret: str | None = None) -> tuple[bytes, Mapping[str, str]]:
         key = self.webhook_secrets[0] if secret is None else secret
-        mac = hmac.new(key.encode(), body, hashlib.sha256)
-        return body, {"webhook-signature": mac.hexdigest()}
+        return body, {"webhook-signature": hex_mac(body, key)}
 
     def event(self) -> bytes:
         paid = event("EV1", "payments", "paid_out", {"payment": "PM1"}, metadata=NOTED)

@@ -99,11 +99,10 @@ class CredentialConformance(RefundOrders):
         told: list[object] = [
             await provider.find_method(psp.method_id(self.paid_by), psp.customer_id),
             await provider.list_methods(psp.customer_id),
+            await provider.set_up_page(a_set_up(psp, 0)),
         ]
         if psp.answers_look_ups:
             told.append(await provider.look_up(charge))
         if psp.makes_customers:
             told.append(await provider.create_customer(a_customer(0)))
-        if psp.has_set_up_pages:
-            told.append(await provider.set_up_page(a_set_up(psp, 0)))
         return told

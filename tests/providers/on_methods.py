@@ -94,14 +94,17 @@ class MethodConformance(ChargeOrders):
         if not isinstance(of_other, NotKnown):
             assert psp.method_id(self.paid_by) not in [one.provider_method_id for one in of_other]
 
-    async def test_a_page_to_set_up_a_method_has_an_address(self, psp: StandIn) -> None:
+    async def test_a_page_to_set_up_a_method_is_opened_once_per_key(self, psp: StandIn) -> None:
         page = await psp.provider.set_up_page(a_set_up(psp))
-        if not psp.has_set_up_pages:
-            assert isinstance(page, Declined)
-            return
         assert isinstance(page, Page), page
         assert page.provider_page_id
         assert page.url.startswith(("http://", "https://"))
+        again = await psp.provider.set_up_page(a_set_up(psp))
+        assert isinstance(again, Page), again
+        assert (again.provider_page_id, again.url) == (page.provider_page_id, page.url)
+        other = await psp.provider.set_up_page(a_set_up(psp, 1))
+        assert isinstance(other, Page), other
+        assert other.provider_page_id != page.provider_page_id
 
     async def test_the_list_has_each_of_our_charges_once_and_knows_which_are_ours(
         self, psp: StandIn

@@ -161,7 +161,7 @@ class WireConformance(RefundOrders):
                 (provider.find_method(psp.method_id(self.paid_by), psp.customer_id), Lost),
                 (provider.list_methods(psp.customer_id), Lost),
                 (provider.create_customer(customer), Lost if psp.makes_customers else CustomerMade),
-                (provider.set_up_page(set_up), Lost if psp.has_set_up_pages else Declined),
+                (provider.set_up_page(set_up), Lost),
                 (list_of(provider, psp), Lost if psp.lists_charges else CannotList),
             ]
             answers = await asyncio.gather(*(ended(question) for question, _ in questions))
@@ -171,8 +171,7 @@ class WireConformance(RefundOrders):
                     must_be_lost(told, fault, psp)
             wire.mend()
             assert isinstance(await ended(provider.create_customer(customer)), CustomerMade)
-            if psp.has_set_up_pages:
-                assert isinstance(await ended(provider.set_up_page(set_up)), Page)
+            assert isinstance(await ended(provider.set_up_page(set_up)), Page)
 
 
 async def fill(*kinds: tuple[str, Cell, tuple[bool, ...]], cells: int) -> None:

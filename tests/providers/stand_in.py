@@ -40,10 +40,9 @@ class StandIn(ABC):
     cancel_truth: ClassVar[type[Declined | Processing]] = Declined  # Processing: it tells later
     page_truth: ClassVar[type[Paid | Processing]] = Paid  # a page that was paid; as above
     # What a provider may be without. Then the adapter says so: `NotKnown` for each look-up,
-    # `NotChargeable` for a page, `CannotList` for a list, `Declined` for a page to set up.
+    # `NotChargeable` for a page, `CannotList` for a list.
     answers_look_ups: ClassVar[bool] = True  # of charges and of refunds
     has_pages: ClassVar[bool] = True
-    has_set_up_pages: ClassVar[bool] = True
     makes_customers: ClassVar[bool] = True  # else their ids are ours to choose, and nobody is asked
     owns_methods: ClassVar[bool] = True  # a method is one customer's, and can be listed
     lists_charges: ClassVar[bool] = True

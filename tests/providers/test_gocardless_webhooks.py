@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from random import Random
 
 import pytest
@@ -12,6 +10,7 @@ from gocardless_pro.errors import InvalidSignatureError
 
 from recoup.providers.gocardless import GoCardlessProvider, GoCardlessSecrets
 from recoup.providers.protocol import Delivery, Forged
+from tests.provider_signatures import hex_mac
 from tests.providers.stand_in import NOW
 from tests.providers.test_gocardless_events import of_payment
 
@@ -25,7 +24,7 @@ def a_webhook(*actions: str) -> bytes:
 
 
 def signed(body: bytes) -> dict[str, str]:
-    return {"webhook-signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
+    return {"webhook-signature": hex_mac(body, SECRET)}
 
 
 def test_each_event_is_kept_by_itself_as_the_text_that_was_signed() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +16,7 @@ import pytest_asyncio
 from recoup import clock
 from recoup.providers.protocol import LONGEST_CALL, CustomerNeeded, Declined, Paid, Processing
 from recoup.providers.stripe import StripeProvider, StripeSecrets
+from tests.provider_signatures import dated
 from tests.providers.conformance import ATTEMPT, NOW, ProviderConformance, StandIn
 from tests.providers.stripe_shapes import card_error, refused
 from tests.providers.stripe_world import DECLINED, WANTS_PAYER, StripeWorld, stripe_world
@@ -160,10 +159,8 @@ class StripeStandIn(StandIn):
         }
 
     def signed(self, body: bytes, secret: str | None = None) -> tuple[bytes, Mapping[str, str]]:
-        at = int(NOW.timestamp())
         key = self.webhook_secrets[0] if secret is None else secret
-        mac = hmac.new(key.encode(), f"{at}.".encode() + body, hashlib.sha256)
-        return body, {"stripe-signature": f"t={at},v1={mac.hexdigest()}"}
+        return body, {"stripe-signature": dated(body, key, at=int(NOW.timestamp()))}
 
     def event(self) -> bytes:
         event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -36,6 +34,7 @@ from recoup.providers.protocol import (
 )
 from recoup.providers.stripe import StripeProvider, StripeSecrets
 from recoup.providers.stripe_events import EVENTS, read_event
+from tests.provider_signatures import dated
 from tests.providers.nonsense import mutated
 from tests.providers.stand_in import ATTEMPT, KEY
 from tests.providers.test_stripe import INTENT, NO
@@ -269,9 +268,7 @@ def a_provider(*secrets: str) -> StripeProvider:
 
 
 def signed(content: bytes, secret: str = FIRST, at: datetime = NOW) -> dict[str, str]:
-    moment = int(at.timestamp())
-    mac = hmac.new(secret.encode(), f"{moment}.".encode() + content, hashlib.sha256).hexdigest()
-    return {"stripe-signature": f"t={moment},v1={mac}"}
+    return {"stripe-signature": dated(content, secret, at=int(at.timestamp()))}
 
 
 def is_believed(provider: StripeProvider, content: bytes, headers: dict[str, str]) -> bool:

@@ -1,7 +1,6 @@
 """Signatures agree with independent implementations, and one changed byte breaks them."""
 
 import base64
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -17,18 +16,14 @@ from recoup.rules.webhook_signature import (
     standard_secret,
     standard_signature,
 )
+from tests.provider_signatures import dated, hex_mac
 
 NOW = datetime(2026, 3, 6, 18, 0, tzinfo=UTC)
+UNIX = int(NOW.timestamp())
 BODY = b'{"webhook_type":"payment.succeeded","amount":"12 \xe2\x82\xac"}'
 texts = st.text(min_size=1)
 ids = st.uuids().map(str)
 instants = st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-
-
-def _sandbox_header(body: bytes, secret: str, at: datetime) -> str:
-    unix = int(at.timestamp())
-    mac = hmac.new(secret.encode(), f"{unix}.".encode() + body, "sha256").hexdigest()
-    return f"t={unix},v1={mac}"
 
 
 def test_lagos_signature_is_rfc_4231s() -> None:
@@ -59,14 +54,14 @@ def test_the_secret_stands_for_the_bytes_of_the_hmac_key() -> None:
 def test_the_sandboxs_signature_is_recognised_with_any_of_the_secrets(
     body: bytes, secrets: list[str], data: st.DataObject, age: int
 ) -> None:
-    header = _sandbox_header(body, data.draw(st.sampled_from(secrets)), NOW)
+    header = dated(body, data.draw(st.sampled_from(secrets)), at=UNIX)
     assert sandbox_has_signed(header, body, secrets=secrets, now=NOW + timedelta(seconds=age))
 
 
 @settings(max_examples=1_000)
 @given(st.binary(min_size=1), st.data())
 def test_a_changed_bit_is_seen(body: bytes, data: st.DataObject) -> None:
-    header = _sandbox_header(body, "secret", NOW)
+    header = dated(body, "secret", at=UNIX)
     changed = bytearray(body)
     changed[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     assert not sandbox_has_signed(header, bytes(changed), secrets=["secret"], now=NOW)
@@ -82,19 +77,19 @@ def test_no_header_is_believed_by_chance_nor_breaks_anything(
 
 @pytest.mark.parametrize("age", [-301, 301, 86_400])
 def test_what_is_not_of_now_may_be_a_replay(age: int) -> None:
-    header = _sandbox_header(BODY, "secret", NOW)
+    header = dated(BODY, "secret", at=UNIX)
     now = NOW + timedelta(seconds=age)
     assert not sandbox_has_signed(header, BODY, secrets=["secret"], now=now)
 
 
 def test_without_a_secret_nothing_is_signed() -> None:
     for secrets in ([], [""]):
-        header = _sandbox_header(BODY, "", NOW)
+        header = dated(BODY, "", at=UNIX)
         assert not sandbox_has_signed(header, BODY, secrets=secrets, now=NOW)
 
 
 def test_while_secrets_are_rotated_two_signatures_may_come() -> None:
-    right = _sandbox_header(BODY, "new", NOW)
+    right = dated(BODY, "new", at=UNIX)
     header = f"{right.split(',')[0]},v1={'0' * 64},{right.split(',')[1]}"
     assert sandbox_has_signed(header, BODY, secrets=["old", "new"], now=NOW)
 
@@ -120,7 +115,7 @@ def test_while_secrets_are_rotated_two_signatures_may_come() -> None:
     ],
 )
 def test_a_header_of_another_form_is_not_signed(spoil: Callable[[str, str], str]) -> None:
-    timestamp, signature = _sandbox_header(BODY, "secret", NOW).split(",")
+    timestamp, signature = dated(BODY, "secret", at=UNIX).split(",")
     header = spoil(timestamp, signature)
     assert not sandbox_has_signed(header, BODY, secrets=["secret"], now=NOW)
 
@@ -139,7 +134,7 @@ def test_gocardless_signature_is_recognised_with_any_of_the_secrets(
     body: bytes, secrets: list[str], data: st.DataObject
 ) -> None:
     signer = data.draw(st.sampled_from(secrets))
-    header = hmac.new(signer.encode(), body, "sha256").hexdigest()
+    header = hex_mac(body, signer)
     assert gocardless_has_signed(header, body, secrets=secrets)
     assert not gocardless_has_signed(header, body, secrets=["", f"{signer}!"])
     assert not gocardless_has_signed(header, body, secrets=[])
@@ -151,5 +146,5 @@ def test_no_header_of_gocardless_makes_it_raise(header: str, body: bytes) -> Non
 
 
 def test_what_an_empty_secret_signed_is_signed_by_nobody() -> None:
-    header = hmac.new(b"", BODY, "sha256").hexdigest()
+    header = hex_mac(BODY, "")
     assert not gocardless_has_signed(header, BODY, secrets=[""])

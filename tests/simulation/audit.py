@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from recoup.rules.records.collection import idempotency_key
-from recoup.sandbox.books import Entry
+from recoup.sandbox.charge_book import Entry
 from recoup.sandbox.charges import Status
 from recoup.store import db
 from recoup.store.invariants import INVARIANTS, offenders

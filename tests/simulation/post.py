@@ -18,7 +18,7 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.receive_event import receive_event
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.refusal import Refused
-from recoup.sandbox.books import Entry
+from recoup.sandbox.charge_book import Entry
 from recoup.sandbox.charges import Charge, Status
 from recoup.store.db import Pool
 from tests.shop import MovableClock

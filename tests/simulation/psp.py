@@ -24,7 +24,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from recoup.sandbox.books import Books, Entry
+from recoup.sandbox.books import Books
+from recoup.sandbox.charge_book import Entry
 from recoup.sandbox.charges import Charge, Status, account_of, event_id_for
 from recoup.sandbox.errands import Errands, signature
 from recoup.sandbox.faults import Faults
@@ -69,8 +70,8 @@ class FickleBooks(Books):
 
     def pay_after_all(self, charge: Charge) -> None:
         """Write down that a charge that failed is paid."""
-        with self._transaction():
-            self._db.execute(_PAY_AFTER_ALL, (charge.id,))
+        with self.file.transaction():
+            self.file.db.execute(_PAY_AFTER_ALL, (charge.id,))
 
 
 class Call:
@@ -192,16 +193,16 @@ class Psp:
         """Settle what has been processing long enough, and send every event that is due."""
         assert self._errands, "it is open"
         await self._errands.run_due()
-        while not self.mailbox_is_away and self.books.endpoints_with_work(self.clock.now()):
+        while not self.mailbox_is_away and self.books.events.endpoints_with_work(self.clock.now()):
             await self._errands.run_due()
 
     def entries(self) -> list[Entry]:
         """The books: every charge, and through whose account it was made."""
-        return [*self.books.all_charges(), *self.second_charges]
+        return [*self.books.charges.all(), *self.second_charges]
 
     def waiting_for_payers(self) -> list[Charge]:
         """The charges that wait for their payer on the hosted page."""
-        charges = (entry.charge for entry in self.books.all_charges())
+        charges = (entry.charge for entry in self.books.charges.all())
         return [one for one in charges if one.status is Status.REQUIRES_ACTION]
 
     async def payer(self, charge: Charge, *, says: str) -> None:

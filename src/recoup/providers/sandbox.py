@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from recoup.providers.addresses import NO_SUCH_ID, in_a_path
 from recoup.providers.protocol import (
-    LONGEST_CALL,
     CannotList,
     Charge,
     ChargeList,
@@ -26,13 +24,11 @@ from recoup.providers.protocol import (
     Declined,
     Delivery,
     Forged,
-    Ignored,
     ListedCharge,
     Lost,
     Manner,
     NewCustomer,
     NotChargeable,
-    Notice,
     NotKnown,
     Order,
     Outcome,
@@ -40,7 +36,6 @@ from recoup.providers.protocol import (
     Processing,
     RateLimit,
     Refund,
-    RefundNotice,
     RefundOrder,
     RefundOutcome,
     SetUpOrder,
@@ -48,34 +43,26 @@ from recoup.providers.protocol import (
     Told,
 )
 from recoup.providers.sandbox_answers import (
-    UNREADABLE,
     ChargesAnswer,
-    ErrorAnswer,
-    Event,
     MethodAnswer,
     MethodsAnswer,
     RefundAnswer,
     RefundsAnswer,
+    SetUpPageAnswer,
     decode,
     outcome,
     read_charge,
     read_turned_away,
     refund_outcome,
-    taken_back,
 )
+from recoup.providers.sandbox_calls import SandboxCalls, lost
+from recoup.providers.sandbox_events import read_delivery, told_by
 from recoup.rules.provider_money import NotTaken, to_provider
 from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.rules.webhook_signature import sandbox_has_signed
 
-TIMEOUT: Final = aiohttp.ClientTimeout(
-    connect=2, sock_connect=2, sock_read=10, total=LONGEST_CALL.total_seconds()
-)
-MOST_ANSWER_BYTES: Final = 1_000_000
 TURNED_AWAY: Final = frozenset({400, 403, 404})
 ON_A_PAGE: Final = "pm_sandbox_page"  # the payer says yes there, or nothing
-
-
-_Found = TypeVar("_Found", ChargesAnswer, RefundsAnswer, MethodsAnswer)
 
 
 class SandboxSecrets(msgspec.Struct, frozen=True):
@@ -90,22 +77,14 @@ class SandboxSecrets(msgspec.Struct, frozen=True):
         return "SandboxSecrets(…)"
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    status: int
-    body: bytes
-    retry_after: str | None
-
-
 class SandboxProvider:
     """One account at the sandbox."""
 
     limit: RateLimit | None = None
 
     def __init__(self, http: aiohttp.ClientSession, base: str, secrets: SandboxSecrets) -> None:
-        self._http = http
-        self._v1 = URL(f"{base.rstrip('/')}/v1")
         self._secrets = secrets
-        self._authorization = f"Bearer {secrets.api_key}"
+        self._calls = SandboxCalls(http, base, secrets.api_key)
 
     def render(self, order: Order) -> str | NotChargeable:
         """Render the body of `POST /v1/charges`."""
@@ -127,7 +106,7 @@ class SandboxProvider:
 
     async def charge(self, charge: Charge) -> Outcome:
         """Ask for the money: at most one charge per key, however often this is called."""
-        answer = await self._post("charges", charge.request, charge.idempotency_key)
+        answer = await self._calls.post("charges", charge.request, charge.idempotency_key)
         if isinstance(answer, Lost):
             return answer
         if answer.status in {200, 402}:
@@ -135,11 +114,13 @@ class SandboxProvider:
         if answer.status in TURNED_AWAY and not charge.sent_before:
             return read_turned_away(answer.body)
         # After an earlier call a refusal says nothing of that one, which may have got in.
-        return _lost(answer)
+        return lost(answer)
 
     async def look_up(self, charge: Charge) -> Outcome | NotKnown:
         """Ask what became of a charge. Charges nothing."""
-        found = await self._get("charges", ChargesAnswer, idempotency_key=charge.idempotency_key)
+        found = await self._calls.get(
+            "charges", ChargesAnswer, idempotency_key=charge.idempotency_key
+        )
         if isinstance(found, Lost):
             return found
         ours = [one for one in found.charges if one.idempotency_key == charge.idempotency_key]
@@ -157,13 +138,13 @@ class SandboxProvider:
             known_as = told.provider_payment_id
         if (named := in_a_path(known_as)) is None:
             return Lost(NO_SUCH_ID)
-        url = self._v1.joinpath("charges", named, "cancel", encoded=True)
-        answer = await self._call("POST", url)
+        url = self._calls.v1.joinpath("charges", named, "cancel", encoded=True)
+        answer = await self._calls.call("POST", url)
         if isinstance(answer, Lost):
             return answer
         if answer.status in {200, 409}:  # 409: it has ended otherwise, and how is said
             return read_charge(answer.body, charge.idempotency_key)
-        return _lost(answer)
+        return lost(answer)
 
     def render_refund(self, order: RefundOrder) -> str:
         """Render the body of `POST /v1/refunds`."""
@@ -180,13 +161,13 @@ class SandboxProvider:
 
     async def refund(self, refund: Refund) -> RefundOutcome:
         """Pay back: at most once per key, however often this is called."""
-        answer = await self._post("refunds", refund.request, refund.idempotency_key)
+        answer = await self._calls.post("refunds", refund.request, refund.idempotency_key)
         if isinstance(answer, Lost):
             return answer
         if answer.status in TURNED_AWAY and not refund.sent_before:
             return read_turned_away(answer.body)
         if answer.status != 200:
-            return _lost(answer)
+            return lost(answer)
         said = decode(answer.body, RefundAnswer)
         if said is None or said.refund.idempotency_key != refund.idempotency_key:
             return Lost("unreadable_answer")
@@ -194,7 +175,9 @@ class SandboxProvider:
 
     async def look_up_refund(self, refund: Refund) -> RefundOutcome | NotKnown:
         """Ask what became of a refund. Pays nothing."""
-        found = await self._get("refunds", RefundsAnswer, idempotency_key=refund.idempotency_key)
+        found = await self._calls.get(
+            "refunds", RefundsAnswer, idempotency_key=refund.idempotency_key
+        )
         if isinstance(found, Lost):
             return found
         ours = [one for one in found.refunds if one.idempotency_key == refund.idempotency_key]
@@ -211,15 +194,15 @@ class SandboxProvider:
         named = in_a_path(provider_method_id)
         if named is None or (provider_customer_id and in_a_path(provider_customer_id) is None):
             return NotKnown()
-        url = self._v1.joinpath("payment_methods", named, encoded=True)
-        answer = await self._call("GET", url.with_query(customer=provider_customer_id or ""))
+        url = self._calls.v1.joinpath("payment_methods", named, encoded=True)
+        answer = await self._calls.call("GET", url.with_query(customer=provider_customer_id or ""))
         if isinstance(answer, Lost):
             return answer
         if answer.status == 404 and isinstance(read_turned_away(answer.body), Declined):
             return NotKnown()
         said = decode(answer.body, MethodAnswer) if answer.status == 200 else None
         if said is None or said.payment_method.id != provider_method_id:
-            return _lost(answer)
+            return lost(answer)
         return StoredMethod(
             provider_method_id=provider_method_id,
             provider_customer_id=said.payment_method.customer,
@@ -228,27 +211,49 @@ class SandboxProvider:
     async def list_methods(
         self, provider_customer_id: str
     ) -> Sequence[StoredMethod] | NotKnown | Lost:
-        """Ask for a customer's methods: it keeps none, since all are every customer's."""
+        """Ask for what a customer has left. They can be charged by any other test method too."""
         if (named := in_a_path(provider_customer_id)) is None:
             return NotKnown()
-        found = await self._get(f"customers/{named}/payment_methods", MethodsAnswer)
+        found = await self._calls.get(f"customers/{named}/payment_methods", MethodsAnswer)
         if isinstance(found, Lost):
             return found
         return [
-            StoredMethod(provider_method_id=one.id, provider_customer_id=provider_customer_id)
+            StoredMethod(
+                provider_method_id=one.id,
+                provider_customer_id=provider_customer_id,
+                is_default=one.is_default,
+            )
             for one in found.payment_methods
+            if one.customer == provider_customer_id
         ]
 
-    async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:  # noqa: ARG002
-        """Refuse: the test methods are there already, and there is nothing to set up."""
-        return Declined("set_up_page_not_offered")
+    async def set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:
+        """Open a page where the customer chooses a test method as their own."""
+        asked = {
+            "customer": order.provider_customer_id,
+            "success_redirect_url": order.return_url,
+            "metadata": order.metadata,
+        }
+        request = msgspec.json.encode(asked).decode()
+        answer = await self._calls.post("set_up_pages", request, order.idempotency_key)
+        if isinstance(answer, Lost):
+            return answer
+        if answer.status in TURNED_AWAY:
+            return read_turned_away(answer.body)
+        if answer.status != 200:
+            return lost(answer)
+        said = decode(answer.body, SetUpPageAnswer)
+        if said is None or said.set_up_page.idempotency_key != order.idempotency_key:
+            return Lost("unreadable_answer")
+        page = said.set_up_page
+        return Page(page.id, page.url, page.expires_at)
 
     async def list_charges(
         self, *, since: datetime, before: datetime, after: str | None
     ) -> ChargeList | CannotList | Lost:
         """Ask for the charges made from `since` on and before `before`, page by page."""
         window = {"since": since.isoformat(), "before": before.isoformat()}
-        found = await self._get("charges", ChargesAnswer, **window, **_after(after))
+        found = await self._calls.get("charges", ChargesAnswer, **window, **_after(after))
         if isinstance(found, Lost):
             return found
         if found.has_more and not found.charges:
@@ -269,7 +274,7 @@ class SandboxProvider:
     async def register_webhook(self, url: str) -> bool:
         """Tell the sandbox where this account's events go; False where it did not take it."""
         body = msgspec.json.encode({"url": url, "secret": self._secrets.webhook_secret})
-        answer = await self._call("POST", self._v1 / "webhook_endpoints", body)
+        answer = await self._calls.call("POST", self._calls.v1 / "webhook_endpoints", body)
         return not isinstance(answer, Lost) and answer.status == 200
 
     def verify(
@@ -284,78 +289,12 @@ class SandboxProvider:
         ]
         if not sandbox_has_signed(signature, body, secrets=secrets, now=now):
             return Forged("bad_signature")
-        try:
-            event, text = msgspec.json.decode(body, type=Event), body.decode()
-        except UNREADABLE:
-            return Forged("unreadable")
-        if event.data.charge is None and event.data.refund is None:
-            return Forged("unreadable")
-        return [Delivery(event.id, text)]
+        return read_delivery(body)
 
     def read_event(self, body: str) -> Told:
         """Say what a kept event means."""
-        event = msgspec.json.decode(body, type=Event)
-        if (refund := event.data.refund) is not None:
-            back = refund_outcome(refund)
-            if isinstance(back, Lost):
-                return Ignored(back.why)
-            return RefundNotice(refund.idempotency_key, back, refund.id)
-        charge = event.data.charge
-        assert charge is not None, "an event without either was not kept"
-        if event.type == "charge.disputed":
-            return Notice(charge.idempotency_key, taken_back(charge))
-        told = outcome(charge)
-        if isinstance(told, Lost):
-            return Ignored(told.why)
-        return Notice(charge.idempotency_key, told)
-
-    async def _post(self, what: str, request: str, key: str) -> _Answer | Lost:
-        headers = {"Idempotency-Key": key}
-        return await self._call("POST", self._v1 / what, request.encode(), headers)
-
-    async def _get(self, what: str, kind: type[_Found], **query: str) -> _Found | Lost:
-        url = self._v1.joinpath(what, encoded=True)
-        answer = await self._call("GET", url.with_query(query))
-        if isinstance(answer, Lost):
-            return answer
-        if answer.status != 200:
-            return _lost(answer)
-        return decode(answer.body, kind) or Lost("unreadable_answer")
-
-    async def _call(
-        self, method: str, url: URL, body: bytes | None = None, headers: Mapping[str, str] = {}
-    ) -> _Answer | Lost:
-        try:
-            async with self._http.request(
-                method,
-                url,
-                data=body,
-                headers={
-                    "Authorization": self._authorization,
-                    "Content-Type": "application/json",
-                    **headers,
-                },
-                timeout=TIMEOUT,
-                allow_redirects=False,
-            ) as response:
-                read = await response.content.read(MOST_ANSWER_BYTES)
-                while not response.content.at_eof() and len(read) < MOST_ANSWER_BYTES:
-                    read += await response.content.read(MOST_ANSWER_BYTES - len(read))
-                return _Answer(response.status, read, response.headers.get("Retry-After"))
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return Lost(type(error).__name__, is_outage=True)
+        return told_by(body)
 
 
 def _after(after: str | None) -> dict[str, str]:
     return {"after": after} if after else {}
-
-
-def _lost(answer: _Answer) -> Lost:
-    seconds = (answer.retry_after or "") if answer.status == 429 else ""
-    is_readable = seconds.isascii() and seconds.isdigit() and len(seconds) < 10
-    return Lost(
-        f"http_{answer.status}",
-        float(seconds) if is_readable else None,
-        is_outage=answer.status >= 500,
-        key_refused=answer.status == 401 and decode(answer.body, ErrorAnswer) is not None,
-    )

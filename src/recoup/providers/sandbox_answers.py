@@ -6,6 +6,7 @@ else is no answer.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,255}\Z")]
 _Cents = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{3}\Z")]
 
 
@@ -94,6 +96,8 @@ class MethodObject(msgspec.Struct):
 
     id: _Id
     customer: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{0,255}\Z")] = ""
+    is_default: bool = False
+    attached_at: _Instant | None = None  # when the customer left it, of one that they have left
 
 
 class MethodAnswer(msgspec.Struct):
@@ -106,6 +110,21 @@ class MethodsAnswer(msgspec.Struct):
     """A customer's payment methods."""
 
     payment_methods: list[MethodObject]
+
+
+class SetUpPageObject(msgspec.Struct):
+    """A page on which a customer leaves a method."""
+
+    id: _Id
+    url: Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://[^\s\x00-\x1f]{1,2048}\Z")]
+    expires_at: _Instant
+    idempotency_key: str
+
+
+class SetUpPageAnswer(msgspec.Struct):
+    """One such page."""
+
+    set_up_page: SetUpPageObject
 
 
 class Error(msgspec.Struct):
@@ -127,6 +146,7 @@ class EventData(msgspec.Struct):
 
     charge: ChargeObject | None = None
     refund: RefundObject | None = None
+    payment_method: MethodObject | None = None
 
 
 class Event(msgspec.Struct):

@@ -13,7 +13,9 @@ from typing import Final
 import msgspec
 
 from recoup.sandbox.answers import Answer, charge_answer, error_answer, invalid_request
-from recoup.sandbox.books import Books, Entry, Event, NewDelivery, Request
+from recoup.sandbox.bodies import read_body
+from recoup.sandbox.books import Books
+from recoup.sandbox.charge_book import Entry, Request
 from recoup.sandbox.charges import (
     Charge,
     ChargeAsk,
@@ -25,6 +27,7 @@ from recoup.sandbox.charges import (
     event_id_for,
     event_id_of,
 )
+from recoup.sandbox.event_book import Event, NewDelivery
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.tokens import TOKENS, Token
 
@@ -33,7 +36,10 @@ KEY_REUSED: Final = error_answer(
     400,
     "idempotency_error",
     "idempotency_key_reused",
-    "This Idempotency-Key was used with another body; a new charge needs a new key.",
+    "This Idempotency-Key was used with another body; another request needs another key.",
+)
+METHOD_UNKNOWN: Final = invalid_request(
+    "payment_method_unknown", f"Known payment methods are {', '.join(TOKENS)}."
 )
 NO_ANSWER: Final = error_answer(
     500, "api_error", "internal_error", "Nothing was done, and nobody will read this."
@@ -64,21 +70,23 @@ class Acquirer:
         """Take a charge: at most one per key, however often this is called.
 
         `page_url` tells where the payer of a charge with this id can be sent.
+
+        :raises Refused: for a body that cannot be read.
         """
         digest = sha256(raw_body).digest()
-        if first := self._books.first_request(account, key):
+        if first := self._books.charges.first_request(account, key):
             return _replay(first, digest)
-        ask = _read(raw_body)
-        if isinstance(ask, Answer):
-            return ask
+        ask = read_body(raw_body, ChargeAsk)
+        if ask.payment_method not in TOKENS:
+            return METHOD_UNKNOWN
         token = TOKENS[ask.payment_method]
-        if token.forgets_first_call and self._books.forget_call(account, key):
+        if token.forgets_first_call and self._books.charges.forget_call(account, key):
             return msgspec.structs.replace(NO_ANSWER, fault=token.first_call)
         entry = self._begin(account, key, ask, page_url)
         answer = charge_answer(entry.charge)
         event = self._event(account, entry.charge, at=entry.charge.created_at)
         request = Request(digest, answer)
-        self._books.insert(entry, event, paid_for=_paid_for(ask), request=request)
+        self._books.charges.insert(entry, event, paid_for=_paid_for(ask), request=request)
         self._news()
         # A token that forgets has had its fault in the call that was forgotten.
         fault = None if token.forgets_first_call else token.first_call
@@ -87,24 +95,24 @@ class Acquirer:
     def charges(self) -> list[Charge]:
         """List every charge of every account as it stands, oldest first."""
         self.settle_due()
-        return [entry.charge for entry in self._books.all_charges()]
+        return [entry.charge for entry in self._books.charges.all()]
 
     def find(self, charge_id: str) -> Entry | None:
         """Find a charge as it stands, whosever it is."""
         self.settle_due()
-        return self._books.find(charge_id)
+        return self._books.charges.find(charge_id)
 
     def find_by_key(self, account: str, key: str) -> Entry | None:
         """Find the charge that an account has made under this key, as it stands."""
         self.settle_due()
-        return self._books.find_by_key(account, key)
+        return self._books.charges.find_by_key(account, key)
 
     def made_between(
         self, account: str, since: datetime, before: datetime, *, after: str, most: int
     ) -> list[Entry]:
         """List what an account has charged in this time, as it stands, by id."""
         self.settle_due()
-        return self._books.made_between(account, since, before, after=after, most=most)
+        return self._books.charges.made_between(account, since, before, after=after, most=most)
 
     def settle_due(self) -> None:
         """End the processing charges whose time has come, each as of that time.
@@ -112,7 +120,7 @@ class Acquirer:
         Called before every read, so that what is read is true whether or not anything runs in
         the background, and however far a simulated clock has jumped.
         """
-        for entry in self._books.processing_until(self._now()):
+        for entry in self._books.charges.processing_until(self._now()):
             token = TOKENS[entry.charge.payment_method]
             assert token.ends, "only a token that ends by itself leaves a charge processing"
             self._end(entry, token.ends, token.decline, at=entry.settles_at or self._now())
@@ -158,7 +166,7 @@ class Acquirer:
         self, account: str, ask: ChargeAsk, token: Token
     ) -> tuple[Status, Decline | None]:
         if token.declines_first_of_invoice:
-            if self._books.has_charge_for(account, _paid_for(ask), ask.payment_method):
+            if self._books.charges.has_charge_for(account, _paid_for(ask), ask.payment_method):
                 return Status.SUCCEEDED, None
             return Status.FAILED, token.decline
         if token.declines_off_session and ask.off_session:
@@ -171,7 +179,7 @@ class Acquirer:
         ended = msgspec.structs.replace(
             entry.charge, status=status, decline=decline, next_action=None
         )
-        self._books.finish(ended, self._event(entry.account, ended, at=at))
+        self._books.charges.finish(ended, self._event(entry.account, ended, at=at))
         self._news()
         return ended
 
@@ -181,7 +189,7 @@ class Acquirer:
         told = self.event(
             entry.account, event_id, "charge.disputed", {"charge": entry.charge}, at=self._now()
         )
-        self._books.insert_event(told)
+        self._books.events.insert(told)
         self._news()
 
     def _event(self, account: str, charge: Charge, *, at: datetime) -> Event:
@@ -194,7 +202,7 @@ class Acquirer:
         """Make an event, and draw how it travels to each of the account's endpoints."""
         told = {"id": event_id, "type": kind, "created_at": at, "data": data}
         deliveries = []
-        for endpoint in self._books.endpoints(account):
+        for endpoint in self._books.events.endpoints(account):
             journey = self._faults.draw_journey(self._rng)
             due_at = self._now() + timedelta(seconds=journey.late_seconds)
             deliveries.append(NewDelivery(endpoint.id, due_at, journey.copies, journey.is_held))
@@ -205,19 +213,6 @@ def _replay(first: Request, digest: bytes) -> Answer:
     if first.digest != digest:
         return KEY_REUSED
     return msgspec.structs.replace(first.answer, headers={"Idempotent-Replayed": "true"})
-
-
-def _read(raw_body: bytes) -> ChargeAsk | Answer:
-    try:
-        ask = msgspec.json.decode(raw_body, type=ChargeAsk)
-    except msgspec.ValidationError as error:
-        return invalid_request("parameter_invalid", str(error))
-    except (msgspec.DecodeError, RecursionError):
-        return invalid_request("json_malformed", "The body is no JSON that can be read.")
-    if ask.payment_method not in TOKENS:
-        known = ", ".join(TOKENS)
-        return invalid_request("payment_method_unknown", f"Known payment methods are {known}.")
-    return ask
 
 
 def _paid_for(ask: ChargeAsk) -> str:

@@ -112,28 +112,29 @@ def charge_id_for(account: str, idempotency_key: str) -> str:
     Made from the key, not drawn: a run repeated with its seed has the same ids, and a sandbox
     restarted with its seed does not draw an id that its books already hold.
     """
-    return "ch_sandbox_" + _digest(account, idempotency_key)
+    return "ch_sandbox_" + digest_of(account, idempotency_key)
 
 
 def event_id_for(charge: Charge) -> str:
     """Name the event that tells of `charge` as it stands; it is in each status at most once."""
-    return "evt_sandbox_" + _digest(charge.id, charge.status)
+    return "evt_sandbox_" + digest_of(charge.id, charge.status)
 
 
 def event_id_of(*what: str) -> str:
     """Name the event that tells of something else than a charge's status."""
-    return "evt_sandbox_" + _digest(*what)
+    return "evt_sandbox_" + digest_of(*what)
 
 
 def refund_id_for(account: str, idempotency_key: str) -> str:
     """Name the one refund that `account` can have under this key."""
-    return "re_sandbox_" + _digest(account, idempotency_key)
+    return "re_sandbox_" + digest_of(account, idempotency_key)
 
 
 def account_of(api_key: str) -> str:
     """Name the account of a key. The books keep this name, never the key."""
-    return "acct_sandbox_" + _digest(api_key)
+    return "acct_sandbox_" + digest_of(api_key)
 
 
-def _digest(*parts: str) -> str:
+def digest_of(*parts: str) -> str:
+    """Make the part of an id that is the same for the same things, and for no others."""
     return sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:24]

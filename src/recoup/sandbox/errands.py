@@ -17,7 +17,8 @@ from typing import Final
 import aiohttp
 
 from recoup.sandbox.acquirer import Acquirer
-from recoup.sandbox.books import Books, Delivery, Endpoint
+from recoup.sandbox.books import Books
+from recoup.sandbox.event_book import Delivery, Endpoint
 
 SIGNATURE_HEADER: Final = "Sandbox-Signature"
 MOST_TRIES: Final = 12
@@ -82,7 +83,7 @@ class Errands:
         For simulations, which move the clock themselves and want nothing to happen in between.
         """
         self._acquirer.settle_due()
-        for endpoint in self._books.endpoints_with_work(self._now()):
+        for endpoint in self._books.events.endpoints_with_work(self._now()):
             await self._serve(endpoint)
 
     async def run(self) -> None:
@@ -99,7 +100,7 @@ class Errands:
     def _start_due(self) -> None:
         try:
             self._acquirer.settle_due()
-            for endpoint in self._books.endpoints_with_work(self._now()):
+            for endpoint in self._books.events.endpoints_with_work(self._now()):
                 if endpoint.id not in self._under_way:
                     task = asyncio.create_task(self._serve(endpoint))
                     self._under_way[endpoint.id] = task
@@ -117,7 +118,7 @@ class Errands:
             self._bell.ring()  # more may be waiting than went at once
 
     async def _serve(self, endpoint: Endpoint) -> None:
-        due = self._books.due_deliveries(endpoint.id, self._now(), limit=self._sends_at_once)
+        due = self._books.events.due_deliveries(endpoint.id, self._now(), limit=self._sends_at_once)
         async with asyncio.TaskGroup() as group:
             for delivery in due:
                 group.create_task(self._send(endpoint, delivery))
@@ -127,12 +128,12 @@ class Errands:
         for _ in range(delivery.copies):
             arrived = await self._post(endpoint, delivery.body)
         if arrived:
-            self._books.note_delivered(delivery, self._now())
+            self._books.events.note_delivered(delivery, self._now())
             return
         tries = delivery.tries + 1
         wait = min(FIRST_WAIT_SECONDS * 2**delivery.tries, LONGEST_WAIT_SECONDS)
         again_at = self._now() + timedelta(seconds=wait) if tries < MOST_TRIES else None
-        self._books.note_not_delivered(delivery, next_try_at=again_at)
+        self._books.events.note_not_delivered(delivery, next_try_at=again_at)
 
     async def _post(self, endpoint: Endpoint, body: bytes) -> bool:
         assert self._client, "errands run while they are connected"

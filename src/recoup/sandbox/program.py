@@ -12,12 +12,13 @@ from typing import Final
 from aiohttp import web
 
 from recoup.sandbox.acquirer import Acquirer
-from recoup.sandbox.api import Api, errors_in_json
+from recoup.sandbox.api import errors_in_json, routes
 from recoup.sandbox.books import Books
 from recoup.sandbox.clock import utc_now
 from recoup.sandbox.errands import Bell, Errands
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.refunds import Refunds
+from recoup.sandbox.set_ups import SetUps
 from recoup.sandbox.trouble import Sleep, Trouble
 
 HANG_SECONDS: Final = 30.0  # callers are expected to give up well before
@@ -49,7 +50,7 @@ def make_app(
     acquirer = Acquirer(books, faults=faults, rng=rng, now=now, news=bell.ring)
     trouble = Trouble(faults, rng, sleep=sleep, hang_seconds=hang_seconds)
     refunds = Refunds(acquirer, books, now=now, news=bell.ring)
-    api = Api(acquirer, refunds, books, faults=faults, rng=rng, public_url=public_url)
+    set_ups = SetUps(acquirer, books, now=now, news=bell.ring)
 
     errands = Errands(acquirer, books, bell=bell, now=now, sends_at_once=sends_at_once)
 
@@ -66,7 +67,19 @@ def make_app(
 
     app = web.Application(middlewares=[errors_in_json])
     app[ERRANDS] = errands
-    app.add_routes(api.routes(trouble))
+    app.add_routes(
+        routes(
+            acquirer,
+            refunds,
+            set_ups,
+            books,
+            now=now,
+            trouble=trouble,
+            faults=faults,
+            rng=rng,
+            public_url=public_url,
+        )
+    )
     app.cleanup_ctx.append(keep_errands)
     app.on_shutdown.append(let_go)
     return app

@@ -8,10 +8,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from recoup.sandbox.acquirer import KEY_REUSED, Acquirer
 from recoup.sandbox.answers import Answer, invalid_request, json_answer
+from recoup.sandbox.bodies import read_body
 from recoup.sandbox.books import Books
 from recoup.sandbox.charges import Refund, RefundAsk, Status, event_id_of, refund_id_for
 from recoup.sandbox.tokens import TOKENS
@@ -41,21 +40,19 @@ class Refunds:
         self._news = news
 
     def refund(self, account: str, key: str, raw_body: bytes) -> Answer:
-        """Pay back: the same key again gets the same refund."""
+        """Pay back: the same key again gets the same refund.
+
+        :raises Refused: for a body that cannot be read.
+        """
         digest = sha256(raw_body).digest()
-        if before := self._books.find_refund(account, key):
+        if before := self._books.refunds.find(account, key):
             refund, first = before
             return _answer(refund) if first == digest else KEY_REUSED
-        try:
-            ask = msgspec.json.decode(raw_body, type=RefundAsk)
-        except msgspec.ValidationError as error:
-            return invalid_request("parameter_invalid", str(error))
-        except (msgspec.DecodeError, RecursionError):
-            return invalid_request("json_malformed", "The body is no JSON that can be read.")
+        ask = read_body(raw_body, RefundAsk)
         entry = self._acquirer.find(ask.charge)
         if entry is None or entry.account != account or entry.charge.status != Status.SUCCEEDED:
             return CHARGE_NOT_PAID
-        if ask.amount > entry.charge.amount - self._books.refunded(ask.charge):
+        if ask.amount > entry.charge.amount - self._books.refunds.refunded(ask.charge):
             return TOO_MUCH
         refuses = TOKENS[entry.charge.payment_method].refuses_refunds
         refund = Refund(
@@ -72,18 +69,18 @@ class Refunds:
         event_id = event_id_of(refund.id, refund.status)
         kind = f"refund.{refund.status}"
         told = self._acquirer.event(account, event_id, kind, {"refund": refund}, at=self._now())
-        self._books.insert_refund(account, refund, told, digest=digest)
+        self._books.refunds.insert(account, refund, told, digest=digest)
         self._news()
         return _answer(refund)
 
     def find(self, account: str, key: str) -> list[Refund]:
         """The refund that an account has made under this key, if there is one."""
-        found = self._books.find_refund(account, key)
+        found = self._books.refunds.find(account, key)
         return [found[0]] if found else []
 
     def all(self) -> list[Refund]:
         """List every refund of every account, oldest first."""
-        return self._books.refunds()
+        return self._books.refunds.all()
 
 
 def _answer(refund: Refund) -> Answer:

@@ -68,11 +68,13 @@ ON_A_PAGE: Final = "pm_sandbox_page"
 class Token(msgspec.Struct, frozen=True):
     """What becomes of a charge with this payment method.
 
-    `decline` says why, for a charge that fails at once or in the end. `first_call` breaks the
-    answer to the first call under an idempotency key; every later answer is the truth.
+    `title` is how people choose it on a page. `decline` says why, for a charge that fails at once
+    or in the end. `first_call` breaks the answer to the first call under an idempotency key; every
+    later answer is the truth.
     """
 
     begins: Status
+    title: str
     ends: Status | None = None  # for one that begins processing and ends by itself
     decline: Decline | None = None
     declines_first_of_invoice: bool = False
@@ -83,28 +85,54 @@ class Token(msgspec.Struct, frozen=True):
 
 
 TOKENS: Final[Mapping[str, Token]] = {
-    "pm_sandbox_ok": Token(Status.SUCCEEDED),
-    "pm_sandbox_insufficient_funds": Token(Status.FAILED, decline=INSUFFICIENT_FUNDS),
-    "pm_sandbox_do_not_honor": Token(Status.FAILED, decline=DO_NOT_HONOR),
-    "pm_sandbox_stolen_card": Token(Status.FAILED, decline=STOLEN_CARD),
-    "pm_sandbox_expired_card": Token(Status.FAILED, decline=EXPIRED_CARD),
-    "pm_sandbox_authentication_required": Token(Status.REQUIRES_ACTION),
+    "pm_sandbox_ok": Token(Status.SUCCEEDED, "Pays at once"),
+    "pm_sandbox_insufficient_funds": Token(
+        Status.FAILED, "Declined: insufficient funds", decline=INSUFFICIENT_FUNDS
+    ),
+    "pm_sandbox_do_not_honor": Token(
+        Status.FAILED, "Declined: the bank does not say why", decline=DO_NOT_HONOR
+    ),
+    "pm_sandbox_stolen_card": Token(Status.FAILED, "Declined: stolen card", decline=STOLEN_CARD),
+    "pm_sandbox_expired_card": Token(Status.FAILED, "Declined: expired card", decline=EXPIRED_CARD),
+    "pm_sandbox_authentication_required": Token(Status.REQUIRES_ACTION, "Waits for the payer"),
     "pm_sandbox_authentication_required_off_session": Token(
-        Status.REQUIRES_ACTION, decline=AUTHENTICATION_REQUIRED, declines_off_session=True
+        Status.REQUIRES_ACTION,
+        "Declined while no payer is there",
+        decline=AUTHENTICATION_REQUIRED,
+        declines_off_session=True,
     ),
     # What a payment page charges: the payer says yes there, or nothing.
-    ON_A_PAGE: Token(Status.REQUIRES_ACTION),
-    "pm_sandbox_refund_fails": Token(Status.SUCCEEDED, refuses_refunds=True),
-    "pm_sandbox_processing_ok": Token(Status.PROCESSING, ends=Status.SUCCEEDED),
+    ON_A_PAGE: Token(Status.REQUIRES_ACTION, "What a payment page charges"),
+    "pm_sandbox_refund_fails": Token(
+        Status.SUCCEEDED, "Pays at once, and refuses refunds", refuses_refunds=True
+    ),
+    "pm_sandbox_processing_ok": Token(
+        Status.PROCESSING, "Under way, then pays", ends=Status.SUCCEEDED
+    ),
     "pm_sandbox_processing_fail": Token(
-        Status.PROCESSING, ends=Status.FAILED, decline=INSUFFICIENT_FUNDS
+        Status.PROCESSING,
+        "Under way, then declined",
+        ends=Status.FAILED,
+        decline=INSUFFICIENT_FUNDS,
     ),
-    "pm_sandbox_timeout_charged": Token(Status.SUCCEEDED, first_call=CallFault.HANG_AFTER),
+    "pm_sandbox_timeout_charged": Token(
+        Status.SUCCEEDED, "Pays, and the answer is lost", first_call=CallFault.HANG_AFTER
+    ),
     "pm_sandbox_timeout_not_charged": Token(
-        Status.SUCCEEDED, first_call=CallFault.HANG_AFTER, forgets_first_call=True
+        Status.SUCCEEDED,
+        "The call is lost: nothing is charged",
+        first_call=CallFault.HANG_AFTER,
+        forgets_first_call=True,
     ),
-    "pm_sandbox_error_charged": Token(Status.SUCCEEDED, first_call=CallFault.ERROR_AFTER),
+    "pm_sandbox_error_charged": Token(
+        Status.SUCCEEDED, "Pays, and answers an error", first_call=CallFault.ERROR_AFTER
+    ),
     "pm_sandbox_fail_once": Token(
-        Status.SUCCEEDED, decline=INSUFFICIENT_FUNDS, declines_first_of_invoice=True
+        Status.SUCCEEDED,
+        "Declined once for each invoice, then pays",
+        decline=INSUFFICIENT_FUNDS,
+        declines_first_of_invoice=True,
     ),
 }
+# What a customer can choose as their own.
+OFFERED: Final = tuple(name for name in TOKENS if name != ON_A_PAGE)
