@@ -52,6 +52,7 @@ ROTATION: Final = (
 CANARIES: Final = "tests/processes/test_secrets.py::test_no_secret_is_anywhere_but_in_ciphertext"
 
 MIGRATION: Final = "store/migrations/0001_collection.sql"
+MOVES: Final = "store/migrations/0010_provider_pace.sql"  # the last one that tells them
 RETRY: Final = "flows/retry_payment.py"
 SUBMIT: Final = "flows/submit_attempt.py"
 SETTLING: Final = "flows/settlement_book.py"
@@ -247,7 +248,7 @@ BUGS: Final = (
         "A customer who pays after 3DS is charged, and nobody can write it down.",
         (
             Edit(
-                MIGRATION,
+                MOVES,
                 "WHEN 'customer_needed' THEN ARRAY['processing', 'succeeded', 'failed']",
                 "WHEN 'customer_needed' THEN ARRAY['processing', 'failed']",
             ),

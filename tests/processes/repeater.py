@@ -1,7 +1,8 @@
 """A provider that repeats the secrets it is shown: in its errors, its pages and its refusals.
 
-It stands for Stripe, Adyen and GoCardless at once. It knows one customer's method, so that somebody
-can be charged; what else it is asked comes back wrong, in each of the ways in turn.
+It stands for Stripe, Adyen and GoCardless at once, and knows one customer's method, so that somebody
+can be charged. What else it is asked comes back wrong, in each of the ways in turn; the first charge
+of each is refused for certain, so that the words of a no are kept wherever such words are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aiohttp import web
 
 METHODS = {"stripe": "pm_1", "adyen": "TOKEN1", "gocardless": "MD1"}
 SHOWN_IN = ("Authorization", "X-API-Key")
+CHARGES = ("/v1/payment_intents", "/payments")
 
 
 class Repeater:
@@ -23,6 +25,7 @@ class Repeater:
     def __init__(self) -> None:
         self.base = ""
         self.seen: dict[str, Counter[str]] = defaultdict(Counter)  # the ways, by kind
+        self.refused: set[str] = set()  # the kinds of which a charge was refused
         self.told: list[str] = []  # our webhooks to the organization: headers and body
         self._ways: list[Callable[[str, str], web.Response | None]] = [
             lambda kind, said: _error(kind, 400, said),
@@ -64,10 +67,15 @@ class Repeater:
     async def repeat(self, request: web.Request) -> web.Response:
         """Answer with all that the caller has said."""
         kind = request.match_info.get("kind", "gocardless")
+        keys = "; ".join(request.headers.get(name, "") for name in SHOWN_IN)
+        said = f"Not with {keys}, {request.url}: {await request.text()}"
+        is_charge = request.method == "POST" and request.path.endswith(CHARGES)
+        if is_charge and kind not in self.refused:
+            self.refused.add(kind)
+            return _refusal(kind, said)
         number = self.seen[kind].total() % len(self._ways)
         self.seen[kind][str(number)] += 1
-        keys = "; ".join(request.headers.get(name, "") for name in SHOWN_IN)
-        answer = self._ways[number](kind, f"Not with {keys}, {request.url}: {await request.text()}")
+        answer = self._ways[number](kind, said)
         if answer is None:
             assert request.transport is not None
             request.transport.close()
@@ -95,6 +103,27 @@ class Repeater:
         links = {"customer": "CUada"}
         mandate = {"id": "MD1", "status": "active", "scheme": "sepa_core", "links": links}
         return web.json_response({"mandates": mandate})
+
+
+def _refusal(kind: str, said: str) -> web.Response:
+    """A certain no to a charge, in the provider's own words."""
+    status, body = {
+        "stripe": (400, {"error": {"type": "invalid_request_error", "message": said}}),
+        "adyen": (
+            422,
+            {"status": 422, "errorCode": "132", "errorType": "validation", "message": said},
+        ),
+        "gocardless": (
+            422,
+            {
+                "error": {
+                    "type": "validation_failed", "code": 422, "message": said, "request_id": "1",
+                    "errors": [{"field": "amount", "message": said}],
+                }
+            },
+        ),
+    }[kind]  # fmt: skip
+    return web.json_response(body, status=status)
 
 
 def _error(kind: str, status: int, said: str) -> web.Response:

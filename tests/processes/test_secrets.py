@@ -45,6 +45,12 @@ SANDBOX_METHODS = [
 ]  # fmt: skip
 INVOICES_EACH = 6
 
+REFUSED_CHARGES = """
+    SELECT DISTINCT a.kind FROM payments p
+      JOIN provider_accounts a ON a.id = p.provider_account_id
+     WHERE p.state = 'failed'
+"""
+
 
 class Shop:
     """An organization with secrets everywhere, and all that is ever answered to anybody."""
@@ -276,8 +282,10 @@ async def all_has_happened(installation: Installation, shop: Shop, owner: Any) -
             "SELECT count(DISTINCT endpoint_id) FROM webhook_deliveries WHERE state = 'delivered'"
         )
         states = {row[0] for row in await owner.fetch("SELECT DISTINCT state FROM payments")}
+        refused = {row[0] for row in await owner.fetch(REFUSED_CHARGES)}
         happened = {
             f"answers in every way: {shop.repeater.seen}": shop.repeater.was_asked_in_every_way(),
+            f"a no to a charge of each: {refused}": refused >= METHODS.keys(),
             f"every end: {states}": {"succeeded", "failed", "unknown"} <= states,
             "a webhook of each algorithm": delivered == 2,
             "an event of the sandbox's": books_have(
