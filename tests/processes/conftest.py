@@ -117,9 +117,12 @@ class Installation:
         """How many charges the provider's books hold, without troubling the provider."""
         return self._count("charges")
 
-    async def is_told(self) -> bool:
-        """Whether the provider knows where to send its events: what came before is not told."""
-        return self._count("endpoints") > 0
+    async def is_told(self, *, accounts: int = 1) -> bool:
+        """Whether the provider knows where to send these accounts' events.
+
+        What came before is told to nobody.
+        """
+        return self._count("endpoints") >= accounts
 
     def _count(self, table: str) -> int:
         books = sqlite3.connect(f"file:{self.folder / 'sandbox.sqlite'}?mode=ro", uri=True)

@@ -14,6 +14,7 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +349,8 @@ async def use_it_all(installation: Installation, shop: Shop) -> None:
         by_command, over_http = await asyncio.gather(
             connect_by_command(shop, installation), connect_over_http(shop)
         )
+        told = partial(installation.is_told, accounts=2)
+        await eventually(told, within_seconds=60, what="the sandbox knows our address")
         await sell(shop)
         await tell(shop, by_command, "command-")
         await tell(shop, over_http, "")
