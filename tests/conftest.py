@@ -100,6 +100,15 @@ async def eventually(
         raise AssertionError(f"waited {within_seconds} s in vain until {what}") from None
 
 
+async def waiting_for_locks(owner: asyncpg.Connection) -> int:
+    """How many transactions wait for another one's lock in this database."""
+    count: int = await owner.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return count
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of reference data beside the project; where it is missing, see `do_without`."""

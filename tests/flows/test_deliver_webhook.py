@@ -55,7 +55,7 @@ from recoup.senders.webhooks import (
 from recoup.store import db, webhook_deliveries
 from recoup.store.db import Pool
 from recoup.store.secret_box import SecretBox
-from tests.conftest import eventually
+from tests.conftest import eventually, waiting_for_locks
 
 BOX = SecretBox.from_text(SecretBox.new_key())
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -688,12 +688,7 @@ async def _holds(statement: bool) -> bool:
 
 
 async def _waits_for_a_lock(owner: asyncpg.Connection) -> bool:
-    return bool(
-        await owner.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    )
+    return await waiting_for_locks(owner) > 0
 
 
 async def _is_delivered(world: World, url: str, count: int) -> bool:

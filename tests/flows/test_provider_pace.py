@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import aiohttp
@@ -28,6 +28,8 @@ from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
+from tests.conftest import eventually
+from tests.flows.test_retry_race import both_wait, patient
 from tests.flows.test_submit_refund import surprise
 from tests.shop import BOX, SandboxServer, Shop
 
@@ -82,6 +84,28 @@ async def test_never_more_than_the_burst_and_the_rate(shop: Shop, limited: None)
         assert sent <= LIMIT.burst + second * LIMIT.calls_per_second
     assert sent == 100
     assert await states(shop) == {"sent": 100}
+
+
+async def test_two_who_call_at_the_same_moment_share_what_may_be_called(
+    shop: Shop, dsn: str, limited: None
+) -> None:
+    keys = await ready(shop, LIMIT.burst + 1)
+    sent = await begin(shop, keys[:1])  # from now on the account has a row to meet at
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(patient(dsn)) for _ in range(2)]
+        async with shop.owner.transaction():  # until both wait for that row, neither gets it
+            await shop.owner.execute("SELECT FROM provider_health FOR NO KEY UPDATE")
+            sending = asyncio.gather(
+                *(
+                    begin_sending(pool, shop.providers, half, now=shop.clock.now())
+                    for pool, half in zip(pools, (keys[1:11], keys[11:]), strict=True)
+                )
+            )
+            stack.callback(sending.cancel)
+            await eventually(lambda: both_wait(shop.owner), what="both wait for the account")
+        begun = [one for half in await sending for one in half]
+    sent += sum(isinstance(one, ToSend) for one in begun)
+    assert sent == LIMIT.burst - LIMIT.burst // KEPT_FOR_THE_AWAITED
 
 
 async def test_what_is_held_back_is_promised_again_by_the_sweep(

@@ -15,7 +15,7 @@ from recoup.rules.records.collection import AskedBy
 from recoup.rules.refusal import Refusal
 from recoup.store import db
 from recoup.store.db import Pool
-from tests.conftest import eventually
+from tests.conftest import eventually, waiting_for_locks
 from tests.shop import Shop
 
 
@@ -56,11 +56,7 @@ async def patient(dsn: str) -> AsyncIterator[Pool]:
 
 
 async def both_wait(owner: asyncpg.Connection) -> bool:
-    waiting = await owner.fetchval(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    return waiting == 2
+    return await waiting_for_locks(owner) == 2
 
 
 async def test_the_database_refuses_a_second_open_attempt_though_nobody_locked(shop: Shop) -> None:

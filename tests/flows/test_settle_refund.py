@@ -36,7 +36,7 @@ from recoup.rules.refund_state import ENDINGS, NEXT, RefundState, RefundVerdict
 from recoup.rules.refusal import Refusal, Refused
 from recoup.store import contradictions, db, refund_lists
 from recoup.store.invariants import INVARIANTS, offenders
-from tests.conftest import eventually
+from tests.conftest import eventually, waiting_for_locks
 from tests.shop import START, Shop
 
 PAGE = Page()
@@ -390,10 +390,7 @@ async def test_two_who_settle_at_once_do_not_give_two_refunds_one_id(shop: Shop)
 
 
 async def someone_waits(shop: Shop) -> bool:
-    return await shop.owner.fetchval(
-        "SELECT count(*) > 0 FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
+    return await waiting_for_locks(shop.owner) > 0
 
 
 @pytest.mark.parametrize("told", [DONE, PROCESSING, FAILED], ids=lambda one: type(one).__name__)

@@ -1,8 +1,8 @@
 """A provider that repeats the secrets it is shown: in its errors, its pages and its refusals.
 
-It stands for Stripe, Adyen and GoCardless at once, and knows one customer's method, so that somebody
-can be charged. What else it is asked comes back wrong, in each of the ways in turn; the first charge
-of each is refused for certain, so that the words of a no are kept wherever such words are.
+It stands for Stripe, Adyen and GoCardless at once. It knows one customer's method, so that somebody
+can be charged; what else it is asked comes back wrong, in each of the ways in turn. The first
+charge of each is refused for certain: the words of a no are kept, wherever such words are.
 """
 
 from __future__ import annotations

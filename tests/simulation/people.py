@@ -38,6 +38,7 @@ from recoup.sandbox.tokens import TOKENS
 from recoup.store import db
 from recoup.store.db import ROW_IS_HELD, Conn, Pool
 from recoup.store.idempotency_keys import Receipt
+from tests.conftest import waiting_for_locks
 from tests.shop import MovableClock
 
 TURNED_AWAY = "pm_that_the_sandbox_turns_away"
@@ -423,12 +424,7 @@ class People:
         return due
 
     async def _somebody_waits_for_a_lock(self) -> bool:
-        return bool(
-            await self._owner.fetchval(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        )
+        return await waiting_for_locks(self._owner) > 0
 
     async def _link(self, external_id: str) -> None:
         provider_customer = f"cus_{self._chance.getrandbits(32):08x}"
