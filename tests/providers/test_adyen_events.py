@@ -24,6 +24,7 @@ from recoup.providers.protocol import (
     MethodAdded,
     Notice,
     Reversed,
+    Told,
 )
 from tests.providers.adyen_webhooks import (
     HMAC_KEY,
@@ -99,6 +100,106 @@ def test_nothing_tampered_is_believed() -> None:
         item[name] = changed
         batch = a_batch(an_item(), item)
         assert isinstance(provider.verify(batch, {}, now=NOW), Forged), item
+
+
+# What an item can be of, for everybody who changes what its signature does not cover.
+KINDS = tuple(
+    {"eventCode": code, "success": success, **more}
+    for code, more in (
+        ("AUTHORISATION", {}),
+        ("AUTHORISATION", {"amount": {"value": 0, "currency": "EUR"}}),
+        ("OFFER_CLOSED", {}),
+        ("CANCELLATION", {"originalReference": "PSPX"}),
+        ("CANCEL_OR_REFUND", {"originalReference": "PSPX"}),
+        ("EXPIRE", {"originalReference": "PSPX"}),
+        ("CAPTURE_FAILED", {"originalReference": "PSPX"}),
+        ("CHARGEBACK", {"originalReference": "PSPX"}),
+        ("DISPUTE_DEFENSE_PERIOD_ENDED", {"originalReference": "PSPX"}),
+        ("CHARGEBACK_REVERSED", {"originalReference": "PSPX"}),
+        ("SECOND_CHARGEBACK", {"originalReference": "PSPX"}),
+        ("REFUND", {"originalReference": "PSPX", "merchantReference": "refund-1"}),
+        ("REFUND_FAILED", {"originalReference": "PSPX", "merchantReference": "refund-1"}),
+        ("RECURRING_CONTRACT", {}),
+        ("NOTIFICATION_OF_FRAUD", {}),
+    )
+    for success in ("true", "false")
+)
+WORDS = (
+    *("refund", "cancel", "Lost", "Won", "true", "2", "24", "03 : Do not try again", "", "1" * 300),
+    *("SUCCEEDED", "shopper-2", "PSP7", "\0", "2027-03-01T13:00:00+01:00", None, 7, ["refund"], {}),
+)
+UNSIGNED = (
+    *("modification.action", "disputeStatus", "defendable", "refusalReasonCode", "eventCode"),
+    *("refusalReasonRaw", "merchantAdviceCode", "tokenization.storedPaymentMethodId", "success"),
+    *("recurring.recurringDetailReference", "shopperReference", "metadata.payment_type", "amount"),
+)
+
+
+def what_money_did(told: Told) -> Any:
+    """What it means without what only names a decline, hints at a method, or calls a loss final."""
+    match told:
+        case Notice(outcome=Declined() as declined):
+            kept = ("provider_payment_id", "status", "code", "method_is_gone")
+            return (told.idempotency_key, *(getattr(declined, name) for name in kept))
+        case Notice(outcome=Reversed() as taken):
+            return (told.idempotency_key, msgspec.structs.replace(taken, is_lost=False))
+        case MethodAdded() | Ignored():
+            return "says nothing of money"
+        case _:
+            return told
+
+
+def test_what_is_not_signed_never_says_whether_money_moved() -> None:
+    chance = Random(4)
+    provider = AdyenProvider(SECRETS, base="http://127.0.0.1:9")
+    for kind in KINDS:
+        signed = an_item(**kind)
+        [kept] = provider.verify(a_batch(signed), {}, now=NOW)
+        told = provider.read_event(kept.body)
+        for _ in range(100):
+            changed = {name: chance.choice(WORDS) for name in chance.sample(UNSIGNED, k=4)}
+            item = {
+                **signed,
+                "additionalData": {**changed, **signed["additionalData"]},
+                "reason": chance.choice(["Refused", "51 : Refund", "\0", None]),
+                "eventDate": chance.choice(WORDS),
+                "paymentMethod": chance.choice(WORDS),
+                "operations": ["CANCEL", "CAPTURE", "REFUND"],
+            }
+            verified = provider.verify(a_batch(item), {}, now=NOW)
+            assert not isinstance(verified, Forged), "its signature is right"
+            assert [one.event_id for one in verified] == [kept.event_id]
+            assert what_money_did(provider.read_event(verified[0].body)) == what_money_did(told)
+
+
+@pytest.mark.parametrize("action", ["refund", "cancel", None])
+def test_what_was_cancelled_or_refunded_elsewhere_is_money_that_we_have_not(
+    action: str | None,
+) -> None:
+    item = {"eventCode": "CANCEL_OR_REFUND", "originalReference": "PSP0", "pspReference": "OTHER"}
+    told = told_of(**item, additionalData={"modification.action": action})
+    assert told == Notice(KEY, Canceled("PSP0", "CANCEL_OR_REFUND", 1_000, "EUR", is_ours=False))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_lost"),
+    [
+        ("CHARGEBACK", "Undefended", False),
+        ("CHARGEBACK", "Lost", True),
+        ("DISPUTE_DEFENSE_PERIOD_ENDED", None, True),
+        ("DISPUTE_DEFENSE_PERIOD_ENDED", "Won", True),
+        ("SECOND_CHARGEBACK", "Undefended", True),
+    ],
+)
+def test_a_dispute_is_lost_by_the_name_of_its_event_whatever_else_is_said(
+    code: str, status: str | None, *, is_lost: bool
+) -> None:
+    told = told_of(
+        eventCode=code, originalReference="PSP0", additionalData={"disputeStatus": status}
+    )
+    assert isinstance(told.outcome, Reversed)
+    assert told.outcome.is_lost is is_lost
+    assert told.outcome.is_second is (code == "SECOND_CHARGEBACK")
 
 
 def test_during_a_rotation_two_keys_are_believed() -> None:

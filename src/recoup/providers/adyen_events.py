@@ -4,7 +4,8 @@ Source: docs.adyen.com/development-resources/webhooks (HMAC signatures; structur
 
 What would surprise you:
 - The signature covers eight fields of one item, and neither the rest nor the batch. What is not
-  signed moves no money here: at most it is kept as the reason of a decline, or as a hint.
+  signed never says whether money moved: it is the reason of a decline, a hint that is asked about,
+  or the word that a charge-back, which is signed, is lost for good (contract section 6.2).
 - The fields are joined by a colon, so a colon within one could move text from one to the next. None
   but our reference may hold any.
 - There is no time in it. A replay is the same event, by its id.
@@ -48,7 +49,10 @@ _CANCELED: Final = frozenset({"CANCELLATION", "TECHNICAL_CANCEL", "CANCEL_OR_REF
 _TAKEN_AGAIN: Final = frozenset(
     {"SECOND_CHARGEBACK", "PREARBITRATION_LOST", "SCHEME_ARBITRATION_LOST"}
 )
-_TAKEN_BACK: Final = _TAKEN_AGAIN | {"CHARGEBACK", "CAPTURE_FAILED"}
+# Nobody defended it in time, or the merchant has accepted it: by the name of the event, which is
+# signed, where `disputeStatus` is not.
+_LOST: Final = _TAKEN_AGAIN | {"DISPUTE_DEFENSE_PERIOD_ENDED"}
+_TAKEN_BACK: Final = _LOST | {"CHARGEBACK", "CAPTURE_FAILED"}
 _PAID_BACK: Final = frozenset({"REFUND", "REFUND_WITH_DATA"})
 _NOT_PAID_BACK: Final = frozenset({"REFUND_FAILED", "REFUNDED_REVERSED"})
 _TOKEN_NAMES: Final = ("tokenization.storedPaymentMethodId", "recurring.recurringDetailReference")
@@ -136,10 +140,10 @@ def read(body: str) -> Told:
     if code == "CHARGEBACK_REVERSED" and succeeded:
         return Notice(key, GivenBack(payment, code, cents, item.amount.currency))
     if code in _CANCELED:
-        # A refund by somebody at Adyen's pages comes under one of these names too.
-        is_refund = item.additional_data.get("modification.action") == "refund"
-        if is_refund or not succeeded:
-            return Ignored("refunded_elsewhere" if is_refund else "not_canceled")
+        if not succeeded:
+            return Ignored("not_canceled")
+        # Of CANCEL_OR_REFUND, which is another's doing, only `modification.action` tells which it
+        # was, unsigned: either way the payer has all of their money, and we have none of it.
         is_ours = signed is not None and signed.is_cancel
         return Notice(key, Canceled(payment, code, cents, item.amount.currency, is_ours))
     if code not in {"AUTHORISATION", "OFFER_CLOSED"}:
@@ -156,9 +160,10 @@ def read(body: str) -> Told:
 
 
 def _taken(item: Item, cents: int) -> Reversed:
-    """Money that was taken back; of a first chargeback `disputeStatus` says whether it is lost."""
+    """Money that was taken back; a first chargeback may be lost at once, where none defends it."""
     code = item.event_code
-    is_lost = code in _TAKEN_AGAIN or item.additional_data.get("disputeStatus") == "Lost"
+    # Not signed, and no more than a word beside money that is gone: lost, less is asked of a payer.
+    is_lost = code in _LOST or item.additional_data.get("disputeStatus") == "Lost"
     return Reversed(
         item.original_reference or item.psp_reference,
         code,
