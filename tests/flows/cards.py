@@ -111,12 +111,16 @@ class Cards:
             self.books.keep(known_as, method)
         return known_as
 
+    def id_here(self, customer: str) -> UUID:
+        """The id of the customer whom Stripe knows as this one."""
+        return UUID(customer.removeprefix("cus_"))
+
     async def kept(self, customer: str) -> dict[str, bool]:
         """The methods that are kept of a customer, and whether each is the default."""
         rows = await self.shop.owner.fetch(
             "SELECT provider_method_id, is_default FROM payment_methods"
             " WHERE customer_id = $1 AND deleted_at IS NULL",
-            UUID(customer.removeprefix("cus_")),
+            self.id_here(customer),
         )
         return {row["provider_method_id"]: row["is_default"] for row in rows}
 

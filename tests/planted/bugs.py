@@ -34,6 +34,7 @@ EVENTS: Final = "tests/flows/test_provider_events.py"
 PROMISES: Final = "tests/flows/test_promises.py"
 RACE: Final = "tests/flows/test_retry_race.py"
 RECONCILE: Final = "tests/flows/test_reconcile_account.py::"
+TRANSFERS: Final = "tests/flows/test_transfers.py::"
 FINDINGS: Final = "tests/flows/test_findings.py::"
 LOST_REFUNDS: Final = "tests/flows/test_lost_refunds.py"
 SWEEP: Final = "tests/flows/test_sweep.py"
@@ -91,6 +92,33 @@ BUGS: Final = (
         (
             ADYEN_TOLD + "test_what_is_not_signed_never_says_whether_money_moved",
             ADYEN_TOLD + "test_what_was_cancelled_or_refunded_elsewhere_is_money_that_we_have_not",
+        ),
+    ),
+    Bug(
+        "a bank transfer has a day to come",
+        "The payer's bank takes three, and their money pays nothing.",
+        (Edit(SETTLING, "payer is not None and not payer.takes_days", "payer is not None"),),
+        (TRANSFERS + "test_a_bank_takes_days_and_nobody_is_asked_to_hurry",),
+    ),
+    Bug(
+        "a retry asks for another transfer beside the first",
+        "The payer is told two accounts to send the money for one invoice to.",
+        (
+            Edit(
+                RETRY,
+                "    return isinstance(choose_method(ask.wish, debt, link), Method)\n",
+                "    return not isinstance(choose_method(ask.wish, debt, link), NoAttempt)\n",
+            ),
+        ),
+        (TRANSFERS + "test_a_bank_takes_days_and_nobody_is_asked_to_hurry",),
+    ),
+    Bug(
+        "whoever pays by bank transfer is charged on a method that they have",
+        "A customer who is set to transfers alone finds a charge on their card.",
+        (Edit("rules/method_choice.py", "    if link.pays_by_transfer:\n", "    if False:\n"),),
+        (
+            TRANSFERS + "test_how_it_is_sent_is_decided_when_it_is_sent",
+            "tests/rules/test_method_choice.py",
         ),
     ),
     Bug(

@@ -1,4 +1,4 @@
-"""What every adapter must do with the provider's hosted payment page."""
+"""What every adapter must do with a payer who acts elsewhere: at its hosted page, at a bank."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ class PageConformance(ChargeOrders):
             charge, sent_before=True, provider_payment_id=page.provider_payment_id
         )
         return known, page
+
+    async def test_a_transfer_is_asked_for_or_refused_by_name(self, psp: StandIn) -> None:
+        for method in (None, self.paid_by):
+            order = self.order(psp, method, manner=Manner.TRANSFER)
+            told = psp.provider.render(order)
+            if isinstance(told, NotChargeable):
+                assert told.code
+            else:
+                assert psp.provider.render(order) == told
 
     async def test_an_open_page_waits_for_the_payer(self, psp: StandIn) -> None:
         if opened := await self.opened(psp):

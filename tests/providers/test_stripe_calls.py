@@ -104,6 +104,43 @@ async def test_each_status_is_one_of_our_words(it: Stripe, status: str) -> None:
     assert isinstance(await it.charge(), STATUSES[status])
 
 
+INSTRUCTIONS = {
+    "amount_remaining": 1_000,
+    "currency": "eur",
+    "financial_addresses": [
+        {
+            "type": "iban",
+            "supported_networks": ["sepa"],
+            "iban": {"iban": "DE91500000000000000000", "bic": "COBADEFFXXX", "country": "DE"},
+        }
+    ],
+    "hosted_instructions_url": "https://payments.stripe.com/bank_transfers/instructions/1",
+    "reference": "V6Y2PCVYRQ8U",
+    "type": "eu_bank_transfer",
+}
+
+
+async def test_a_transfer_waits_for_its_payer_and_says_where_the_money_goes(it: Stripe) -> None:
+    action = {
+        "type": "display_bank_transfer_instructions",
+        "display_bank_transfer_instructions": INSTRUCTIONS,
+    }
+    waiting = {**FAILED, "status": "requires_action", "next_action": action}
+    it.says(200, waiting)
+    told = await it.charge(manner=Manner.TRANSFER)
+    url = "https://payments.stripe.com/bank_transfers/instructions/1"
+    assert told == CustomerNeeded("pi_1", "requires_action", action, url, takes_days=True)
+    assert await it.provider.look_up(a_charge(Manner.TRANSFER, provider_payment_id="pi_1")) == told
+    # Some of it has come: that is no money of ours before all of it has.
+    it.says(200, {**waiting, "amount_received": 400})
+    assert await it.charge(manner=Manner.TRANSFER) == told
+
+
+async def test_a_balance_that_has_the_money_pays_at_once(it: Stripe) -> None:
+    it.says(200, INTENT)
+    assert await it.charge(manner=Manner.TRANSFER) == Paid("pi_1", "succeeded", 1_000, "EUR")
+
+
 async def test_what_nobody_has_tried_yet_has_not_failed(it: Stripe) -> None:
     it.says(200, FAILED)
     assert await it.charge() == Processing("pi_1", "requires_payment_method")

@@ -95,6 +95,11 @@ def test_a_payments_events_say_what_it_has_come_to() -> None:
     assert canceled.outcome.code == "canceled"
 
 
+def test_a_part_of_a_transfer_is_asked_about() -> None:
+    part = of_intent("partially_funded", status="requires_action", amount_received=400)
+    assert part == LookUpNeeded(KEY, "pi_1")
+
+
 def test_old_and_new_api_versions_are_read_alike() -> None:
     """The endpoint's version is the merchant's to choose, and not ours."""
     outcome = {"type": "issuer_declined", "network_decline_code": "51"}

@@ -112,6 +112,67 @@ def test_on_session_the_issuer_may_ask_the_payer() -> None:
     assert on_session.keys() == params().keys() - {"off_session", "error_on_requires_action"}
 
 
+@pytest.mark.parametrize(
+    ("currency", "funding"),
+    [
+        ("USD", {"type": "us_bank_transfer"}),
+        ("GBP", {"type": "gb_bank_transfer"}),
+        ("JPY", {"type": "jp_bank_transfer"}),
+        ("MXN", {"type": "mx_bank_transfer"}),
+        ("EUR", {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}}),
+    ],
+)
+def test_a_transfer_goes_to_an_account_of_its_currency(
+    currency: str, funding: Mapping[str, Any]
+) -> None:
+    sent = params(manner=Manner.TRANSFER, provider_method_id=None, currency=currency)
+    assert sent == {
+        "amount": 1_000,
+        "currency": currency.lower(),
+        "customer": "cus_1",
+        "confirm": True,
+        "off_session": False,
+        "payment_method_data": {"type": "customer_balance"},
+        "payment_method_options": {
+            "customer_balance": {"funding_type": "bank_transfer", "bank_transfer": funding}
+        },
+        "return_url": "https://shop.example/thanks",
+        "description": "Acme - Invoice ACM-001",
+        "metadata": METADATA,
+    }
+
+
+@pytest.mark.parametrize(
+    ("customer", "seller", "country"),
+    [
+        *((one, None, one) for one in ("BE", "DE", "ES", "FR", "IE", "NL")),
+        ("FR", "NL", "FR"),
+        ("AT", "NL", "NL"),  # Austria has no accounts of its own there
+        (None, "IE", "IE"),
+        ("AT", "US", None),
+        (None, None, None),
+    ],
+)
+def test_in_euros_it_is_an_account_in_the_customers_country_or_the_sellers(
+    customer: str | None, seller: str | None, country: str | None
+) -> None:
+    order = msgspec.structs.replace(
+        ORDER, manner=Manner.TRANSFER, customer_country=customer, seller_country=seller
+    )
+    told = render_order(order)
+    if country is None:
+        assert told == NotChargeable("missing_country")
+        return
+    assert isinstance(told, str)
+    options = read_request(told).params["payment_method_options"]
+    assert options["customer_balance"]["bank_transfer"]["eu_bank_transfer"] == {"country": country}
+
+
+def test_no_other_currency_can_be_sent() -> None:
+    told = render_order(msgspec.structs.replace(ORDER, manner=Manner.TRANSFER, currency="CHF"))
+    assert told == NotChargeable("currency_not_supported")
+
+
 def test_a_page_ends_in_time_and_its_intent_is_known_as_a_pages() -> None:
     ends = datetime(2027, 3, 2, 12, tzinfo=UTC)
     page = params(manner=Manner.PAGE, provider_method_id=None, expires_at=ends)
@@ -158,6 +219,7 @@ def rendered() -> Mapping[str, tuple[Any, Any]]:
         "off session": (params(), intent),
         "in India": (params(customer_country="IN"), intent),
         "on session": (params(manner=Manner.ON_SESSION), intent),
+        "transfer": (params(manner=Manner.TRANSFER, provider_method_id=None), intent),
         "page": (page, session),
         "set-up": (set_up_params(SET_UP), session),
         "refund": (read_request(render_refund(REFUND)).params, stripe_params.RefundCreateParams),

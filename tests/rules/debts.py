@@ -28,5 +28,6 @@ def a_debt(**said: Any) -> Debt:
         "invoice_type": "one_off",
         "billing_entity_id": UUID(int=7),
         "billing_entity_name": "Acme",
+        "billing_entity_country": None,
     }
     return Debt(**fields | said)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recoup.rules.method_choice import NOBODYS_METHOD, NoAttempt, Wish, choose_method, read_wish
+from recoup.rules.method_choice import (
+    NOBODYS_METHOD,
+    ByTransfer,
+    NoAttempt,
+    Wish,
+    choose_method,
+    read_wish,
+)
 from recoup.rules.records.collection import Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from tests.rules.debts import a_debt
@@ -45,6 +52,7 @@ links = st.builds(
     payment_provider=st.sampled_from([None, "sandbox"]),
     account_id=st.none() | some_ids,
     provider_customer_id=st.sampled_from([None, "cus_1"]),
+    pays_by_transfer=st.booleans(),
 )
 wishes = st.builds(Wish, manual=st.booleans(), method_id=st.none() | some_ids)
 
@@ -58,11 +66,15 @@ def test_what_is_charged_was_chosen_by_somebody_or_the_reason_why_not_is_true(
     if isinstance(chosen, NoAttempt):
         assert_true_reason(chosen, wish, debt, link)
         return
-    assert chosen in link.methods
     assert (link.payment_provider, link.provider_customer_id) == ("sandbox", "cus_1")
     assert link.account_id is not None
     assert not wish.manual
     assert not debt.self_billed
+    assert isinstance(chosen, ByTransfer) is link.pays_by_transfer
+    if isinstance(chosen, ByTransfer):
+        assert wish.method_id or debt.payment_method_type != "manual"
+        return
+    assert chosen in link.methods
     if wish.method_id is not None:
         assert chosen.id == wish.method_id
     else:
@@ -84,6 +96,7 @@ def assert_true_reason(reason: NoAttempt, wish: Wish, debt: Debt, link: Link) ->
             assert wish.manual or debt.payment_method_type == "manual"
         case NoAttempt.NO_METHOD:
             named = wish.method_id
+            assert not link.pays_by_transfer
             assert named not in kept if named else not any(one.is_default for one in link.methods)
 
 
@@ -105,8 +118,27 @@ def test_the_choice_by_example(wish: Wish, debt: Debt, chosen: Method | NoAttemp
     assert choose_method(wish, debt, A_LINK) == chosen
 
 
+@pytest.mark.parametrize(
+    ("wish", "debt", "chosen"),
+    [
+        (Wish(), a_debt(), ByTransfer()),
+        (Wish(), a_debt(payment_method_id=OTHER.id), ByTransfer()),
+        (Wish(method_id=OTHER.id), a_debt(), ByTransfer()),
+        (Wish(manual=True), a_debt(), NoAttempt.METHOD_IS_MANUAL),
+        (Wish(), a_debt(payment_method_type="manual"), NoAttempt.METHOD_IS_MANUAL),
+        (Wish(), a_debt(self_billed=True), NoAttempt.NOT_COLLECTABLE),
+    ],
+)
+def test_whoever_pays_by_transfer_is_asked_for_one_with_methods_and_without(
+    wish: Wish, debt: Debt, chosen: ByTransfer | NoAttempt
+) -> None:
+    for methods in (A_LINK.methods, ()):
+        link = msgspec.structs.replace(A_LINK, methods=methods, pays_by_transfer=True)
+        assert choose_method(wish, debt, link) == chosen
+
+
 def test_the_first_thing_that_is_missing_is_named() -> None:
-    def choose(**missing: Any) -> Method | NoAttempt:
+    def choose(**missing: Any) -> Method | ByTransfer | NoAttempt:
         return choose_method(Wish(), a_debt(), msgspec.structs.replace(A_LINK, **missing))
 
     assert choose(payment_provider=None) is NoAttempt.NO_PROVIDER

@@ -155,7 +155,7 @@ async def _apply_to_charge(
         word = None  # the provider has an event of it, and does not know it: not yet, perhaps
         if not isinstance(told, NotKnown):
             await _send_after_all(conn, held.account_key, held.key, now=now)
-            report = Report(held.key, told, Source.EVENT, jitter)
+            report = Report(held.key, told, Source.LOOK_UP, jitter)
             word = _word((await settle_attempts_on(conn, [report], now=now))[0])
         return await _end(conn, event, held.account_key, word, found[1], now=now)
 

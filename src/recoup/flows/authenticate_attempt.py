@@ -15,7 +15,8 @@ from recoup.flows.attempt_ends import Failure
 from recoup.rules.declines import wants_payer
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.manner import Manner
-from recoup.rules.method_choice import NoAttempt, Wish, choose_method
+from recoup.rules.method_choice import Wish, choose_method
+from recoup.rules.records.collection import Method
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import collection, jobs, new_attempts
@@ -50,7 +51,7 @@ async def begin_authenticated(
         attempt, debt = failure.attempt, failure.covered[0].debt
         link = links[attempt.customer_key]
         method = choose_method(Wish(method_id=attempt.payment_method_id), debt, link)
-        if isinstance(method, NoAttempt) or link.account_id != attempt.provider_account_id:
+        if not isinstance(method, Method) or link.account_id != attempt.provider_account_id:
             continue
         key = RowKey(attempt.organization_id, uuid5(attempt.id, Manner.ON_SESSION))
         begun.append(

@@ -1,7 +1,8 @@
 """Close a hosted payment page at its provider, so that its invoice can be charged otherwise.
 
 A page and an attempt never both collect: the invoice is free when the provider has said that the
-page is dead, and not before.
+page is dead, and not before. The wait for a bank transfer is closed like a page: the provider keeps
+what comes after that for the payer.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ async def close_payment_page(
     """Close a page, and say whether its attempt has ended; what it came to is settled.
 
     False: the provider does not say so, or is left alone, and it may still be paid; or it is an
-    attempt of another manner, which nobody takes back.
+    attempt of another manner, which nobody takes back, or a transfer that no payer was asked for.
     """
     async with db.transaction(pool, tenants=[page.organization_id]) as conn:
         await collection.lock_covered(conn, [page])  # invoices first, as everywhere
         held = (await attempts.lock(conn, [page]))[page]
-        if held.manner is not Manner.PAGE:
+        waits = held.manner is Manner.TRANSFER and held.state is State.CUSTOMER_NEEDED
+        if held.manner is not Manner.PAGE and not waits:
             return False
         if held.state is State.READY:  # nobody has opened it yet, and now nobody will
             await attempts.withdraw(conn, {page: NoAttempt.NOT_COLLECTABLE.value}, now=now())

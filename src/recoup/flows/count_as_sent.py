@@ -31,5 +31,6 @@ async def count_as_sent(
         payment_method_id=attempt.payment_method_id,
         provider_method_id=attempt.provider_method_id,
         request="",
+        manner=attempt.manner,
     )
     await attempts.send(conn, [row], look_up_at=now, now=now - LONG_AGO)

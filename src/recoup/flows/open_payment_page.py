@@ -2,7 +2,7 @@
 
 The page is an attempt like any other: one row, one key, and while it is open nobody else is charged
 for its invoice. The first who asks opens it; whoever asks within a day, for the same amount, is
-given the same address.
+given the same address. Whoever was asked for a bank transfer is given the page that says how.
 
 What would surprise you: this calls the provider while the caller waits, between two transactions.
 If we die there, the row says `sent`, and the look-up finds the page.
@@ -133,6 +133,8 @@ async def _find_or_begin(
                 now=now,
             )
             return ToOpen(PaymentPage(debt, link, ""), key)
+        if _instructs(held) and held.amount_cents == debt.due_cents and held.payer_url:
+            return PaymentPage(debt, link, held.payer_url)
         if held.manner is not Manner.PAGE or held.state in BEING_OPENED:
             raise Refused(HANDLED)
         if held.amount_cents == debt.due_cents and _has_time(held, now=now) and held.payer_url:
@@ -212,6 +214,12 @@ async def _open_attempt(conn: Conn, invoice: RowKey) -> Attempt | None:
 async def _read(pool: Pool, key: RowKey) -> Attempt:
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         return (await attempts.find(conn, [key]))[key]
+
+
+def _instructs(attempt: Attempt) -> bool:
+    """Whether the payer was asked for a bank transfer: how to make it says the provider's page."""
+    asked = attempt.manner is Manner.TRANSFER and attempt.state is State.CUSTOMER_NEEDED
+    return asked and attempt.expires_at is None
 
 
 def _has_time(page: Attempt, *, now: datetime) -> bool:

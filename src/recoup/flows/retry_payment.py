@@ -21,8 +21,9 @@ from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
 from recoup.rules.invoice_status import HANDLED, why_not_charge
 from recoup.rules.lago.failures import OBJECT_TYPE, PaymentFailureObject
-from recoup.rules.method_choice import NoAttempt, Wish, choose_method
-from recoup.rules.records.collection import AskedBy, Debt, Link
+from recoup.rules.manner import Manner
+from recoup.rules.method_choice import ByTransfer, NoAttempt, Wish, choose_method
+from recoup.rules.records.collection import AskedBy, Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, not_found
 from recoup.store import collection, db, idempotency_keys, jobs, new_attempts, tries
@@ -59,7 +60,10 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class PageIsOpen(msgspec.Struct, frozen=True):
-    """A payer may be paying the invoice on a hosted page: refused until that is closed."""
+    """A payer may be paying the invoice on a hosted page: refused until that is closed.
+
+    So it is where they were asked for a bank transfer, and are charged otherwise now.
+    """
 
     page: RowKey  # its attempt
     expires_at: datetime | None
@@ -153,12 +157,13 @@ class _Desk:
             same = receipt.body_digest == ask.receipt.body_digest
             return msgspec.structs.replace(answer, replayed=True) if same else REUSED
         paid = "succeeded" if ask.invoice in self._at_zero else debt.payment_status
+        link = links[debt.customer_key]
         refusal = why_not_charge(debt.status, paid, attempt_is_open=ask.invoice in busy)
-        if refusal is HANDLED and (held := busy[ask.invoice]).is_page:
+        if refusal is HANDLED and _may_be_closed(held := busy[ask.invoice], ask, debt, link):
             return PageIsOpen(RowKey(debt.organization_id, held.payment_id), held.expires_at)
         if refusal:
             return refusal
-        answer = self._accept(ask, debt, links[debt.customer_key])
+        answer = self._accept(ask, debt, link)
         if answer.attempt_id:  # a later ask of this batch is refused
             busy[ask.invoice] = OpenAttempt(answer.attempt_id)
         if ask.receipt:
@@ -182,8 +187,9 @@ class _Desk:
                         asked_by=ask.asked_by,
                         wanted_method_id=ask.wish.method_id,
                         link=link,
-                        method=chosen,
+                        method=chosen if isinstance(chosen, Method) else None,
                         payment_status_before=debt.payment_status,
+                        manner=_manner(chosen),
                     )
                 )
                 return self._decided(ask, ask.attempt_id, ask.asked_by)
@@ -232,6 +238,17 @@ class _Desk:
             [(receipt, _kept(receipt, answer)) for receipt, answer in self._to_keep.values()],
             now=self._now,
         )
+
+
+def _may_be_closed(held: OpenAttempt, ask: Ask, debt: Debt, link: Link) -> bool:
+    """Whether what is open gives way to the ask: a transfer does to a method, and to nothing."""
+    if held.manner is not Manner.TRANSFER:
+        return held.manner is Manner.PAGE
+    return isinstance(choose_method(ask.wish, debt, link), Method)
+
+
+def _manner(chosen: Method | ByTransfer) -> Manner:
+    return Manner.TRANSFER if isinstance(chosen, ByTransfer) else Manner.OFF_SESSION
 
 
 def _no_attempt(ask: Ask, debt: Debt, link: Link, because: NoAttempt) -> News:

@@ -139,7 +139,7 @@ def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
     known_as = told or held.provider_payment_id
     match decided.verdict:
         case Verdict.PAID:
-            may_be_a_page = held.manner is not Manner.OFF_SESSION
+            may_be_a_page = held.manner in {Manner.ON_SESSION, Manner.PAGE}
             if known_as is None or (may_be_a_page and not told):
                 raise Refused(invalid({"provider_payment_id": ["value_is_mandatory"]}))
             return Paid(known_as, "succeeded", held.amount_cents, held.currency)

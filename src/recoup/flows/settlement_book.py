@@ -152,6 +152,9 @@ class Book:
         match outcome:
             case Lost():
                 self._unanswered(report, attempt, attempt.state)
+            case CustomerNeeded(takes_days=True):
+                # Some of the money has come, perhaps: the payer is asked for less.
+                self._wait(attempt, attempt.state, outcome)
             case NotKnown() | Processing() | CustomerNeeded():
                 self._answered(attempt)
             case Paid() | Declined() | Reversed() | GivenBack() | Canceled():
@@ -194,7 +197,8 @@ class Book:
 
     def _wait(self, attempt: Attempt, state: State, outcome: Processing | CustomerNeeded) -> None:
         payer = outcome if isinstance(outcome, CustomerNeeded) else None
-        expires_at = look_up_schedule.payer_has_until(now=self._now) if payer else None
+        is_timed = payer is not None and not payer.takes_days
+        expires_at = look_up_schedule.payer_has_until(now=self._now) if is_timed else None
         self._news.append(
             NewsRow(
                 key=attempt.key,

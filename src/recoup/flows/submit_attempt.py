@@ -31,7 +31,7 @@ from recoup.rules.attempt_state import State
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.look_up_schedule import STEPS, may_still_send
 from recoup.rules.manner import Manner
-from recoup.rules.method_choice import NoAttempt, Wish, choose_method, why_no_page
+from recoup.rules.method_choice import ByTransfer, NoAttempt, Wish, choose_method, why_no_page
 from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
@@ -65,6 +65,9 @@ class NothingToDo(msgspec.Struct, frozen=True):
 
 class AtThePage(msgspec.Struct, frozen=True):
     """The payer chooses the method, on the provider's page."""
+
+
+_Choice: TypeAlias = Method | AtThePage | ByTransfer
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -205,9 +208,7 @@ def _wanted(ready: Sequence[Attempt], covered: Mapping[RowKey, Sequence[Covered]
     return {method for method in asked if method}
 
 
-def _look_again(
-    attempt: Attempt, covered: Sequence[Covered], link: Link
-) -> Method | AtThePage | NoAttempt:
+def _look_again(attempt: Attempt, covered: Sequence[Covered], link: Link) -> _Choice | NoAttempt:
     """Choose the method once more, or say why there is nothing left to charge."""
     for one in covered:
         debt = one.debt
@@ -234,7 +235,7 @@ async def _open(
 def _sent(
     attempt: Attempt,
     covered: Sequence[Covered],
-    choice: Method | AtThePage,
+    choice: _Choice,
     link: Link,
     open_accounts: Mapping[RowKey, Open],
     *,
@@ -245,6 +246,7 @@ def _sent(
     assert link.provider_customer_id is not None, "and a customer at the provider"
     opened = open_accounts[RowKey(attempt.organization_id, link.account_id)]
     method = choice if isinstance(choice, Method) else None
+    manner = _manner(attempt, choice)
     debt = covered[0].debt
     due_cents = sum(one.debt.due_cents for one in covered)
     request = opened.provider.render(
@@ -256,10 +258,11 @@ def _sent(
             provider_method_id=method.provider_method_id if method else None,
             reference=f"{debt.billing_entity_name} - Invoice {debt.number}",
             metadata=_metadata(attempt, debt),
-            manner=attempt.manner,
+            manner=manner,
             return_url=opened.account.return_url,
             customer_email=link.email,
             customer_country=link.country,
+            seller_country=debt.billing_entity_country,
             expires_at=attempt.expires_at,
         )
     )
@@ -273,9 +276,25 @@ def _sent(
         payment_method_id=method.id if method else None,
         provider_method_id=method.provider_method_id if method else None,
         request=request,
+        manner=manner,
     )
     charge = Charge(idempotency_key(attempt.id), request, sent_at=now)
     return row, ToSend(charge, opened.provider, opened.account.key, sent_at=now)
+
+
+def _manner(attempt: Attempt, choice: _Choice) -> Manner:
+    """How it is sent. The customer may have come to pay otherwise since the attempt was begun."""
+    match choice:
+        case AtThePage():
+            return Manner.PAGE
+        case ByTransfer():
+            return Manner.TRANSFER
+        case Method() if attempt.manner is Manner.TRANSFER:
+            return Manner.OFF_SESSION
+        case Method():
+            return attempt.manner
+        case _:
+            assert_never(choice)
 
 
 def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:

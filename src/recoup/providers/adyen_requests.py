@@ -79,6 +79,8 @@ def render(order: Order, account: str) -> str | NotChargeable:
     amount = to_provider(ProviderKind.ADYEN, order.currency, order.amount_cents)
     if isinstance(amount, NotTaken):
         return NotChargeable(amount.value)
+    if order.manner is Manner.TRANSFER:
+        return NotChargeable("no_payment_method")
     is_page = order.manner is not Manner.OFF_SESSION
     key = f"payment-{order.attempt_id}{ON_A_PAGE if is_page else ''}"
     body: dict[str, Any] = {

@@ -104,7 +104,7 @@ class GoCardlessProvider:
         """
         if order.manner is Manner.PAGE:
             return NotChargeable("invalid_payment_provider")
-        if order.provider_method_id is None:
+        if order.manner is Manner.TRANSFER or order.provider_method_id is None:
             return NotChargeable("no_mandate_error")
         amount = to_provider(ProviderKind.GOCARDLESS, order.currency, order.amount_cents)
         if isinstance(amount, NotTaken):

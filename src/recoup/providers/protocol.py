@@ -29,13 +29,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     amount_cents: int
     currency: str
     provider_customer_id: str
-    provider_method_id: str | None  # None: the payer chooses on the page
+    provider_method_id: str | None  # None: the payer chooses on the page, or sends the money
     reference: str
     metadata: Mapping[str, str]
     manner: Manner = Manner.OFF_SESSION
     return_url: str = ""  # where the payer goes after an action or the page
     customer_email: str | None = None
     customer_country: str | None = None  # ISO 3166, two letters
+    seller_country: str | None = None  # of whoever is paid
     expires_at: datetime | None = None  # of a page
 
 
@@ -81,6 +82,7 @@ class CustomerNeeded(msgspec.Struct, frozen=True):
     status: str
     next_action: Mapping[str, Any]
     url: str | None = None  # where the payer does it; None: the provider tells no address
+    takes_days: bool = False  # they send the money by bank, so nobody hurries them
 
 
 class Declined(msgspec.Struct, frozen=True):
@@ -357,14 +359,16 @@ class Provider(Protocol):
     def render(self, order: Order) -> str | NotChargeable:
         """Render the request that `charge` sends, to be kept before anything is sent.
 
-        Of a page (`Manner.PAGE`) it is the request that opens the page.
+        Of a page (`Manner.PAGE`) it is the request that opens the page. A provider that takes no
+        transfers (`Manner.TRANSFER`) is `NotChargeable` by one.
         """
 
     async def charge(self, charge: Charge) -> Fate:
         """Ask for the money: at most one charge per key, however often this is called.
 
         Of a page: open it. It is `CustomerNeeded` with its `url` until it was paid or has ended;
-        a try that failed on it does not end it.
+        a try that failed on it does not end it. A transfer is `CustomerNeeded` as well, until all
+        of the money has come: what has come in part is the payer's.
         """
 
     async def look_up(self, charge: Charge) -> Fate | NotKnown:

@@ -91,6 +91,8 @@ class SandboxProvider:
         amount = to_provider(ProviderKind.SANDBOX, order.currency, order.amount_cents)
         if isinstance(amount, NotTaken):
             return NotChargeable(amount.value)
+        if order.manner is Manner.TRANSFER:
+            return NotChargeable("no_payment_method")
         method = ON_A_PAGE if order.manner is Manner.PAGE else order.provider_method_id
         return msgspec.json.encode(
             {

@@ -49,6 +49,8 @@ AN_ID: Final = pattern(r"\A[A-Za-z0-9_]{1,255}\Z")
 
 # Lago's mark of what is paid on a page, in the metadata of the intent as `payment_type`.
 ONE_TIME: Final = "one-time"
+# What asks a payer to send the money by bank. It stays that until all of it has come.
+BY_BANK: Final = "display_bank_transfer_instructions"
 # Where Stripe keeps the address at which a payer acts, by kind of action.
 _ADDRESSES: Final = (
     *("url", "hosted_voucher_url", "hosted_instructions_url", "hosted_verification_url"),
@@ -292,7 +294,8 @@ def _customer_needed(intent: Intent) -> Outcome:
     action = intent.next_action or {}
     if not _can_be_kept(action):
         return Lost("unreadable_answer")
-    return CustomerNeeded(intent.id, intent.status, action, _address(action))
+    takes_days = action.get("type") == BY_BANK
+    return CustomerNeeded(intent.id, intent.status, action, _address(action), takes_days=takes_days)
 
 
 def _address(action: Mapping[str, Any]) -> str | None:

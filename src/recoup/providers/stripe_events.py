@@ -128,6 +128,9 @@ def _intent_told(event: Event) -> Told:
         return LookUpNeeded(key, intent.id)  # the page says whether that was its end
     if is_of_a_page(intent) and event.type == "payment_intent.payment_failed":
         return Ignored("the_page_goes_on")  # the payer may try again; its end has its own event
+    if event.type == "payment_intent.partially_funded":
+        # Less is asked of the payer from now on; how much less, the last of them says.
+        return LookUpNeeded(key, intent.id)
     if event.type == "payment_intent.payment_failed":
         # Said by the event's own name, also where an old version leaves the error out.
         return Notice(key, declined_intent(intent))
@@ -234,6 +237,7 @@ _READERS: Final[Mapping[str, Callable[[Event], Told]]] = MappingProxyType(
         # intent that nobody has tried to charge yet.
         "payment_intent.processing": _intent_told,
         "payment_intent.requires_action": _intent_told,
+        "payment_intent.partially_funded": _intent_told,
         "payment_intent.amount_capturable_updated": _intent_told,
         "payment_intent.succeeded": _intent_told,
         "payment_intent.payment_failed": _intent_told,

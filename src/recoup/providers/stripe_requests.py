@@ -5,12 +5,16 @@ payment intents (since API version 2026-09-30), and does not need it: whoever se
 `payment_method` and confirms with it has said by what to pay. Which methods a payment page offers
 is set in Stripe's dashboard. And every request says in its metadata for which attempt it is:
 that is how a look-up finds what came of it.
+
+A payer who sends the money by bank has no method: the intent says itself to which kind of account.
+Where their balance at Stripe has the money already, it is paid at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -34,6 +38,18 @@ from recoup.rules.records.provider_accounts import ProviderKind
 NO_RETURN_URL: Final = "https://stripe.com/"
 # India's rules want the payer there for every charge (contract section 5.5).
 ALWAYS_ASKS_THE_PAYER: Final = frozenset({"IN"})
+# To which kind of account a payer sends money, by its currency (contract section 5.5). In euros it
+# is an account in one of these countries.
+BANK_TRANSFERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "EUR": "eu_bank_transfer",
+        "GBP": "gb_bank_transfer",
+        "JPY": "jp_bank_transfer",
+        "MXN": "mx_bank_transfer",
+        "USD": "us_bank_transfer",
+    }
+)
+EUROPEAN_ACCOUNTS: Final = frozenset({"BE", "DE", "ES", "FR", "IE", "NL"})
 LONGEST_NAME: Final = 250  # of a line item, by Stripe
 
 
@@ -61,11 +77,17 @@ def render_order(order: Order) -> str | NotChargeable:
         return NotChargeable(amount.value)
     match order.manner:
         case Manner.OFF_SESSION:
-            return _text(CHARGE, _intent(order, amount) | _without_the_payer(order))
+            charged = _intent(order, amount) | _method(order) | _without_the_payer(order)
+            return _text(CHARGE, charged)
         case Manner.ON_SESSION:
             # Neither `off_session` nor `error_on_requires_action`: the issuer may ask the payer,
             # and the answer then says where (contract section 5.5).
-            return _text(CHARGE, _intent(order, amount))
+            return _text(CHARGE, _intent(order, amount) | _method(order))
+        case Manner.TRANSFER:
+            funding = _bank_transfer(order)
+            if isinstance(funding, NotChargeable):
+                return funding
+            return _text(CHARGE, _intent(order, amount) | _from_balance(funding))
         case Manner.PAGE:
             return _text(PAGE, _page(order, amount))
         case _:
@@ -128,17 +150,44 @@ def customer_params(new: NewCustomer) -> dict[str, Any]:
 
 
 def _intent(order: Order, amount: int) -> dict[str, Any]:
-    assert order.provider_method_id is not None, "without a page, a method is charged"
     return {
         "amount": amount,
         "currency": order.currency.lower(),
         "customer": order.provider_customer_id,
-        "payment_method": order.provider_method_id,
         "confirm": True,
         # Wanted wherever the account has methods that send the payer elsewhere.
         "return_url": order.return_url or NO_RETURN_URL,
         "description": order.reference,
         "metadata": _metadata(order),
+    }
+
+
+def _method(order: Order) -> dict[str, Any]:
+    assert order.provider_method_id is not None, "without a page, a method is charged"
+    return {"payment_method": order.provider_method_id}
+
+
+def _bank_transfer(order: Order) -> dict[str, Any] | NotChargeable:
+    """To which account the payer is to send the money."""
+    kind = BANK_TRANSFERS.get(order.currency.upper())
+    if kind is None:
+        return NotChargeable("currency_not_supported")
+    if kind != "eu_bank_transfer":
+        return {"type": kind}
+    countries = (order.customer_country, order.seller_country)
+    country = next((one for one in countries if one in EUROPEAN_ACCOUNTS), None)
+    if country is None:
+        return NotChargeable("missing_country")
+    return {"type": kind, kind: {"country": country}}
+
+
+def _from_balance(funding: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "off_session": False,
+        "payment_method_data": {"type": "customer_balance"},
+        "payment_method_options": {
+            "customer_balance": {"funding_type": "bank_transfer", "bank_transfer": funding}
+        },
     }
 
 

@@ -1,7 +1,8 @@
 """Which of a customer's payment methods an attempt charges, or why there is none to charge.
 
 The method is the ask's, else the invoice's own, else the customer's default. An ask that names a
-method gets that one or none: another card is never charged behind the caller's back.
+method gets that one or none: another card is never charged behind the caller's back. Whoever pays
+by bank transfer alone is asked for one, whatever methods they may have besides.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ class NoAttempt(StrEnum):
     METHOD_IS_MANUAL = "payment_method_is_manual"
     NOT_COLLECTABLE = "invoice_no_longer_collectable"
     CHARGED_BEFORE = "charged_before"  # by a charge that a restore had lost
+
+
+class ByTransfer(msgspec.Struct, frozen=True):
+    """The payer sends the money by bank, so that no method is charged (contract section 5.3)."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -62,12 +67,15 @@ def why_no_page(debt: Debt, link: Link) -> NoAttempt | None:
     return None
 
 
-def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | NoAttempt:
+def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | ByTransfer | NoAttempt:
     """Choose what to charge for `debt`, or say why nothing can be charged."""
     if nobody := why_no_page(debt, link):
         return nobody
     if wish.manual:
         return NoAttempt.METHOD_IS_MANUAL
+    if link.pays_by_transfer:
+        by_hand = wish.method_id is None and debt.payment_method_type == "manual"
+        return NoAttempt.METHOD_IS_MANUAL if by_hand else ByTransfer()
     if wish.method_id is not None:
         return link.method(wish.method_id) or NoAttempt.NO_METHOD
     if debt.payment_method_type == "manual":

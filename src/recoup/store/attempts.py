@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.manner import Manner
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
@@ -47,16 +48,17 @@ _ENDED_BEFORE: Final = """
 _SEND: Final = """
     WITH sent AS (
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[],
-                             $6::uuid[], $7::text[], $8::text[])
-            AS sent (organization_id, id, amount_cents, provider_account_id,
-                     provider_customer_id, payment_method_id, provider_method_id, request)
+                             $6::uuid[], $7::text[], $8::text[], $9::text[])
+            AS sent (organization_id, id, amount_cents, provider_account_id, provider_customer_id,
+                     payment_method_id, provider_method_id, request, manner)
     ), frozen AS (
         UPDATE payments p
-           SET state = 'sent', sent_at = $9, look_up_at = $10, amount_cents = sent.amount_cents,
+           SET state = 'sent', sent_at = $10, look_up_at = $11, amount_cents = sent.amount_cents,
                provider_account_id = sent.provider_account_id,
                provider_customer_id = sent.provider_customer_id,
                payment_method_id = sent.payment_method_id,
-               provider_method_id = sent.provider_method_id, request = sent.request
+               provider_method_id = sent.provider_method_id, request = sent.request,
+               manner = sent.manner
           FROM sent
          WHERE (p.organization_id, p.id) = (sent.organization_id, sent.id)
     )
@@ -100,7 +102,7 @@ _CLOSE_PAGES: Final = """
         ON (pi.organization_id, pi.invoice_id) = (asked.organization_id, asked.id)
      WHERE pi.open
        AND (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
-       AND p.manner = 'page'
+       AND p.manner IN ('page', 'transfer')
        AND p.state IN ('sent', 'unknown', 'processing', 'customer_needed')
 """
 
@@ -112,9 +114,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     amount_cents: int
     provider_account_id: UUID
     provider_customer_id: str
-    payment_method_id: UUID | None  # None: the payer chooses, on the provider's page
+    payment_method_id: UUID | None  # None: the payer chooses, on the provider's page, or sends it
     provider_method_id: str | None
     request: str
+    manner: Manner
 
 
 async def lock(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Attempt]:
@@ -159,6 +162,7 @@ async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: d
         [one.payment_method_id for one in sent],
         [one.provider_method_id for one in sent],
         [one.request for one in sent],
+        [one.manner.value for one in sent],
         now,
         look_up_at,
     )
@@ -179,7 +183,10 @@ async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: date
 
 
 async def close_pages(conn: Conn, invoices: Collection[RowKey], *, now: datetime) -> None:
-    """Let the payer's time on the open pages of these locked invoices be up: the sweep closes."""
+    """Let the payer's time on the open pages of these locked invoices be up: the sweep closes.
+
+    So it does with the wait for a bank transfer.
+    """
     if invoices:
         await conn.execute(_CLOSE_PAGES, *key_arrays(invoices), now)
 

@@ -24,7 +24,7 @@ _DEBT: Final = """
     i.organization_id, i.id, i.customer_id, i.number, i.status, i.payment_status, i.due_cents,
     i.currency, i.skip_psp, i.self_billed, i.payment_method_type, i.payment_method_id,
     i.held_because, i.issuing_date, i.invoice_type, i.billing_entity_id,
-    b.name AS billing_entity_name
+    b.name AS billing_entity_name, b.country AS billing_entity_country
 """
 
 _FIND: Final = f"""
@@ -81,7 +81,8 @@ _OPEN_ATTEMPT: Final = """
 _LINKS: Final = """
     SELECT c.organization_id, c.id AS customer_id, c.external_id, c.payment_provider,
            c.payment_provider_code, pa.id AS account_id, pc.provider_customer_id,
-           m.id AS method_id, m.provider_method_id, m.is_default, c.email, c.country
+           m.id AS method_id, m.provider_method_id, m.is_default, c.email, c.country,
+           pc.provider_payment_methods = ARRAY['customer_balance'] AS pays_by_transfer
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN customers c USING (organization_id, id)
       LEFT JOIN provider_customers pc
@@ -119,7 +120,7 @@ class OpenAttempt(msgspec.Struct, frozen=True):
     """The open attempt of an invoice."""
 
     payment_id: UUID
-    is_page: bool = False  # a hosted page, where the payer may be paying
+    manner: Manner = Manner.OFF_SESSION
     expires_at: datetime | None = None
 
 
@@ -184,7 +185,7 @@ async def open_or_decided(
     for row in await conn.fetch(_OPEN_OR_DECIDED, *key_arrays(invoices), list(decision_ids)):
         if row["decision_id"] is None:
             busy[RowKey(row["organization_id"], row["invoice_id"])] = OpenAttempt(
-                row["payment_id"], row["manner"] == Manner.PAGE, row["expires_at"]
+                row["payment_id"], Manner(row["manner"]), row["expires_at"]
             )
         else:
             decided[row["decision_id"]] = DecidedBefore(row["payment_id"], row["because"])
@@ -219,6 +220,7 @@ async def links(
             methods=(found[key].methods if key in found else ()) + method,
             email=row["email"],
             country=row["country"],
+            pays_by_transfer=bool(row["pays_by_transfer"]),
         )
     return found
 

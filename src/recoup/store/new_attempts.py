@@ -66,7 +66,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     asked_by: AskedBy
     wanted_method_id: UUID | None
     link: Link
-    method: Method | None  # None: the payer chooses, on the provider's page
+    method: Method | None  # None: the payer chooses, on the provider's page, or sends the money
     payment_status_before: str
     manner: Manner = Manner.OFF_SESSION
     ask_id: UUID | None = None  # None: the ask of its own id

@@ -63,7 +63,8 @@ _OPEN_INVOICES: Final = """
        AND NOT EXISTS (SELECT FROM payment_invoices pi
               JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
              WHERE pi.organization_id = i.organization_id AND pi.invoice_id = i.id AND pi.open
-               AND p.manner <> 'page')  -- that is closed first, where nobody has paid on it
+               -- Those are closed first, where nobody has paid yet.
+               AND p.manner NOT IN ('page', 'transfer'))
        AND (SELECT count(*)
               FROM payment_invoices pi
               JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)

@@ -45,6 +45,7 @@ class Debt(msgspec.Struct, frozen=True):
     invoice_type: str
     billing_entity_id: UUID
     billing_entity_name: str
+    billing_entity_country: str | None
 
     @property
     def key(self) -> RowKey:
@@ -77,6 +78,7 @@ class Link(msgspec.Struct, frozen=True):
     methods: tuple[Method, ...]  # the default one, and those asked for
     email: str | None = None
     country: str | None = None
+    pays_by_transfer: bool = False  # by nothing else: to an account that the provider names
 
     @property
     def account_key(self) -> RowKey | None:
@@ -124,7 +126,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None
     manner: Manner
     ask_id: UUID | None
-    expires_at: datetime | None  # when a page, or a wait for the payer, is closed
+    # When a page, or a wait for the payer, is closed. A transfer may come at any time: never.
+    expires_at: datetime | None
     payer_url: str | None
     error_code: str | None
 
