@@ -14,6 +14,8 @@ import pytest_asyncio
 
 from recoup import clock
 from recoup.flows.collect_from_customer import collect_from_customer
+from recoup.flows.notice_restore import hold_all_back
+from recoup.flows.reconcile_account import reconcile_account
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
 from recoup.flows.void_invoice import void_invoice
 from recoup.rules.invoice_status import HANDLED
@@ -221,6 +223,36 @@ async def test_what_is_owed_no_more_is_waited_for_no_more(payer: Payer, end: Any
     assert payer.books.intents[0]["status"] == "canceled"
     assert await shop.owner.fetchval("SELECT count(*) FROM contradictions") == 0
     assert (await shop.row("invoices", invoice))["next_try_at"] is None
+
+
+async def test_one_that_a_restore_has_lost_is_waited_for_as_before(
+    payer: Payer, scout: Pool
+) -> None:
+    shop = payer.shop
+    invoice = await payer.owes()
+    attempt = await shop.collect(invoice)
+    for column, table in (("payment_id", "payment_invoices"), ("payment_id", "decisions"),
+                          ("object_id", "events"), ("id", "payments")):  # fmt: skip
+        await shop.owner.execute(f"DELETE FROM {table} WHERE {column} = $1", attempt.id)
+    now = shop.clock.now()
+    await hold_all_back(
+        shop.pool, scout, because="another_cluster", by="ann", since=now, new_id=clock.new_id,
+        now=now,
+    )  # fmt: skip
+    shop.clock.advance(minutes=2)
+    await reconcile_account(
+        shop.pool, shop.providers, RowKey(shop.organization_id, shop.account_id),
+        new_id=clock.new_id, now=shop.clock.now,
+    )  # fmt: skip
+    row = await shop.row("payments", attempt)
+    assert (row["state"], row["manner"]) == ("customer_needed", "transfer")
+    for _ in range(3):
+        shop.clock.advance(days=1)
+        await shop.look_up(attempt)
+    assert await shop.state(attempt) == "customer_needed"
+    payer.books.sends(payer.books.intents[0], 1_000)
+    assert await payer.is_told("succeeded", payer.books.intents[0]) == "moved_to_succeeded"
+    assert await shop.shown(invoice) == ("succeeded", 0)
 
 
 async def test_an_invoice_that_is_paid_by_hand_is_left_alone(payer: Payer) -> None:

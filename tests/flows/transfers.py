@@ -47,8 +47,8 @@ class Transfers(StripeBooks):
             case "POST", ["payment_intents"]:
                 return self._create(request.headers["Idempotency-Key"], nested(pairs))
             case "GET", ["payment_intents"]:
-                wanted = nested(pairs)["customer"]
-                data = [one for one in reversed(self.intents) if one["customer"] == wanted]
+                wanted = nested(pairs).get("customer")
+                data = [one for one in reversed(self.intents) if wanted in {None, one["customer"]}]
                 return 200, {"object": "list", "data": data, "has_more": False}
             case "GET", ["payment_intents", intent_id]:
                 return 200, self._intent(intent_id)

@@ -18,7 +18,7 @@ from recoup.rules.method_choice import (
     choose_method,
     read_wish,
 )
-from recoup.rules.records.collection import Debt, Link, Method
+from recoup.rules.records.collection import BY_TRANSFER, Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from tests.rules.debts import a_debt
 
@@ -52,7 +52,7 @@ links = st.builds(
     payment_provider=st.sampled_from([None, "sandbox"]),
     account_id=st.none() | some_ids,
     provider_customer_id=st.sampled_from([None, "cus_1"]),
-    pays_by_transfer=st.booleans(),
+    provider_payment_methods=st.sampled_from([(), ("card",), BY_TRANSFER]),
 )
 wishes = st.builds(Wish, manual=st.booleans(), method_id=st.none() | some_ids)
 
@@ -133,7 +133,9 @@ def test_whoever_pays_by_transfer_is_asked_for_one_with_methods_and_without(
     wish: Wish, debt: Debt, chosen: ByTransfer | NoAttempt
 ) -> None:
     for methods in (A_LINK.methods, ()):
-        link = msgspec.structs.replace(A_LINK, methods=methods, pays_by_transfer=True)
+        link = msgspec.structs.replace(
+            A_LINK, methods=methods, provider_payment_methods=BY_TRANSFER
+        )
         assert choose_method(wish, debt, link) == chosen
 
 

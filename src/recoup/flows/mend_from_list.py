@@ -221,6 +221,7 @@ class Mending:
             provider_customer_id="",
             amount_cents=charge.amount_cents,
             currency=debt.currency,
+            manner=_manner(charge),
             sent_at=self._now - LONG_AGO,
             now=self._now,
         )
@@ -232,6 +233,12 @@ class Mending:
     async def _resolve(self, charges: Sequence[ListedCharge], *, because: str) -> None:
         keys = [charge.idempotency_key or "" for charge in charges]
         await findings.resolve(self._conn, self._account, keys, because=because, now=self._now)
+
+
+def _manner(charge: ListedCharge) -> Manner:
+    """In what manner it was sent, as far as the list can tell."""
+    is_transfer = isinstance(charge.outcome, CustomerNeeded) and charge.outcome.takes_days
+    return Manner.TRANSFER if is_transfer else Manner.OFF_SESSION
 
 
 def _what_differs(here: Attempt, charge: ListedCharge, *, has_ended: bool) -> str | None:

@@ -29,8 +29,6 @@ STRIPE_METHODS: Final = frozenset(
         "customer_balance",
     }
 )  # fmt: skip
-# Whoever pays by nothing else sends the money by bank (contract section 5.5).
-BY_TRANSFER: Final = ("customer_balance",)
 # Of these, what Stripe cannot keep, so that no page sets it up.
 CANNOT_BE_KEPT: Final = frozenset({"customer_balance", "crypto"})
 # Providers that Lago knows and no adapter of ours speaks to: nobody has an account there.

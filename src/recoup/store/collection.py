@@ -82,7 +82,7 @@ _LINKS: Final = """
     SELECT c.organization_id, c.id AS customer_id, c.external_id, c.payment_provider,
            c.payment_provider_code, pa.id AS account_id, pc.provider_customer_id,
            m.id AS method_id, m.provider_method_id, m.is_default, c.email, c.country,
-           pc.provider_payment_methods = ARRAY['customer_balance'] AS pays_by_transfer
+           pc.provider_payment_methods
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN customers c USING (organization_id, id)
       LEFT JOIN provider_customers pc
@@ -220,7 +220,7 @@ async def links(
             methods=(found[key].methods if key in found else ()) + method,
             email=row["email"],
             country=row["country"],
-            pays_by_transfer=bool(row["pays_by_transfer"]),
+            provider_payment_methods=tuple(row["provider_payment_methods"] or ()),
         )
     return found
 

@@ -49,8 +49,8 @@ _RECREATE: Final = """
     WITH made AS (
         INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
                currency, asked_by, provider_account_id, provider_payment_id, provider_customer_id,
-               state, request, sent_at, look_up_at, created_at)
-        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11)
+               state, request, sent_at, look_up_at, created_at, manner)
+        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11, $14)
     )
     INSERT INTO payment_invoices
            (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
@@ -109,6 +109,7 @@ async def recreate(
     provider_customer_id: str,
     amount_cents: int,
     currency: str,
+    manner: Manner,
     sent_at: datetime,
     now: datetime,
 ) -> None:
@@ -131,4 +132,5 @@ async def recreate(
         sent_at,
         now,
         debt.payment_status,
+        manner.value,
     )

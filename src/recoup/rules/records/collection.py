@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,8 @@ import msgspec
 from recoup.rules.attempt_state import State
 from recoup.rules.manner import Manner
 from recoup.rules.records.keys import RowKey
+
+BY_TRANSFER: Final = ("customer_balance",)
 
 
 class AskedBy(StrEnum):
@@ -78,12 +81,20 @@ class Link(msgspec.Struct, frozen=True):
     methods: tuple[Method, ...]  # the default one, and those asked for
     email: str | None = None
     country: str | None = None
-    pays_by_transfer: bool = False  # by nothing else: to an account that the provider names
+    provider_payment_methods: tuple[str, ...] = ()  # Stripe's alone
 
     @property
     def account_key(self) -> RowKey | None:
         """Through which account the customer is charged, if through any."""
         return RowKey(self.customer.organization_id, self.account_id) if self.account_id else None
+
+    @property
+    def pays_by_transfer(self) -> bool:
+        """Whether the customer sends money to an account of the provider's, and pays by no method.
+
+        Source: contract section 5.3.
+        """
+        return self.provider_payment_methods == BY_TRANSFER
 
     def method(self, wanted: UUID) -> Method | None:
         """The kept method with this id, if it is this customer's."""
