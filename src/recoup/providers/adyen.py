@@ -23,7 +23,6 @@ from recoup.providers.adyen_answers import (
     Accepted,
     Link,
     Tokens,
-    decode,
     lost,
     read_link,
     read_payment,
@@ -57,6 +56,7 @@ from recoup.providers.protocol import (
     StoredMethod,
     Told,
 )
+from recoup.providers.reading import decode
 
 TEST: Final = "https://checkout-test.adyen.com/v72"
 LIVE: Final = "https://{prefix}-checkout-live.adyenpayments.com/checkout/v72"

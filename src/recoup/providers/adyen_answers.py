@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from re import compile as pattern
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,13 +19,9 @@ from recoup.providers.protocol import (
     Processing,
     StoredMethod,
 )
+from recoup.providers.reading import decode
 from recoup.rules.provider_money import from_provider
 from recoup.rules.records.provider_accounts import ProviderKind
-
-Read = TypeVar("Read")
-
-# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,255}\Z")]
 _Value = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -117,14 +113,6 @@ class Error(msgspec.Struct, rename="camel"):
 
     error_code: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{1,32}\Z")]
     error_type: str | None = None
-
-
-def decode(body: bytes | str, kind: type[Read]) -> Read | None:
-    """Read what Adyen says; None where it cannot be read, whatever it is."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNREADABLE:
-        return None
 
 
 def read_payment(answer: Answer, sent: Sent) -> Outcome:

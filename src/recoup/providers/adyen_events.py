@@ -23,7 +23,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from recoup.providers.adyen_answers import UNREADABLE, Amount, raw_code
+from recoup.providers.adyen_answers import Amount, raw_code
 from recoup.providers.adyen_requests import read_reference
 from recoup.providers.protocol import (
     Canceled,
@@ -40,6 +40,7 @@ from recoup.providers.protocol import (
     Reversed,
     Told,
 )
+from recoup.providers.reading import UNREADABLE
 
 MOST_ITEMS: Final = 100
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -13,8 +13,9 @@ import msgspec
 from gocardless_pro import services
 
 from recoup.providers.gocardless_calls import Calls, Heard, Said, TurnedAway
-from recoup.providers.gocardless_words import UNKNOWN_WHY, Details, Listed, believed
+from recoup.providers.gocardless_words import UNKNOWN_WHY, Details, Listed
 from recoup.providers.protocol import Declined, Lost
+from recoup.providers.reading import believed
 
 Kind = TypeVar("Kind")
 List = TypeVar("List", bound=Listed)

@@ -20,7 +20,6 @@ from recoup.providers.gocardless_words import (
     Made,
     Mandate,
     Mandates,
-    believed,
     kept_metadata,
     stored_method,
 )
@@ -34,6 +33,7 @@ from recoup.providers.protocol import (
     SetUpOrder,
     StoredMethod,
 )
+from recoup.providers.reading import believed
 
 _GONE: Final = frozenset({404, 410})  # never was, or its data was removed
 

@@ -23,10 +23,8 @@ from recoup.providers.gocardless_words import (
     PAYMENT,
     REFUND,
     UNKNOWN_WHY,
-    UNREADABLE,
     Details,
     Id,
-    believed,
     payment_declined,
     read_amount,
     refund_declined,
@@ -48,6 +46,7 @@ from recoup.providers.protocol import (
     Reversed,
     Told,
 )
+from recoup.providers.reading import UNREADABLE, believed, decode
 from recoup.rules.webhook_signature import gocardless_has_signed
 
 SIGNATURE: Final = "webhook-signature"
@@ -104,9 +103,8 @@ def verify(
 
 def read_event(body: str) -> Told:
     """Say what a kept event means."""
-    try:
-        event = msgspec.json.decode(body, type=_Event)
-    except UNREADABLE:
+    event = decode(body, _Event)
+    if event is None:
         return Ignored("unreadable")
     read = _READERS.get(event.resource_type)
     return read(event) if read is not None else Ignored(f"of_{_word(event.resource_type)}")

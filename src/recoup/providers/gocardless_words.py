@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from re import fullmatch
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 
@@ -30,17 +30,12 @@ from recoup.providers.protocol import (
 from recoup.rules.provider_money import from_provider
 from recoup.rules.records.provider_accounts import ProviderKind
 
-Kind = TypeVar("Kind")
-
 # An answer is believed where it can be kept: by an id, an amount and a currency as ours are. An id
 # becomes a part of a path, so it is no more than one, and none that leads elsewhere.
 Id = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.\.?\Z)[^\x00-\x1f\x7f/?#]{1,255}\Z")]
 _Word = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
 _Units = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
-# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-
 # GoCardless keeps three keys of at most 50 characters, with values of at most 500, beside whatever
 # it makes, and repeats them in each event of it. Source: the section of each resource in
 # https://developer.gocardless.com/api-reference/
@@ -177,14 +172,6 @@ class Details(msgspec.Struct):
 
 
 UNKNOWN_WHY: Final = Details()
-
-
-def believed(value: Any, kind: type[Kind]) -> Kind | None:
-    """Take a decoded answer for what it should be; None where it is not."""
-    try:
-        return msgspec.convert(value, kind)
-    except UNREADABLE:
-        return None
 
 
 def kept_metadata(wanted: Mapping[str, str], first: Sequence[str]) -> dict[str, str]:

@@ -42,6 +42,7 @@ from recoup.providers.protocol import (
     StoredMethod,
     Told,
 )
+from recoup.providers.reading import decode
 from recoup.providers.sandbox_answers import (
     ChargesAnswer,
     MethodAnswer,
@@ -49,7 +50,6 @@ from recoup.providers.sandbox_answers import (
     RefundAnswer,
     RefundsAnswer,
     SetUpPageAnswer,
-    decode,
     outcome,
     read_charge,
     read_turned_away,

@@ -7,7 +7,7 @@ else is no answer.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,11 +20,7 @@ from recoup.providers.protocol import (
     Refunded,
     Reversed,
 )
-
-Read = TypeVar("Read")
-
-# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+from recoup.providers.reading import decode
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,255}\Z")]
 _Cents = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -155,14 +151,6 @@ class Event(msgspec.Struct):
     id: _Id
     type: str
     data: EventData
-
-
-def decode(body: bytes | str, kind: type[Read]) -> Read | None:
-    """Read what the provider says; None where it cannot be read, whatever it is."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNREADABLE:
-        return None
 
 
 def read_charge(body: bytes, key: str) -> Paid | Processing | CustomerNeeded | Declined | Lost:

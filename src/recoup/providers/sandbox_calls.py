@@ -10,12 +10,12 @@ import msgspec
 from yarl import URL
 
 from recoup.providers.protocol import LONGEST_CALL, Lost
+from recoup.providers.reading import decode
 from recoup.providers.sandbox_answers import (
     ChargesAnswer,
     ErrorAnswer,
     MethodsAnswer,
     RefundsAnswer,
-    decode,
 )
 
 TIMEOUT: Final = aiohttp.ClientTimeout(

@@ -16,8 +16,8 @@ from recoup.providers.protocol import (
     RefundNotice,
     Told,
 )
+from recoup.providers.reading import UNREADABLE
 from recoup.providers.sandbox_answers import (
-    UNREADABLE,
     Event,
     outcome,
     refund_outcome,

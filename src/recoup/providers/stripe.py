@@ -44,6 +44,7 @@ from recoup.providers.protocol import (
     StoredMethod,
     Told,
 )
+from recoup.providers.reading import decode
 from recoup.providers.stripe_answers import (
     AN_ID,
     Expandable,
@@ -51,7 +52,6 @@ from recoup.providers.stripe_answers import (
     Session,
     StripeRefund,
     attempt_in,
-    decode,
     instant,
     read_decline,
     read_intent,
@@ -71,12 +71,7 @@ from recoup.providers.stripe_requests import (
     render_refund,
     set_up_params,
 )
-from recoup.providers.stripe_search import (
-    find_intent,
-    find_page,
-    find_refund,
-    list_charges,
-)
+from recoup.providers.stripe_search import find_intent, find_page, find_refund, list_charges
 from recoup.rules.webhook_signature import stripe_has_signed
 
 Answer = TypeVar("Answer")

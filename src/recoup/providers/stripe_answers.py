@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from re import compile as pattern
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -29,11 +29,6 @@ from recoup.providers.protocol import (
 from recoup.rules.provider_money import from_provider
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.provider_accounts import ProviderKind
-
-Told = TypeVar("Told")
-
-# What strangers' bytes do to the decoder: no JSON, no such shape, no UTF-8, nested without end.
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 # An answer is believed where it can be kept: by an id, an amount and a currency as ours are.
 Id = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]{1,255}\Z")]
@@ -144,14 +139,6 @@ class List(msgspec.Struct):
     object: Literal["list"]
     data: list[msgspec.Raw]
     has_more: bool = False
-
-
-def decode(body: str | bytes | msgspec.Raw, kind: type[Told]) -> Told | None:
-    """Read what Stripe says; None where it cannot be read, whatever it is."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNREADABLE:
-        return None
 
 
 def attempt_in(metadata: Mapping[str, str] | None) -> str | None:

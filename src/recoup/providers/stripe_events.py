@@ -25,6 +25,7 @@ from recoup.providers.protocol import (
     Reversed,
     Told,
 )
+from recoup.providers.reading import decode
 from recoup.providers.stripe_answers import (
     Amount,
     Currency,
@@ -36,7 +37,6 @@ from recoup.providers.stripe_answers import (
     StripeRefund,
     Word,
     declined_intent,
-    decode,
     id_of,
     instant,
     is_of_a_page,

@@ -16,7 +16,8 @@ import msgspec
 import stripe
 
 from recoup.providers.protocol import Lost
-from recoup.providers.stripe_answers import Error, ErrorAnswer, decode
+from recoup.providers.reading import decode
+from recoup.providers.stripe_answers import Error, ErrorAnswer
 
 Wanted = TypeVar("Wanted")
 

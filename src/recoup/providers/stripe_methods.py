@@ -13,7 +13,8 @@ import msgspec
 import stripe
 
 from recoup.providers.protocol import Lost, NotKnown, StoredMethod
-from recoup.providers.stripe_answers import AN_ID, Expandable, Id, List, Word, decode, id_of
+from recoup.providers.reading import decode
+from recoup.providers.stripe_answers import AN_ID, Expandable, Id, List, Word, id_of
 from recoup.providers.stripe_http import TurnedAway, call
 
 PAGE_SIZE: Final = 100

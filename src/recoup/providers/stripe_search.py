@@ -25,6 +25,7 @@ from recoup.providers.protocol import (
     Refund,
     RefundOutcome,
 )
+from recoup.providers.reading import decode
 from recoup.providers.stripe_answers import (
     AN_ID,
     Id,
@@ -33,7 +34,6 @@ from recoup.providers.stripe_answers import (
     Session,
     StripeRefund,
     attempt_in,
-    decode,
     is_of_a_page,
     key_in,
     read_intent,
