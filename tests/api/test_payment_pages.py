@@ -322,6 +322,28 @@ async def test_methods_that_cannot_be_kept_have_no_set_up_page(tenant: Tenant, s
     assert refusal(await checkout(tenant)) == (422, details)
 
 
+async def test_who_pays_by_transfer_alone_is_charged_without_a_method(
+    tenant: Tenant, shop: Shop
+) -> None:
+    await add_account(shop, "stripe", {"secret_key": "sk_test", "webhook_secret": "wh"})
+    link = {"payment_provider": "stripe", "provider_customer_id": "cus_1"}
+
+    async def linked(*methods: str) -> httpx.Response:
+        billing = link | {"provider_payment_methods": methods}
+        customer = {"external_id": "c/1", "billing_configuration": billing}
+        return await tenant.post("/customers", {"customer": customer})
+
+    details = {"provider_payment_methods": ["value_is_invalid"]}
+    for methods in (["customer_balance", "card"], ["link"], ["cheque"]):
+        assert refusal(await linked(*methods)) == (422, details)
+    answers = {method: await linked(method) for method in ("card", "customer_balance")}
+    customer_id = UUID(answers["customer_balance"].json()["customer"]["lago_id"])
+    invoice = await shop.invoice(customer_id)
+    assert (await tenant.post(f"/invoices/{invoice.id}/retry_payment", {})).status_code == 200
+    [begun] = await shop.owner.fetch("SELECT manner, payment_method_id FROM payments")
+    assert tuple(begun) == ("transfer", None)
+
+
 async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
     tenant: Tenant, shop: Shop, debits: Stub
 ) -> None:
