@@ -13,7 +13,13 @@ from typing import Any
 
 import msgspec
 
-from recoup.providers import adyen_answers, gocardless_words, sandbox_answers, stripe_answers
+from recoup.providers import (
+    adyen_answers,
+    gocardless_words,
+    sandbox_answers,
+    stripe_answers,
+    stripe_objects,
+)
 from recoup.providers.adyen_calls import Answer
 from recoup.providers.adyen_requests import Sent
 from recoup.rules.declines import UNSORTED, VOCABULARIES, DeclineClass, Table
@@ -144,7 +150,7 @@ def _stripe(status: str) -> str:
                             "amount": 100, "currency": "eur"}  # fmt: skip
     if status == "requires_payment_method":
         said["last_payment_error"] = {"type": "card_error", "code": "card_declined"}
-    intent = msgspec.convert(said, stripe_answers.Intent)
+    intent = msgspec.convert(said, stripe_objects.Intent)
     return type(stripe_answers.read_intent(intent)).__name__
 
 

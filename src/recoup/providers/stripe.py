@@ -2,7 +2,8 @@
 
 The API version is pinned, so that Stripe's changes come when we take them. What is asked for is
 rendered in `stripe_requests`; how a call can end is in `stripe_http`, what answers mean in
-`stripe_answers`, and events in `stripe_events`; `stripe_search` looks up and lists.
+`stripe_answers` and `stripe_refusals`, and events in `stripe_events`; `stripe_charges` charges, and
+`stripe_search` looks up and lists.
 
 What would surprise you: an attempt that goes to a page is known by the id of its checkout session
 (`cs_…`) until money moves, and by that of the payment intent (`pi_…`) from then on: only that can
@@ -45,43 +46,26 @@ from recoup.providers.protocol import (
     Told,
 )
 from recoup.providers.reading import decode
-from recoup.providers.stripe_answers import (
-    AN_ID,
-    Expandable,
-    Intent,
-    Session,
-    StripeRefund,
-    attempt_in,
-    instant,
-    read_decline,
-    read_intent,
-    read_page,
-    read_refund,
-)
+from recoup.providers.stripe_answers import read_refund
+from recoup.providers.stripe_charges import cancel_charge, look_up_charge, send_charge
 from recoup.providers.stripe_events import Event, read_event
 from recoup.providers.stripe_http import StripeHttp, TurnedAway, call
 from recoup.providers.stripe_methods import find_method, list_methods
+from recoup.providers.stripe_objects import AN_ID, Expandable, Session, StripeRefund, instant
+from recoup.providers.stripe_refusals import read_no
 from recoup.providers.stripe_requests import (
-    PAGE,
-    Operation,
     customer_params,
-    read_charge,
     read_request,
     render_order,
     render_refund,
     set_up_params,
 )
-from recoup.providers.stripe_search import find_intent, find_page, find_refund, list_charges
+from recoup.providers.stripe_search import find_refund, list_charges
 from recoup.rules.webhook_signature import stripe_has_signed
 
 Answer = TypeVar("Answer")
 
 API_VERSION: Final = "2025-04-30.basil"
-# Of what Stripe can refuse, what says nothing of an earlier call under the same key. A 402 does: it
-# is the issuer's answer, and under the same key it is always the first one.
-REFUSED_AT_THE_DOOR: Final = frozenset({400, 403, 404})
-# What a failed charge's intent may be. In another state money may have moved, or may yet.
-WITHOUT_MONEY: Final = frozenset({"requires_payment_method", "canceled"})
 
 
 class StripeSecrets(msgspec.Struct, frozen=True):
@@ -122,15 +106,15 @@ class StripeProvider:
 
     async def charge(self, charge: Charge) -> Outcome:
         """Ask for the money: at most one charge per key, however often this is called."""
-        return await _in_time(self._charge(charge))
+        return await _in_time(send_charge(self._stripe, charge))
 
     async def look_up(self, charge: Charge) -> Outcome | NotKnown:
         """Ask what became of a charge. Charges nothing."""
-        return await _in_time(self._look_up(charge))
+        return await _in_time(look_up_charge(self._stripe, charge))
 
     async def cancel(self, charge: Charge) -> Outcome:
         """Cancel the payment intent or expire the page, and say what became of it."""
-        return await _in_time(self._cancel(charge))
+        return await _in_time(cancel_charge(self._stripe, charge))
 
     def render_refund(self, order: RefundOrder) -> str:
         """Render the parameters of a refund."""
@@ -191,73 +175,6 @@ class StripeProvider:
         """Say what a kept event means."""
         return read_event(body)
 
-    async def _charge(self, charge: Charge) -> Outcome:
-        asked = read_charge(charge)
-        options: Any = {"idempotency_key": charge.idempotency_key}
-        params: Any = asked.params
-        told: Intent | Session | TurnedAway | Lost
-        if asked.operation == PAGE:
-            opening = self._stripe.v1.checkout.sessions.create_async(params, options)
-            told = await call(opening, Session)
-        else:
-            creating = self._stripe.v1.payment_intents.create_async(params, options)
-            told = await call(creating, Intent)
-        if isinstance(told, Lost):
-            return told
-        if isinstance(told, TurnedAway):
-            return _read_no(told, asked, sent_before=charge.sent_before)
-        if attempt_in(told.metadata) != asked.attempt_id:
-            return Lost("answer_about_another_charge")
-        return read_page(told) if isinstance(told, Session) else read_intent(told)
-
-    async def _look_up(self, charge: Charge) -> Outcome | NotKnown:
-        asked = read_charge(charge)
-        if asked.operation == PAGE:
-            page = await find_page(self._stripe, charge, asked)
-            return read_page(page) if isinstance(page, Session) else page
-        intent = await find_intent(self._stripe, charge, asked)
-        return read_intent(intent) if isinstance(intent, Intent) else intent
-
-    async def _cancel(self, charge: Charge) -> Outcome:
-        asked = read_charge(charge)
-        found: Intent | Session | TurnedAway | NotKnown | Lost
-        if asked.operation == PAGE:
-            found = await self._expire(charge, asked)
-        else:
-            found = await self._cancel_intent(charge, asked)
-        if isinstance(found, TurnedAway):  # it is too late for that: then what is it now?
-            outcome = await self._look_up(charge)
-        elif isinstance(found, Lost | NotKnown):
-            outcome = found
-        elif attempt_in(found.metadata) != asked.attempt_id:
-            return Lost("answer_about_another_charge")
-        else:
-            outcome = read_page(found) if isinstance(found, Session) else read_intent(found)
-        # What Stripe does not know may still be on its way there: that is no end.
-        return Lost("not_known") if isinstance(outcome, NotKnown) else outcome
-
-    async def _cancel_intent(
-        self, charge: Charge, asked: Operation
-    ) -> Intent | TurnedAway | NotKnown | Lost:
-        intent_id = charge.provider_payment_id
-        if intent_id is None or not AN_ID.match(intent_id):
-            found = await find_intent(self._stripe, charge, asked)
-            if not isinstance(found, Intent):
-                return found
-            intent_id = found.id
-        return await call(self._stripe.v1.payment_intents.cancel_async(intent_id), Intent)
-
-    async def _expire(
-        self, charge: Charge, asked: Operation
-    ) -> Session | TurnedAway | NotKnown | Lost:
-        page_id = charge.provider_payment_id
-        if page_id is None or not (page_id.startswith("cs_") and AN_ID.match(page_id)):
-            found = await find_page(self._stripe, charge, asked)
-            if not isinstance(found, Session) or found.status != "open":
-                return found
-            page_id = found.id
-        return await call(self._stripe.v1.checkout.sessions.expire_async(page_id), Session)
-
     async def _refund(self, refund: Refund) -> RefundOutcome:
         asked = read_request(refund.request)
         params: Any = asked.params
@@ -268,7 +185,7 @@ class StripeProvider:
         if isinstance(told, Lost):
             return told
         if isinstance(told, TurnedAway):
-            return _read_no(told, None, sent_before=refund.sent_before)
+            return read_no(told, None, sent_before=refund.sent_before)
         if (told.metadata or {}).get("lago_refund_id") != asked.params["metadata"][
             "lago_refund_id"
         ]:
@@ -282,7 +199,7 @@ class StripeProvider:
         if isinstance(told, Lost):
             return told
         if isinstance(told, TurnedAway):
-            return _read_no(told, None, sent_before=False)
+            return read_no(told, None, sent_before=False)
         return CustomerMade(told.id)
 
     async def _set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:
@@ -294,7 +211,7 @@ class StripeProvider:
         if isinstance(told, Lost):
             return told
         if isinstance(told, TurnedAway):
-            return _read_no(told, None, sent_before=False)
+            return read_no(told, None, sent_before=False)
         if told.url is None or told.mode != "setup":
             return Lost("page_without_address")
         return Page(told.id, told.url, instant(told.expires_at))
@@ -307,26 +224,3 @@ async def _in_time(asked: Awaitable[Answer]) -> Answer | Lost:
             return await asked
     except TimeoutError:
         return Lost("TimeoutError", is_outage=True)
-
-
-def _read_no(no: TurnedAway, asked: Operation | None, *, sent_before: bool) -> Declined | Lost:
-    """A definite no, where it is one for certain."""
-    error, intent = no.error, no.error.payment_intent
-    if no.status in REFUSED_AT_THE_DOOR:
-        if sent_before:
-            return Lost(no.code)
-        is_about_method = error.param == "payment_method"
-        return Declined(
-            code=no.code,
-            # Stripe's own words quote what was sent; the name of the parameter does not.
-            message=f"Stripe refuses the parameter {error.param}." if error.param else "",
-            method_is_gone=is_about_method and asked is not None,
-        )
-    if not (error.code or error.decline_code):
-        return Lost("unreadable_answer")
-    if intent is not None:
-        if asked is not None and attempt_in(intent.metadata) != asked.attempt_id:
-            return Lost("answer_about_another_charge")
-        if intent.status not in WITHOUT_MONEY:
-            return Lost("answer_contradicts_itself")
-    return read_decline(error, intent)

@@ -26,7 +26,8 @@ from recoup.providers.protocol import (
     Told,
 )
 from recoup.providers.reading import decode
-from recoup.providers.stripe_answers import (
+from recoup.providers.stripe_answers import declined_intent, read_intent, read_page, read_refund
+from recoup.providers.stripe_objects import (
     Amount,
     Currency,
     Expandable,
@@ -36,14 +37,10 @@ from recoup.providers.stripe_answers import (
     Session,
     StripeRefund,
     Word,
-    declined_intent,
     id_of,
     instant,
     is_of_a_page,
     key_in,
-    read_intent,
-    read_page,
-    read_refund,
     uuid_in,
 )
 from recoup.rules.provider_money import from_provider

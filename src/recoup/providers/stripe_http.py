@@ -17,7 +17,7 @@ import stripe
 
 from recoup.providers.protocol import Lost
 from recoup.providers.reading import decode
-from recoup.providers.stripe_answers import Error, ErrorAnswer
+from recoup.providers.stripe_objects import Error, ErrorAnswer
 
 Wanted = TypeVar("Wanted")
 

@@ -14,8 +14,8 @@ import stripe
 
 from recoup.providers.protocol import Lost, NotKnown, StoredMethod
 from recoup.providers.reading import decode
-from recoup.providers.stripe_answers import AN_ID, Expandable, Id, List, Word, id_of
 from recoup.providers.stripe_http import TurnedAway, call
+from recoup.providers.stripe_objects import AN_ID, Expandable, Id, List, Word, id_of
 
 PAGE_SIZE: Final = 100
 

@@ -28,7 +28,7 @@ from recoup.providers.protocol import (
     RefundOrder,
     SetUpOrder,
 )
-from recoup.providers.stripe_answers import ONE_TIME
+from recoup.providers.stripe_objects import ONE_TIME
 from recoup.rules.provider_link import CANNOT_BE_KEPT
 from recoup.rules.provider_money import NotTaken, refundable, to_provider
 from recoup.rules.reconciliation import CLOCKS_DIFFER

@@ -26,7 +26,9 @@ from recoup.providers.protocol import (
     RefundOutcome,
 )
 from recoup.providers.reading import decode
-from recoup.providers.stripe_answers import (
+from recoup.providers.stripe_answers import read_intent, read_page, read_refund
+from recoup.providers.stripe_http import TurnedAway, call
+from recoup.providers.stripe_objects import (
     AN_ID,
     Id,
     Intent,
@@ -36,11 +38,7 @@ from recoup.providers.stripe_answers import (
     attempt_in,
     is_of_a_page,
     key_in,
-    read_intent,
-    read_page,
-    read_refund,
 )
-from recoup.providers.stripe_http import TurnedAway, call
 from recoup.providers.stripe_requests import Operation, read_request
 from recoup.rules.provider_money import from_provider
 from recoup.rules.reconciliation import CLOCKS_DIFFER
