@@ -1152,9 +1152,14 @@ BUGS: Final = (
         "The provider signs with the old one for a while yet, and its events are refused.",
         (
             Edit(
+                "rules/account_secrets.py",
+                "            new[previous] = kept[name]\n",
+                "            new.pop(previous, None)\n",
+            ),
+            Edit(
                 "flows/manage_provider_accounts.py",
-                "if is_exchanged and not change.drops_previous:",
-                "if is_exchanged and change.drops_previous:",
+                "for name in ending}:",
+                "for name in ending if False}:",
             ),
         ),
         ("tests/flows/test_manage_provider_accounts.py", ROTATION),
@@ -1200,5 +1205,32 @@ BUGS: Final = (
             ),
         ),
         (SANDBOX_SUITE + "test_another_customers_method_in_the_list_is_not_theirs",),
+    ),
+    Bug(
+        "a third webhook secret ends the first",
+        "The provider may sign with it still, and its events are refused.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                "for name in ending}:",
+                "for name in ending if change.drops_previous}:",
+            ),
+        ),
+        (
+            f"{HOOKS}::test_no_webhook_secret_ends_before_somebody_says_that_it_is_over",
+            "tests/cli/test_provider.py",
+        ),
+    ),
+    Bug(
+        "a new webhook secret counts as a new key",
+        "The key that is refused is tried by all that waits, and the alarm goes off anew.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                "makes_other_calls = are_of_other_calls(kept, secrets)",
+                "makes_other_calls = secrets != kept",
+            ),
+        ),
+        ("tests/flows/test_refused_keys.py",),
     ),
 )
