@@ -31,6 +31,7 @@ def with_database(
     from recoup.flows.prepare_installation import SecretKeyChangedError
     from recoup.rules.refusal import Refused
     from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD
+    from recoup.store.secret_box import WrongSecretKeyError
     from recoup.store.unavailable import DatabaseUnavailableError
     from recoup.wiring.opening import opened
 
@@ -47,6 +48,12 @@ def with_database(
         fail(f"Refused: {error.refusal.code} {json.dumps(error.refusal.details or {})}")
     except (WrongSettingsError, DatabaseUnavailableError, SecretKeyChangedError) as error:
         fail(str(error))
+    except WrongSecretKeyError as error:
+        fail(
+            f"What is sealed ({error}) does not open with the keys of this command, and nothing was"
+            " done. Set the key that has sealed it as RECOUP_PREVIOUS_SECRET_KEY: docs/secrets.md"
+            " says how. Where that one is lost, remove the provider's account and add it anew."
+        )
     except ROW_IS_HELD:
         fail("Somebody else is at this very row: nothing was done. Try again.")
     except DATABASE_AWAY as error:
