@@ -5,7 +5,9 @@ provider's own pages; what they say goes through the one door for money, like an
 into the audit log.
 
 What would surprise you: who says that money moved must say where, unless the provider once did. By
-that id the provider's own word, should it still come, is known as the same charge. Of an attempt
+that id the provider's own word, should it still come, is known as the same charge. One that is
+known to be another attempt's is refused; one that the provider tells of another attempt only later
+is that one's, and what the person said is raised (`correct_payment_ids`). Of an attempt
 with its payer that id may be the page's, and not the payment's: there the person must tell it.
 """
 

@@ -98,6 +98,20 @@ class Surprises:
         lines = unapplied(paid.amount_cents) if paid and booked_cents is None else ()
         self._taken.append(_Surprised(contradiction, attempt.account_key, lines, covered))
 
+    def lose_id(self, attempt: Attempt, covered: Sequence[Covered], known_as: str) -> None:
+        """It was known by an id that is another's: whether it has a charge at all, nobody knows."""
+        contradiction = Contradiction(
+            payment=attempt.key,
+            id=uuid5(attempt.id, f"same_id/{known_as}"),
+            was=attempt.state,
+            told="of_another_payment",
+            reason=Surprise.SAME_PAYMENT_ID.value,
+            amount_cents=0,  # what the provider tells is of the other, and booked there
+            currency=attempt.currency,
+            provider_payment_id=known_as,
+        )
+        self._taken.append(_Surprised(contradiction, attempt.account_key, (), covered))
+
     async def write(self, conn: Conn) -> set[RowKey]:
         """Keep what contradicts itself, and hold its invoices: money has moved, or may have.
 
