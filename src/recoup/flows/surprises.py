@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from recoup.flows.lose_dispute import tell_lost_disputes
+from recoup.flows.lose_dispute import LostDispute, tell_lost_disputes
 from recoup.flows.refund_payment import refund_surprises
 from recoup.flows.reports import News
 from recoup.providers.protocol import GivenBack, Paid, Reversed
@@ -31,7 +31,7 @@ class _Surprised(msgspec.Struct, frozen=True):
     account: RowKey
     lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
     covered: Sequence[Covered]
-    lost_dispute: UUID | None = None  # it is that, and this is what makes it so
+    lost_dispute: LostDispute | None = None  # it is that
 
 
 class Surprises:
@@ -51,7 +51,8 @@ class Surprises:
         lost_dispute = None
         if isinstance(outcome, Reversed):
             which = f"second/{which}" if outcome.is_second else which
-            lost_dispute = uuid5(attempt.id, f"lost/{which}") if outcome.is_lost else None
+            if outcome.is_lost:
+                lost_dispute = LostDispute(uuid5(attempt.id, f"lost/{which}"), outcome.reason)
         contradiction = Contradiction(
             payment=attempt.key,
             id=uuid5(attempt.id, f"{told}/{which}"),
@@ -122,7 +123,7 @@ class Surprises:
         )
         held: set[RowKey] = set()
         entries: list[LedgerEntry] = []
-        lost: dict[RowKey, UUID] = {}
+        lost: dict[RowKey, LostDispute] = {}
         to_pay_back: list[tuple[Contradiction, RowKey]] = []
         for surprised in self._taken:
             contradiction = surprised.contradiction
