@@ -67,6 +67,15 @@ async def test_an_account_is_listed_and_changed_and_its_old_webhook_secret_stays
         assert secret not in changed.out + changed.err + kept["detail"] + str(listed)
 
 
+async def test_who_adds_an_account_says_who_they_are(recoup: Recoup, owner) -> None:
+    made = (await recoup("organization", "create", "Acme", "--json")).json
+    words = ("provider", "add", "sandbox", "--organization", made["organization_id"])
+    refused = await recoup(*words, "--code", "play", "--by", " ")
+    assert (refused.status, refused.out) == (1, "")
+    assert '"by": ["value_is_mandatory"]' in refused.err
+    assert await owner.fetchval("SELECT count(*) FROM provider_accounts") == 0
+
+
 async def test_a_wrong_change_is_refused_and_leaves_nothing(recoup: Recoup, owner) -> None:
     made, _ = await add(recoup, **GOOD)
     whose = ("--organization", made["organization_id"], "--by", "ann")

@@ -10,6 +10,7 @@ import typer
 
 from recoup.cli.running import (
     AsJson,
+    By,
     DataDir,
     OrganizationId,
     fail,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
 Code = Annotated[str, typer.Argument(help="The account's code, as `provider list` shows it.")]
-By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
 
 
 def _secret(one: AccountSecret) -> str:

@@ -21,6 +21,7 @@ from recoup.settings import Settings, WrongSettingsError, read_settings
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database and keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 OrganizationId = Annotated[UUID, typer.Option("--organization", help="The organization's id.")]
+By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
 Answer = TypeVar("Answer")
 
 

@@ -37,6 +37,7 @@ from recoup.rules.account_settings import (
     wrong_settings,
     wrong_texts,
 )
+from recoup.rules.persons_word import unsaid
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
@@ -102,7 +103,7 @@ async def change_provider_account(
     :raises WrongSecretKeyError: secrets are to be changed, and those that are kept do not open.
     """
     account = await _locked(conn, organization_id, which)
-    broken = wrong_texts(by=change.by) | wrong_settings(change.settings)
+    broken = unsaid(by=change.by) | wrong_settings(change.settings)
     broken |= wrong_secrets(account.kind, change.secrets, is_new=False)
     told = change.settings.told
     if change.name is not None:
@@ -152,7 +153,7 @@ async def remove_provider_account(
 
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by`.
     """
-    if broken := wrong_texts(by=by):
+    if broken := unsaid(by=by):
         raise Refused(invalid(broken))
     account = await _locked(conn, organization_id, which)
     gone = msgspec.structs.replace(account, deleted_at=now)

@@ -27,6 +27,7 @@ from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
 from recoup.rules.look_up_schedule import person_may_decide, silent_since
 from recoup.rules.manner import Manner
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
@@ -37,8 +38,6 @@ from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
-# No provider's ids are longer (Stripe promises 255 signs at most), and an index can hold them.
-LONGEST_ID: Final = 255
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,25 +113,6 @@ async def list_open_attempts(
             )
         details = await payments.details(conn, keys)
     return [details[key] for key in keys]
-
-
-def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
-    """Refuse a person's word that does not say who and why, or that no column holds.
-
-    `ids` are those at the provider, by the field's name.
-
-    :raises Refused: 422, the fields named.
-    """
-    words = {"by": by, "reason": reason}
-    broken = {name: ["value_is_mandatory"] for name, said in words.items() if not said.strip()}
-    for name, said in (words | ids).items():
-        if said and "\0" in said:
-            broken[name] = ["value_is_invalid"]
-    for name, known_as in ids.items():
-        if known_as and len(known_as.strip()) > LONGEST_ID:
-            broken[name] = ["value_is_too_long"]
-    if broken:
-        raise Refused(invalid(broken))
 
 
 def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
