@@ -144,3 +144,16 @@ async def test_what_is_known_to_be_anothers_is_refused(shop: Shop, psp: SandboxS
         assert refusal.details == {"provider_payment_id": ["value_already_exist"]}
     assert await shop.state(mistaken) == "needs_review"
     assert (await known_as(shop, other), await raised(shop)) == (charge, [])
+
+
+async def test_a_second_charge_of_another_is_known_to_be_that(shop: Shop) -> None:
+    _, mistaken = await in_review(shop)
+    other = await shop.collect(await shop.sell("pm_sandbox_ok"))
+    second = Paid("ch_7", "succeeded", 1_000, "EUR")
+    await shop.settling.ask(Report(other, second, Source.EVENT))
+    refusal = await refusal_of(shop, mistaken, PAID)
+    assert refusal.details == {"provider_payment_id": ["value_already_exist"]}
+    assert await shop.state(mistaken) == "needs_review"
+    stranger = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+    _, theirs = await in_review(stranger)
+    assert await settle(stranger, theirs, PAID) is State.SUCCEEDED, "at another account it is free"

@@ -32,12 +32,22 @@ from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import attempts, audit_log, collection, db, payments, waiting_attempts
+from recoup.rules.settlement import Surprise
+from recoup.store import (
+    attempts,
+    audit_log,
+    collection,
+    contradictions,
+    db,
+    payments,
+    waiting_attempts,
+)
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
+TAKEN: Final = invalid({"provider_payment_id": ["value_already_exist"]})
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,14 +87,16 @@ async def settle_by_hand_on(
         raise Refused(not_found("payment"))
     if not person_may_decide(held.state, sent_at=held.sent_at, now=now):
         raise Refused(not_allowed("payment_not_in_review"))
-    report = Report(payment, _outcome(decided, held), Source.PERSON)
+    outcome = _outcome(decided, held)
+    if await _is_anothers(conn, held, outcome.provider_payment_id):
+        raise Refused(TAKEN)
+    report = Report(payment, outcome, Source.PERSON)
     try:
         settled = (await settle_attempts_on(conn, [report], now=now))[0]
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "one_payment_per_provider_id":
             raise
-        taken = {"provider_payment_id": ["value_already_exist"]}
-        raise Refused(invalid(taken)) from None
+        raise Refused(TAKEN) from None
     assert isinstance(settled, Moved), "a person's word ends what waits for a person"
     await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
     return settled.to
@@ -129,6 +141,17 @@ def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
             return Declined(BY_HAND, message="Settled by hand.", provider_payment_id=known_as)
         case _:
             assert_never(decided.verdict)
+
+
+async def _is_anothers(conn: Conn, held: Attempt, known_as: str | None) -> bool:
+    """Whether it is a further charge of another attempt, whose own id an index holds."""
+    return known_as is not None and await contradictions.told_of_another(
+        conn,
+        held.account_key,
+        known_as,
+        besides=held.key,
+        but_for=Surprise.SAME_PAYMENT_ID.value,
+    )
 
 
 def _entry(payment: RowKey, decided: Decided, audit_id: UUID) -> AuditEntry:
