@@ -161,13 +161,23 @@ async def test_a_call_that_is_sent_again_makes_one_account_and_keeps_no_secret(
         ({"secrets": SECRETS | {CANARY: CANARY}},
          {"secrets": ["contains unknown names; known are: secret_key, webhook_secret,"
                       " previous_webhook_secret"]}),
-        ({"success_redirect_url": "javascript:1"}, {"success_redirect_url": ["url_invalid"]}),
-        ({"success_redirect_url": "https://a\0"}, {"success_redirect_url": ["url_invalid"]}),
+        ({"secrets": SECRETS | {"webhook_secret": " "}},
+         {"webhook_secret": ["value_is_mandatory"]}),
+        ({"secrets": SECRETS | {"previous_webhook_secret": ""}},
+         {"previous_webhook_secret": ["value_is_invalid"]}),
+        ({"success_redirect_url": "javascript:1"}, {"success_redirect_url": ["url_is_invalid"]}),
+        ({"success_redirect_url": "https://a\0"}, {"success_redirect_url": ["url_is_invalid"]}),
+        ({"success_redirect_url": "https://"}, {"success_redirect_url": ["url_is_invalid"]}),
+        ({"success_redirect_url": "https://shop.test@a.test"},
+         {"success_redirect_url": ["url_is_invalid"]}),
+        ({"success_redirect_url": "https://a.test/" + "x" * 1_024},
+         {"success_redirect_url": ["value_is_too_long"]}),
         ({"supports_3ds": "perhaps"}, {"supports_3ds": ["value_is_invalid"]}),
     ],
     ids=["unknown_kind", "no_kind", "kind_list", "no_code", "code_nul", "code_long", "code_taken",
          "name_blank", "name_nul", "no_secrets", "secrets_text", "secret_number", "secret_null",
-         "secret_nul", "unknown_name", "url", "url_nul", "yes_or_no"],
+         "secret_nul", "unknown_name", "secret_blank", "optional_secret_blank", "url", "url_nul",
+         "url_without_host", "url_with_user", "url_long", "yes_or_no"],
 )  # fmt: skip
 async def test_what_is_wrong_is_named_and_not_repeated(
     tenant: Tenant, owner: asyncpg.Connection, fields: Any, wrong: Any
@@ -235,6 +245,21 @@ async def test_secrets_that_open_with_no_key_are_not_called_unset(
     await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", sealed)
     found = (await tenant.get(f"/payment_providers/{made['lago_id']}")).json()["payment_provider"]
     assert (found["secrets_set"], found["previous_secret_is_good"]) == (None, None)
+    path = f"/payment_providers/{made['lago_id']}"
+    for fields in (
+        {"secrets": {"secret_key": f"sk_test_{CANARY}_2"}},
+        {"drop_previous_secret": True},
+    ):
+        answer = await tenant.put(path, {"payment_provider": {"name": "Kaart"} | fields})
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "status": 503, "error": "Service Unavailable", "code": "secrets_do_not_open",
+        }  # fmt: skip
+    assert await owner.fetchval("SELECT secrets_sealed FROM provider_accounts") == sealed
+    assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE action ~ 'changed'") == 0
+    changed = await change(tenant, made["lago_id"], name="Kaart", supports_3ds=False)
+    assert (changed["name"], changed["secrets_set"]) == ("Kaart", None), "that needs no secret"
+    assert (await tenant.delete(path)).status_code == 200
 
 
 async def test_a_body_without_its_object_is_refused(tenant: Tenant) -> None:

@@ -196,3 +196,57 @@ async def test_the_body_is_kept_to_the_letter(shop: Shop, provider: Sender) -> N
     spaced = json.dumps(json.loads(paid(await sent(shop))), indent=3).encode()
     assert (await provider.send(spaced)).status_code == 200
     assert await shop.owner.fetchval("SELECT body FROM provider_events") == spaced.decode()
+
+
+async def test_no_webhook_secret_ends_before_somebody_says_that_it_is_over(
+    shop: Shop, provider: Sender, tenant: Tenant
+) -> None:
+    attempt = await sent(shop)
+    second, third, fourth = (f"{OURS}_{number}" for number in (2, 3, 4))
+
+    async def change(**fields: Any) -> httpx.Response:
+        path = f"/payment_providers/{shop.account_id}"
+        return await tenant.put(path, {"payment_provider": fields})
+
+    async def believed() -> list[str]:
+        answers = {
+            secret: await provider.send(paid(attempt, event=str(clock.new_id())), secret=secret)
+            for secret in (OURS, second, third, fourth)
+        }
+        assert {answer.status_code for answer in answers.values()} <= {200, 400}
+        return [secret for secret, answer in answers.items() if answer.status_code == 200]
+
+    assert (await change(secrets={"webhook_secret": second})).status_code == 200
+    assert await believed() == [OURS, second]
+    refused = await change(secrets={"webhook_secret": third})
+    assert refused.status_code == 422
+    [why] = refused.json()["error_details"].pop("webhook_secret")
+    assert "drop_previous_secret" in why
+    assert OURS not in refused.text
+    assert await believed() == [OURS, second], "the provider may still sign with the first"
+    changed = await change(secrets={"webhook_secret": third}, drop_previous_secret=True)
+    assert changed.json()["payment_provider"]["previous_secret_is_good"] is True
+    assert await believed() == [second, third], "what was in force is not over by that"
+    assert (await change(drop_previous_secret=True)).status_code == 200
+    assert await believed() == [third]
+
+
+async def test_an_event_for_secrets_that_do_not_open_is_to_come_again(
+    shop: Shop, provider: Sender, tenant: Tenant, pool: Pool
+) -> None:
+    body, account = paid(await sent(shop)), RowKey(provider.tenant, shop.account_id)
+    kept = await shop.owner.fetchval(
+        "SELECT secrets_sealed FROM provider_accounts WHERE id = $1", shop.account_id
+    )
+    await shop.change("provider_accounts", account, secrets_sealed=kept[:-1] + b"?")
+    for secret in (OURS, "whsec_guessed"):
+        answer = await provider.send(body, secret=secret)
+        assert (answer.status_code, answer.json()) == (
+            503, {"status": 503, "error": "Service Unavailable", "code": "secrets_do_not_open"},
+        )  # fmt: skip
+    assert await count(shop.owner, "provider_events") == 0
+    await shop.change("provider_accounts", account, deleted_at=clock.now())
+    await add_account(pool, tenant, clock.new_id(), OURS)  # in its place, with the same secret
+    assert (await provider.send(body)).status_code == 200
+    forged = await provider.send(body, secret="whsec_guessed")
+    assert forged.status_code == 503, "the removed one may know it"

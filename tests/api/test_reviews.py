@@ -26,6 +26,10 @@ async def sent(tenant: Tenant, pool: Pool, owner: asyncpg.Connection, **fields: 
     """An attempt that was sent; `fields` are further columns of its row."""
     await sells(tenant)
     await has_method(tenant, pool)
+    return await sent_one_more(tenant, owner, **fields)
+
+
+async def sent_one_more(tenant: Tenant, owner: asyncpg.Connection, **fields: Any) -> RowKey:
     invoice = await issue(tenant)
     answer = await tenant.post(f"/invoices/{invoice['lago_id']}/retry_payment")
     attempt = answer.headers["Recoup-Payment-Id"]
@@ -70,6 +74,34 @@ async def test_a_person_settles_over_the_api_and_once(
     assert tuple(kept) == ("ann", "payment.settled_by_hand", attempt.id)
     again = await tenant.post(path, {"payment": PAID})
     assert refusal(again) == (405, "payment_not_in_review")
+
+
+async def test_a_charge_that_is_known_to_be_anothers_is_refused_and_a_mistake_is_shown(
+    tenant: Tenant, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    other = await sent(tenant, pool, owner)
+    late = await sent_one_more(tenant, owner)
+    attempt = await sent_one_more(tenant, owner)
+    await owner.execute("UPDATE payments SET state = 'unknown' WHERE id = $1", attempt.id)
+    await owner.execute("UPDATE payments SET state = 'needs_review' WHERE id = $1", attempt.id)
+    paid = Paid("ch_7", "succeeded", 1_000, "EUR")
+    await settle_attempts(pool, [Report(other, paid, Source.EVENT)], now=clock.now())
+    path = f"/payments/{attempt.id}/settle"
+    refused = await tenant.post(path, {"payment": PAID})
+    assert refused.status_code == 422
+    assert refused.json()["error_details"] == {"provider_payment_id": ["value_already_exist"]}
+    settled = await tenant.post(path, {"payment": PAID | {"provider_payment_id": "ch_8"}})
+    assert settled.status_code == 200
+    paid = Paid("ch_8", "succeeded", 1_000, "EUR")
+    await settle_attempts(pool, [Report(late, paid, Source.EVENT)], now=clock.now())
+    [mistake] = (await tenant.get("/contradictions")).json()["contradictions"]
+    assert (mistake["lago_payment_id"], mistake["reason"], mistake["provider_payment_id"]) == (
+        str(attempt.id), "another_payment_has_this_id", "ch_8",
+    )  # fmt: skip
+    refund = await tenant.post(f"/contradictions/{mistake['lago_id']}/refund")
+    assert refusal(refund) == (405, "nothing_to_refund")
+    shown = (await tenant.get(f"/payments/{late.id}")).json()["payment"]
+    assert (shown["payment_status"], shown["provider_payment_id"]) == ("succeeded", "ch_8")
 
 
 @pytest.mark.parametrize(

@@ -432,7 +432,9 @@ async def test_the_tables_hold_every_place_that_names_a_row(app: Any, document: 
 
 
 async def test_a_path_to_anothers_is_a_path_to_nothing(world: World, document: Any) -> None:
-    for place in places_in_paths(document):
+    places = places_in_paths(document)
+    assert places, "what names nothing proves nothing"
+    for place in places:
         resource = place.name.partition("/")[0]
         ask = in_path(place, world.a)
         refused = await world.b_cannot_tell(place, resource, ask)
@@ -442,7 +444,9 @@ async def test_a_path_to_anothers_is_a_path_to_nothing(world: World, document: A
 
 
 async def test_a_filter_by_anothers_finds_nothing(world: World, document: Any) -> None:
-    for place in places_in_queries(document):
+    places = places_in_queries(document)
+    assert places, "what filters by nothing proves nothing"
+    for place in places:
         resource, ask = FILTERS[place.entry], in_query(place)
         await world.b_cannot_tell(place, resource, ask)
         if place.entry != OUTRANKED:
@@ -455,15 +459,16 @@ async def test_a_field_that_names_anothers_names_nothing(
 ) -> None:
     resource, body = FIELDS[entry]
     places = [place for place in places_in_bodies(document) if place.entry == entry]
+    assert places, "what names nothing proves nothing"
     for place in places:
         await world.b_cannot_tell(place, resource, in_body(place, body))
     await world.a_can_tell(places[0], resource, in_body(places[0], body))
 
 
 async def test_a_name_that_another_has_given_is_free(world: World, document: Any) -> None:
-    for place in places_in_bodies(document):
-        if place.entry not in OWN_NAMES:
-            continue
+    places = [place for place in places_in_bodies(document) if place.entry in OWN_NAMES]
+    assert {place.entry for place in places} == {*OWN_NAMES}
+    for place in places:
         resource, body = OWN_NAMES[place.entry]
         root, field = place.name.split(".")
         before = await world.rows_of_a()

@@ -28,6 +28,12 @@ async def test_an_operator_finds_what_needs_review_and_settles_it(
     assert (long.status, long.out) == (1, "")
     assert "provider_payment_id" in long.err
     assert "value_is_too_long" in long.err
+    paid = await shop.row("payments", await shop.collect(await shop.sell("pm_sandbox_ok")))
+    known = ("--provider-payment-id", paid["provider_payment_id"])
+    for outcome in ("paid", "failed"):
+        anothers = await recoup(*words, "--outcome", outcome, *known)
+        assert (anothers.status, anothers.out) == (1, "")
+        assert "value_already_exist" in anothers.err
     settled = await recoup(*words, "--outcome", "failed", "--json")
     assert settled.json["state"] == "failed"
     audited = await shop.owner.fetchval("SELECT id FROM audit_log WHERE actor = 'ann'")

@@ -67,6 +67,15 @@ async def test_an_account_is_listed_and_changed_and_its_old_webhook_secret_stays
         assert secret not in changed.out + changed.err + kept["detail"] + str(listed)
 
 
+async def test_who_adds_an_account_says_who_they_are(recoup: Recoup, owner) -> None:
+    made = (await recoup("organization", "create", "Acme", "--json")).json
+    words = ("provider", "add", "sandbox", "--organization", made["organization_id"])
+    refused = await recoup(*words, "--code", "play", "--by", " ")
+    assert (refused.status, refused.out) == (1, "")
+    assert '"by": ["value_is_mandatory"]' in refused.err
+    assert await owner.fetchval("SELECT count(*) FROM provider_accounts") == 0
+
+
 async def test_a_wrong_change_is_refused_and_leaves_nothing(recoup: Recoup, owner) -> None:
     made, _ = await add(recoup, **GOOD)
     whose = ("--organization", made["organization_id"], "--by", "ann")
@@ -106,3 +115,40 @@ async def test_an_account_that_is_removed_is_listed_no_more_and_its_code_is_free
     words = ("provider", "add", "gocardless", *whose, "--code", "debits eu")
     assert (await recoup(*words, **GOOD)).status == 0
     assert await owner.fetchval("SELECT count(deleted_at) FROM provider_accounts") == 1
+
+
+async def test_secrets_that_do_not_open_are_a_sentence_of_what_to_do(recoup: Recoup, owner) -> None:
+    made, _ = await add(recoup, **GOOD)
+    sealed = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
+    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", sealed[:-1] + b"?")
+    whose = ("--organization", made["organization_id"])
+    [listed] = (await recoup("provider", "list", *whose, "--json")).json["provider_accounts"]
+    assert listed["secrets_set"] is None
+    words = ("provider", "update", "debits eu", "--by", "ann", *whose)
+    for refused in (
+        await recoup(*words, RECOUP_GOCARDLESS_ACCESS_TOKEN="sandbox_canary_next"),
+        await recoup(*words, "--drop-previous"),
+    ):
+        assert (refused.status, refused.out) == (1, "")
+        assert "RECOUP_PREVIOUS_SECRET_KEY" in refused.err
+        assert "Traceback" not in refused.err
+        assert "canary" not in refused.err
+    assert (await recoup(*words, "--name", "Debits")).status == 0, "that needs no secret"
+
+
+async def test_a_third_webhook_secret_waits_for_a_word_about_the_first(recoup: Recoup) -> None:
+    made, _ = await add(recoup, **GOOD)
+    words = ("provider", "update", "debits eu", "--by", "ann")
+    whose = ("--organization", made["organization_id"], "--json")
+
+    def named(secret: str) -> dict[str, str]:
+        return {"RECOUP_GOCARDLESS_WEBHOOK_SECRET": secret}
+
+    assert (await recoup(*words, *whose, **named("canary_2"))).status == 0
+    refused = await recoup(*words, *whose, **named("canary_3"))
+    assert (refused.status, refused.out) == (1, "")
+    assert "--drop-previous" in refused.err
+    assert "canary" not in refused.err
+    assert (await recoup(*words, *whose, "--drop-previous")).status == 0
+    changed = await recoup(*words, *whose, **named("canary_3"))
+    assert "previous_webhook_secret" in changed.json["secrets_set"]

@@ -36,6 +36,26 @@ async def test_an_operator_finds_what_only_the_provider_knows_and_resolves_it(
     assert (await recoup("reconciliation", "list", *whose, "--json")).json["findings"] == []
 
 
+async def test_an_operator_asks_for_the_comparison_of_every_account_now(
+    recoup: Recoup,
+    shop: Shop,  # noqa: F811
+) -> None:
+    other = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+    gone = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+    account = RowKey(gone.organization_id, gone.account_id)
+    await gone.change("provider_accounts", account, deleted_at=clock.now())
+    asked = await recoup("reconciliation", "run", "--json")
+    assert asked.json == {"promised": 2}
+    promised = await shop.owner.fetch(
+        "SELECT payload FROM pgqueuer WHERE entrypoint = 'reconcile_account'"
+    )
+    assert {job["payload"].decode() for job in promised} == {
+        f"{one.organization_id}/{one.account_id}" for one in (shop, other)
+    }
+    again = await recoup("reconciliation", "run")
+    assert (again.status, again.out) == (0, "promised: 2\n")
+
+
 async def test_who_begins_a_quarantine_says_who_they_are_and_why(
     recoup: Recoup,
     shop: Shop,  # noqa: F811

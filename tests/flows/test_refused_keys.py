@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import httpx
+import pytest
 import structlog
 
 from recoup import clock
@@ -66,13 +67,16 @@ async def test_one_call_now_and_then_tries_the_key(shop: Shop, psp: SandboxServe
     assert len(await psp.charges()) == 11
 
 
+async def change(shop: Shop, asked: AccountChange) -> None:
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await change_provider_account(conn, shop.organization_id, "sandbox", asked, box=BOX,
+                                      audit_id=clock.new_id(), now=shop.clock.now())  # fmt: skip
+
+
 async def test_another_key_is_tried_at_once(shop: Shop, psp: SandboxServer, scout: Pool) -> None:
     await refused(shop)
     await shop.owner.execute("DELETE FROM pgqueuer")
-    changed = AccountChange(by="ann", secrets={"api_key": clock.new_secret("sk_sandbox_")})
-    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        await change_provider_account(conn, shop.organization_id, "sandbox", changed, box=BOX,
-                                      audit_id=clock.new_id(), now=shop.clock.now())  # fmt: skip
+    await change(shop, AccountChange(by="ann", secrets={"api_key": "sk_sandbox_next"}))
     assert await refused_at(shop) is None
     await sweep(shop.pool, scout, new_id=clock.new_id, now=shop.clock.now())
     promised = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'submit_attempt'"
@@ -80,6 +84,25 @@ async def test_another_key_is_tried_at_once(shop: Shop, psp: SandboxServer, scou
     [key] = await due(shop)
     await shop.submit(key)
     assert await states(shop) == {"succeeded": 1}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AccountChange(by="ann", secrets={"webhook_secret": "whsec_3"}, drops_previous=True),
+        AccountChange(by="ann", drops_previous=True),
+        AccountChange(by="ann", name="Play"),
+    ],
+    ids=["new_webhook_secret", "drops_previous", "name"],
+)
+async def test_what_makes_no_call_is_no_other_key(shop: Shop, asked: AccountChange) -> None:
+    await change(shop, AccountChange(by="ann", secrets={"webhook_secret": "whsec_2"}))
+    key = await refused(shop)
+    waiting = (await shop.row("payments", key))["send_at"]
+    await change(shop, asked)
+    await change(shop, AccountChange(by="ann", secrets={"api_key": shop.api_key}))  # the same
+    assert await refused_at(shop) is not None
+    assert (await shop.row("payments", key))["send_at"] == waiting
 
 
 async def test_after_a_lost_call_it_says_nothing_of_that(shop: Shop, psp: SandboxServer) -> None:

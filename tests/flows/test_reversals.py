@@ -44,6 +44,8 @@ async def test_the_order_in_which_it_is_told_changes_nothing(
         "invoice.payment_status_updated",
         "payment.succeeded",
     ]
+    [lost] = [told for kind, told in await shop.told() if kind == "invoice.payment_dispute_lost"]
+    assert (lost["invoice"]["lago_id"], lost["provider_error"]) == (str(invoice.id), "fraudulent")
     reasons = await shop.owner.fetch("SELECT reason, amount_cents, currency FROM contradictions")
     assert [tuple(one) for one in reasons] == [("the_money_was_taken_back", 1_000, "EUR")]
     assert await books(shop) == {"at_provider": 0, "receivable": -1_000, "reversed": 1_000}

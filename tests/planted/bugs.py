@@ -1199,9 +1199,14 @@ BUGS: Final = (
         "The provider signs with the old one for a while yet, and its events are refused.",
         (
             Edit(
+                "rules/account_secrets.py",
+                "            new[previous] = kept[name]\n",
+                "            new.pop(previous, None)\n",
+            ),
+            Edit(
                 "flows/manage_provider_accounts.py",
-                "if is_exchanged and not change.drops_previous:",
-                "if is_exchanged and change.drops_previous:",
+                "for name in ending}:",
+                "for name in ending if False}:",
             ),
         ),
         ("tests/flows/test_manage_provider_accounts.py", ROTATION),
@@ -1247,5 +1252,74 @@ BUGS: Final = (
             ),
         ),
         (SANDBOX_SUITE + "test_another_customers_method_in_the_list_is_not_theirs",),
+    ),
+    Bug(
+        "who has a charge's id by mistake keeps it",
+        "Of the attempt whose charge it is no news can ever be written.",
+        (
+            Edit(
+                SETTLING,
+                "await take_from_others(conn, self._new_ids())",
+                "await take_from_others(conn, {})",
+            ),
+        ),
+        ("tests/flows/test_mistaken_ids.py", "tests/api/test_reviews.py"),
+    ),
+    Bug(
+        "a person's word takes another's charge id",
+        "A slip of the fingers makes a paid attempt one of which nobody knows the charge.",
+        (
+            Edit(
+                SETTLING,
+                "        if report.source is not Source.PERSON:\n            self._known_as",
+                "        if report:\n            self._known_as",
+            ),
+        ),
+        ("tests/flows/test_mistaken_ids.py::test_what_is_known_to_be_anothers_is_refused",),
+    ),
+    Bug(
+        "the first id of a nameless charge is a second charge",
+        "Money that is rightly there is called too much, and may be paid back by itself.",
+        (
+            Edit(
+                SETTLING,
+                "report.is_implied or attempt.provider_payment_id is None:",
+                "report.is_implied:",
+            ),
+            Edit(
+                SETTLING,
+                "            case Repeated() if isinstance(outcome, Paid)"
+                " and attempt.provider_payment_id is None:\n",
+                "            case Repeated() if isinstance(outcome, Paid) and attempt is None:\n",
+            ),
+        ),
+        ("tests/flows/test_mistaken_ids.py",),
+    ),
+    Bug(
+        "a third webhook secret ends the first",
+        "The provider may sign with it still, and its events are refused.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                "for name in ending}:",
+                "for name in ending if change.drops_previous}:",
+            ),
+        ),
+        (
+            f"{HOOKS}::test_no_webhook_secret_ends_before_somebody_says_that_it_is_over",
+            "tests/cli/test_provider.py",
+        ),
+    ),
+    Bug(
+        "a new webhook secret counts as a new key",
+        "The key that is refused is tried by all that waits, and the alarm goes off anew.",
+        (
+            Edit(
+                "flows/manage_provider_accounts.py",
+                "makes_other_calls = are_of_other_calls(kept, secrets)",
+                "makes_other_calls = secrets != kept",
+            ),
+        ),
+        ("tests/flows/test_refused_keys.py",),
     ),
 )

@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, missing_root
 from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, TEXT_HAS_NUL, TEXT_TOO_LONG
+from recoup.store.secret_box import WrongSecretKeyError
 
 log = structlog.get_logger()
 
@@ -147,8 +148,22 @@ def anything_else(request: AnyRequest, error: Exception) -> Answer:
     )
 
 
+def sealed_otherwise(request: AnyRequest, error: WrongSecretKeyError) -> Answer:
+    """What is sealed does not open with this process's keys: 503, until an operator has seen to it.
+
+    A provider delivers its event again, and another process may have the key.
+    """
+    log.error("secrets_do_not_open", path=request.url.path, field=str(error), do="docs/secrets.md")
+    return Response(
+        {"status": 503, "error": "Service Unavailable", "code": "secrets_do_not_open"},
+        status_code=503,
+        media_type="application/json",
+    )
+
+
 HANDLERS: Final[dict[Any, Any]] = {
     Refused: refused,
+    WrongSecretKeyError: sealed_otherwise,
     SerializationException: not_readable,
     RecursionError: not_readable,
     ValidationException: not_valid,

@@ -142,7 +142,8 @@ async def update(
 ) -> Response[bytes]:
     """Change an account's name, settings and secrets; what is absent stays.
 
-    A new webhook secret leaves the old one good, until a change with `drop_previous_secret`.
+    A new webhook secret leaves the old one good, until a change with `drop_previous_secret`. A
+    third is refused until then; in one change with it, what was in force stays good beside it.
     """
     asked: PaymentProviderInput = required(request, data, "payment_provider")
     organization_id, account_id = request.auth.organization_id, row_id(lago_id)

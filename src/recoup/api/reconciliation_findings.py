@@ -25,7 +25,11 @@ from recoup.store import findings
 from recoup.store.db import Conn
 from recoup.store.findings import KeptFinding
 
-ARE_OPEN: Final = Query("open", "`true`: those alone that nobody has resolved.", bool)
+ARE_OPEN: Final = Query(
+    "open",
+    "`true`: those alone that nobody has resolved. `false`: the resolved ones alone. Absent: all.",
+    bool,
+)
 
 
 class ReconciliationFindingAnswer(msgspec.Struct):

@@ -30,7 +30,9 @@ from recoup.store.contradictions import Told
 from recoup.store.db import Conn
 
 NEEDS_REVIEW: Final = Query(
-    "needs_review", "`true`: those alone that a person may settle now.", bool
+    "needs_review",
+    "`true`: those alone that a person may settle now. `false`, as absent: all.",
+    bool,
 )
 
 

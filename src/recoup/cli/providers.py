@@ -10,6 +10,7 @@ import typer
 
 from recoup.cli.running import (
     AsJson,
+    By,
     DataDir,
     OrganizationId,
     fail,
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
 
 provider = typer.Typer(no_args_is_help=True, help="Accounts at payment providers.")
 Code = Annotated[str, typer.Argument(help="The account's code, as `provider list` shows it.")]
-By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
 
 
 def _secret(one: AccountSecret) -> str:
     """A secret out of the environment, or asked for without showing it."""
     said = str(os.environ.get(one.variable) or typer.prompt(one.variable, hide_input=True))
-    if (why := why_wrong(one.name, said)) is not None:
+    if (why := why_wrong(one, said)) is not None:
         fail(
             f"{one.variable} is wrong ({why}): it is empty, too long, of another form, or has"
             " blanks or control characters around it."
@@ -127,7 +127,8 @@ def update_provider(
 ) -> None:
     """Change an account. Those of its secrets that are in the environment take the old ones' place.
 
-    A new webhook secret leaves the old one good until `--drop-previous`.
+    A new webhook secret leaves the old one good until `--drop-previous`, and a third is refused
+    until then.
     """
     from recoup import clock
     from recoup.flows.manage_provider_accounts import (

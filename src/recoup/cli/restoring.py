@@ -9,6 +9,7 @@ import typer
 
 from recoup.cli.running import (
     AsJson,
+    By,
     DataDir,
     OrganizationId,
     instant,
@@ -22,7 +23,7 @@ reconciliation = typer.Typer(no_args_is_help=True, help="What providers and we d
 
 @quarantine.command("begin")
 def begin(
-    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    by: By,
     reason: Annotated[str, typer.Option(help="Why: it is kept with the quarantine.")],
     since_hours: Annotated[
         int, typer.Option(min=1, help="How many hours back charges may be unknown here.")
@@ -86,7 +87,7 @@ def status(
 @quarantine.command("release")
 def release(
     organization_id: OrganizationId,
-    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    by: By,
     reason: Annotated[str, typer.Option(help="How they know: it is kept in the audit log.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -159,7 +160,7 @@ def resolve(
         UUID, typer.Argument(help="The finding's id, as `reconciliation list` shows.")
     ],
     organization_id: OrganizationId,
-    by: Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")],
+    by: By,
     reason: Annotated[str, typer.Option(help="What was done: it is kept in the audit log.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -21,6 +21,7 @@ from recoup.settings import Settings, WrongSettingsError, read_settings
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database and keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 OrganizationId = Annotated[UUID, typer.Option("--organization", help="The organization's id.")]
+By = Annotated[str, typer.Option(help="Who says so: it is kept in the audit log.")]
 Answer = TypeVar("Answer")
 
 
@@ -31,6 +32,7 @@ def with_database(
     from recoup.flows.prepare_installation import SecretKeyChangedError
     from recoup.rules.refusal import Refused
     from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD
+    from recoup.store.secret_box import WrongSecretKeyError
     from recoup.store.unavailable import DatabaseUnavailableError
     from recoup.wiring.opening import opened
 
@@ -47,6 +49,12 @@ def with_database(
         fail(f"Refused: {error.refusal.code} {json.dumps(error.refusal.details or {})}")
     except (WrongSettingsError, DatabaseUnavailableError, SecretKeyChangedError) as error:
         fail(str(error))
+    except WrongSecretKeyError as error:
+        fail(
+            f"What is sealed ({error}) does not open with the keys of this command, and nothing was"
+            " done. Set the key that has sealed it as RECOUP_PREVIOUS_SECRET_KEY: docs/secrets.md"
+            " says how. Where that one is lost, remove the provider's account and add it anew."
+        )
     except ROW_IS_HELD:
         fail("Somebody else is at this very row: nothing was done. Try again.")
     except DATABASE_AWAY as error:

@@ -21,6 +21,7 @@ from recoup.rules.account_settings import (
     wrong_settings,
     wrong_texts,
 )
+from recoup.rules.persons_word import unsaid
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refused, invalid
 from recoup.store import audit_log, provider_accounts
@@ -50,10 +51,10 @@ async def add_provider_account(
     """Add the account; `secrets` are what its provider's adapter wants, by name.
 
     :raises Refused: `organization_not_found`; 422 for a kind that we do not know, secrets that are
-        not those of its kind, a blank code or name, or a code that is taken.
+        not those of its kind, a blank code, name or `by`, or a code that is taken.
     """
     await organization_must_exist(conn, organization_id)
-    broken = wrong_texts(code=code, name=name) | wrong_settings(settings)
+    broken = unsaid(by=by) | wrong_texts(code=code, name=name) | wrong_settings(settings)
     if kind in {*ProviderKind}:
         broken |= wrong_secrets(kind, secrets, is_new=True)
     else:

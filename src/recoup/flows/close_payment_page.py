@@ -61,7 +61,7 @@ async def close_payment_page(
         if isinstance(told, LeftAlone):
             return False
         await settle_attempts(pool, [Report(page, told, Source.EVENT)], now=now())
-        held = await _read(pool, page)
+        held = await read_attempt(pool, page)
         if held.state in FINAL or held.provider_payment_id is None:
             return held.state in FINAL
     known = as_sent(held)
@@ -69,7 +69,7 @@ async def close_payment_page(
     if isinstance(told, LeftAlone):
         return False
     await settle_attempts(pool, [Report(page, told, Source.EXPIRY)], now=now())
-    return (await _read(pool, page)).state in FINAL
+    return (await read_attempt(pool, page)).state in FINAL
 
 
 async def retry_past_pages(
@@ -112,6 +112,7 @@ def _of_a_charge(answer: Answer | Failed) -> Accepted | Refusal | Failed:
     return HANDLED if isinstance(answer, PageIsOpen) else answer
 
 
-async def _read(pool: Pool, key: RowKey) -> Attempt:
+async def read_attempt(pool: Pool, key: RowKey) -> Attempt:
+    """The attempt as it is now, read in a transaction of its own."""
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         return (await attempts.find(conn, [key]))[key]

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from recoup.flows.find_invoices import find_invoice, lock_invoice
 from recoup.flows.tell import News, tell
 from recoup.rules.lago.invoices import DisputeLostObject, Include, invoice_object
@@ -17,6 +19,13 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, not_allowed
 from recoup.store import invoices
 from recoup.store.db import Conn
+
+
+class LostDispute(msgspec.Struct, frozen=True):
+    """What made a dispute a lost one, by its id, and the provider's reason where it told it."""
+
+    cause: UUID
+    reason: str | None = None
 
 
 async def lose_dispute(
@@ -29,14 +38,16 @@ async def lose_dispute(
     invoice = await lock_invoice(conn, organization_id, invoice_id)
     if invoice.status not in {"finalized", "voided"}:
         raise Refused(not_allowed("not_disputable"))
-    await tell_lost_disputes(conn, {invoice.key: change_id}, now=now)
+    await tell_lost_disputes(conn, {invoice.key: LostDispute(change_id)}, now=now)
     return await find_invoice(conn, organization_id, invoice.id)
 
 
-async def tell_lost_disputes(conn: Conn, lost: Mapping[RowKey, UUID], *, now: datetime) -> None:
+async def tell_lost_disputes(
+    conn: Conn, lost: Mapping[RowKey, LostDispute], *, now: datetime
+) -> None:
     """Mark the disputes of these locked invoices as lost, and tell of each; by what made it so."""
     told = []
-    for invoice, cause in lost.items():
+    for invoice, what in lost.items():
         await invoices.lose_dispute(conn, invoice, now=now)
         details = await find_invoice(conn, invoice.organization_id, invoice.id)
         told.append(
@@ -44,9 +55,9 @@ async def tell_lost_disputes(conn: Conn, lost: Mapping[RowKey, UUID], *, now: da
                 organization_id=invoice.organization_id,
                 webhook_type="invoice.payment_dispute_lost",
                 object_type="payment_dispute_lost",
-                payload=DisputeLostObject(invoice_object(details, Include.CUSTOMER)),
+                payload=DisputeLostObject(invoice_object(details, Include.CUSTOMER), what.reason),
                 object_id=invoice.id,
-                cause=cause,
+                cause=what.cause,
             )
         )
     await tell(conn, told, now=now)

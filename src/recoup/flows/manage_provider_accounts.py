@@ -5,7 +5,8 @@ names it by its code.
 
 What would surprise you:
 - A new webhook secret does not end the old one: both are believed until somebody says that the
-  provider uses the new one alone (`drops_previous`), so no event is refused meanwhile.
+  provider uses the new one alone (`drops_previous`), so no event is refused meanwhile. A third is
+  refused until then: it could only take the place of one that the provider may sign with.
 - What visibly is another account's secret is refused: a charge whose answer was lost is sent again,
   and at another account the same key would charge once more. Another account is added, not changed.
 - An account that is removed is still asked about what was sent through it. Nothing new is.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -22,19 +24,32 @@ import msgspec
 from recoup.flows.add_provider_account import audit_account, open_secrets, seal_secrets
 from recoup.flows.find_organization import organization_must_exist
 from recoup.flows.note_outcome import send_soon
-from recoup.rules.account_secrets import KEPT_AS, names_of_another_account, wrong_secrets
+from recoup.rules.account_secrets import (
+    are_of_other_calls,
+    names_of_another_account,
+    names_that_end_a_good_one,
+    secrets_after,
+    wrong_secrets,
+)
 from recoup.rules.account_settings import (
     AccountSettings,
     with_settings,
     wrong_settings,
     wrong_texts,
 )
+from recoup.rules.persons_word import unsaid
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
 from recoup.store import provider_accounts, provider_health, waiting_attempts
 from recoup.store.db import Conn
 from recoup.store.secret_box import SecretBox
+
+OF_ANOTHER_ACCOUNT: Final = "value_is_of_another_account"
+ENDS_A_GOOD_ONE: Final = (
+    "would end a secret that is still good: say first that it is over, by drop_previous_secret"
+    " (--drop-previous)"
+)
 
 
 class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +59,7 @@ class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     settings: AccountSettings = AccountSettings()
     secrets: Mapping[str, str] = {}  # by the adapter's names
-    drops_previous: bool = False  # the secrets that the provider uses no longer
+    drops_previous: bool = False  # the one of before, which the provider uses no longer
 
 
 async def list_provider_accounts(conn: Conn, organization_id: UUID) -> list[ProviderAccount]:
@@ -83,11 +98,12 @@ async def change_provider_account(
     """Change the live account with this code or id, and answer what it is now.
 
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by` or `name`, an address that
-        is none, secrets that are not those of its kind, and a secret of another account
-        (`value_is_of_another_account`).
+        is none, secrets that are not those of its kind, a secret of another account, and a webhook
+        secret that would end one which is still good.
+    :raises WrongSecretKeyError: secrets are to be changed, and those that are kept do not open.
     """
     account = await _locked(conn, organization_id, which)
-    broken = wrong_texts(by=change.by) | wrong_settings(change.settings)
+    broken = unsaid(by=change.by) | wrong_settings(change.settings)
     broken |= wrong_secrets(account.kind, change.secrets, is_new=False)
     told = change.settings.told
     if change.name is not None:
@@ -95,18 +111,19 @@ async def change_provider_account(
         told["name"] = change.name
     if broken:
         raise Refused(invalid(broken))
-    kept = open_secrets(account, box)
-    if elsewhere := names_of_another_account(kept, change.secrets):
-        raise Refused(invalid({name: ["value_is_of_another_account"] for name in elsewhere}))
-    secrets = _new_secrets(kept, change)
     changed = with_settings(account, change.settings)
     if change.name is not None:
         changed = msgspec.structs.replace(changed, name=change.name)
-    if secrets is not None:
-        sealed = seal_secrets(secrets, organization_id, account.id, box)
-        changed = msgspec.structs.replace(changed, secrets_sealed=sealed)
+    makes_other_calls = False
+    if change.secrets or change.drops_previous:
+        kept = open_secrets(account, box)
+        secrets = _new_secrets(kept, change)
+        makes_other_calls = are_of_other_calls(kept, secrets)
+        if secrets != kept:
+            sealed = seal_secrets(secrets, organization_id, account.id, box)
+            changed = msgspec.structs.replace(changed, secrets_sealed=sealed)
     await provider_accounts.write(conn, changed)
-    if secrets is not None:  # the key that was refused may be another one now: try it at once
+    if makes_other_calls:  # the key that was refused may be another one now: try it at once
         await provider_health.trust_key(conn, account.key)
         await send_soon(conn, account.key, now=now)
         await waiting_attempts.look_up_soon(conn, account.key, now=now)
@@ -136,7 +153,7 @@ async def remove_provider_account(
 
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by`.
     """
-    if broken := wrong_texts(by=by):
+    if broken := unsaid(by=by):
         raise Refused(invalid(broken))
     account = await _locked(conn, organization_id, which)
     gone = msgspec.structs.replace(account, deleted_at=now)
@@ -156,15 +173,10 @@ async def _locked(conn: Conn, organization_id: UUID, which: str | UUID | None) -
     return account
 
 
-def _new_secrets(kept: dict[str, str], change: AccountChange) -> dict[str, str] | None:
-    """The secrets from now on; None: they stay as they are."""
-    new = dict(kept)
-    if change.drops_previous:
-        for previous in KEPT_AS.values():
-            new.pop(previous, None)
-    for name, secret in change.secrets.items():
-        is_exchanged = name in KEPT_AS and kept.get(name, secret) != secret
-        if is_exchanged and not change.drops_previous:
-            new[KEPT_AS[name]] = kept[name]
-    new |= change.secrets  # after the loop: who says what the previous one was, is believed
-    return new if new != kept else None
+def _new_secrets(kept: Mapping[str, str], change: AccountChange) -> dict[str, str]:
+    given, drops = change.secrets, change.drops_previous
+    broken = {name: [OF_ANOTHER_ACCOUNT] for name in names_of_another_account(kept, given)}
+    ending = names_that_end_a_good_one(kept, given, drops_previous=drops)
+    if broken := broken | {name: [ENDS_A_GOOD_ONE] for name in ending}:
+        raise Refused(invalid(broken))
+    return secrets_after(kept, given, drops_previous=drops)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -17,6 +15,7 @@ from recoup.rules.lago.event_types import EVENT_TYPES
 from recoup.rules.records.webhook_endpoints import WebhookEndpoint
 from recoup.rules.refusal import Refused, invalid, not_found
 from recoup.rules.scalars import Text, written
+from recoup.rules.web_addresses import why_no_web_address
 from recoup.store import organizations, webhook_endpoints
 from recoup.store.db import Conn
 
@@ -162,15 +161,7 @@ def _what_is_wrong(url: str | None) -> str | None:
     if not (url or "").strip():
         return "value_is_mandatory"
     assert url is not None
-    if len(url.encode()) > LONGEST_URL_BYTES:
-        return "value_is_too_long"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # reading it is what checks it
-    except ValueError:
-        return "url_is_invalid"
-    is_whole = parts.scheme in {"http", "https"} and parts.hostname
-    return None if is_whole and not re.search(r"[\s\x00-\x1f\x7f]", url) else "url_is_invalid"
+    return why_no_web_address(url, longest_bytes=LONGEST_URL_BYTES, may_name_user=True)
 
 
 def _event_types(said: Any, broken: dict[str, list[str]]) -> tuple[str, ...] | None:

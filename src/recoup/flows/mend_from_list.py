@@ -217,7 +217,6 @@ class Mending:
             self._our_key(charge),
             debt,
             account_id=self._account.id,
-            provider_payment_id=charge.outcome.provider_payment_id,
             provider_customer_id="",
             amount_cents=charge.amount_cents,
             currency=debt.currency,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from recoup.flows.settle_by_hand import refuse_unsaid
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.restore_signs import why_restored
 from recoup.store import audit_log, database_signs, db, invariants, quarantines
 from recoup.store.audit_log import AuditEntry

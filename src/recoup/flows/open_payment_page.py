@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from recoup.flows.call_first import call_first
-from recoup.flows.close_payment_page import close_payment_page
+from recoup.flows.close_payment_page import close_payment_page, read_attempt
 from recoup.flows.find_invoices import lock_invoice
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
@@ -171,7 +171,7 @@ async def _send(
     if isinstance(outcome, Declined):
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))
-    attempt = await _read(pool, key)
+    attempt = await read_attempt(pool, key)
     if not _has_time(attempt, now=now()):  # the invoice was paid or voided while it was opened
         raise Refused(HANDLED)
     if not attempt.payer_url:
@@ -209,11 +209,6 @@ async def _tell_refused(
 async def _open_attempt(conn: Conn, invoice: RowKey) -> Attempt | None:
     key = await collection.open_attempt(conn, invoice)
     return (await attempts.find(conn, [key]))[key] if key else None
-
-
-async def _read(pool: Pool, key: RowKey) -> Attempt:
-    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
-        return (await attempts.find(conn, [key]))[key]
 
 
 def _instructs(attempt: Attempt) -> bool:

@@ -17,6 +17,7 @@ from recoup.store import db, jobs, provider_accounts, provider_events
 from recoup.store.db import Pool
 from recoup.store.jobs import Job
 from recoup.store.provider_events import ProviderEvent
+from recoup.store.secret_box import WrongSecretKeyError
 
 # One answer for all of them: who forges an event learns nothing of which accounts there are.
 NOT_TAKEN: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
@@ -39,20 +40,26 @@ async def receive_event(
     `headers` by lower-case name. `code` names the account where the tenant has several.
 
     :raises Refused: 400 for a bad signature, an unknown tenant or account, or several and no code.
+    :raises WrongSecretKeyError: the account's secrets do not open; the provider delivers it again.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         # A removed account is listened to as long as something was sent through it: one that was
         # added anew in its place has the same secret, and knows nothing of what the first has sent.
         heard = []
+        unopened: WrongSecretKeyError | None = None
         for account in await provider_accounts.of_code(conn, organization_id, kind, code):
-            verified = providers.of(account).verify(body, headers, now=now)
+            try:
+                verified = providers.of(account).verify(body, headers, now=now)
+            except WrongSecretKeyError as error:  # whether it is genuine, this account cannot tell
+                unopened = error
+                continue
             if not isinstance(verified, Forged):
                 heard += [
                     ProviderEvent(organization_id, new_id(), account.id, one.event_id, one.body)
                     for one in verified
                 ]
         if not heard:
-            raise Refused(NOT_TAKEN)
+            raise unopened or Refused(NOT_TAKEN)
         kept = await provider_events.keep(conn, heard, now=now)
         await jobs.promise(conn, Job.APPLY_EVENT, kept)
     return len(kept)

@@ -15,9 +15,10 @@ from uuid import UUID
 import msgspec
 
 from recoup.flows.find_organization import organization_must_exist
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
+from recoup.rules.refusal import Refused, not_allowed, not_found
 from recoup.store import audit_log, collection, contradictions, db, tries
 from recoup.store.audit_log import AuditEntry
 from recoup.store.contradictions import Told
@@ -40,9 +41,7 @@ async def release_invoice(
 
     :raises Refused: `invoice_not_found`; 405 `invoice_not_held`; 422 for a blank `by` or `reason`.
     """
-    blank = [name for name, said in (("by", by), ("reason", reason)) if not said.strip()]
-    if blank:
-        raise Refused(invalid({name: ["value_is_mandatory"] for name in blank}))
+    refuse_unsaid(by=by, reason=reason)
     async with db.transaction(pool, tenants=[invoice.organization_id]) as conn:
         debt = (await collection.lock(conn, [invoice])).get(invoice)
         if debt is None:

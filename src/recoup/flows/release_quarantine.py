@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from recoup.flows.find_organization import organization_must_exist
-from recoup.flows.settle_by_hand import refuse_unsaid
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.refusal import Refused, not_allowed
 from recoup.store import audit_log, db, findings, quarantines
 from recoup.store.audit_log import AuditEntry

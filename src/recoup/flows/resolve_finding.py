@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from recoup.flows.settle_by_hand import refuse_unsaid
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.reconciliation import What
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, not_allowed, not_found

@@ -5,7 +5,9 @@ provider's own pages; what they say goes through the one door for money, like an
 into the audit log.
 
 What would surprise you: who says that money moved must say where, unless the provider once did. By
-that id the provider's own word, should it still come, is known as the same charge. Of an attempt
+that id the provider's own word, should it still come, is known as the same charge. One that is
+known to be another attempt's is refused; one that the provider tells of another attempt only later
+is that one's, and what the person said is raised (`correct_payment_ids`). Of an attempt
 with its payer that id may be the page's, and not the payment's: there the person must tell it.
 """
 
@@ -25,18 +27,27 @@ from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
 from recoup.rules.look_up_schedule import person_may_decide, silent_since
 from recoup.rules.manner import Manner
+from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import attempts, audit_log, collection, db, payments, waiting_attempts
+from recoup.rules.settlement import Surprise
+from recoup.store import (
+    attempts,
+    audit_log,
+    collection,
+    contradictions,
+    db,
+    payments,
+    waiting_attempts,
+)
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
 BY_HAND: Final = "settled_by_hand"
-# No provider's ids are longer (Stripe promises 255 signs at most), and an index can hold them.
-LONGEST_ID: Final = 255
+TAKEN: Final = invalid({"provider_payment_id": ["value_already_exist"]})
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,14 +87,16 @@ async def settle_by_hand_on(
         raise Refused(not_found("payment"))
     if not person_may_decide(held.state, sent_at=held.sent_at, now=now):
         raise Refused(not_allowed("payment_not_in_review"))
-    report = Report(payment, _outcome(decided, held), Source.PERSON)
+    outcome = _outcome(decided, held)
+    if await _is_anothers(conn, held, outcome.provider_payment_id):
+        raise Refused(TAKEN)
+    report = Report(payment, outcome, Source.PERSON)
     try:
         settled = (await settle_attempts_on(conn, [report], now=now))[0]
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "one_payment_per_provider_id":
             raise
-        taken = {"provider_payment_id": ["value_already_exist"]}
-        raise Refused(invalid(taken)) from None
+        raise Refused(TAKEN) from None
     assert isinstance(settled, Moved), "a person's word ends what waits for a person"
     await audit_log.write(conn, [_entry(payment, decided, audit_id)], now=now)
     return settled.to
@@ -114,25 +127,6 @@ async def list_open_attempts(
     return [details[key] for key in keys]
 
 
-def refuse_unsaid(*, by: str, reason: str, **ids: str | None) -> None:
-    """Refuse a person's word that does not say who and why, or that no column holds.
-
-    `ids` are those at the provider, by the field's name.
-
-    :raises Refused: 422, the fields named.
-    """
-    words = {"by": by, "reason": reason}
-    broken = {name: ["value_is_mandatory"] for name, said in words.items() if not said.strip()}
-    for name, said in (words | ids).items():
-        if said and "\0" in said:
-            broken[name] = ["value_is_invalid"]
-    for name, known_as in ids.items():
-        if known_as and len(known_as.strip()) > LONGEST_ID:
-            broken[name] = ["value_is_too_long"]
-    if broken:
-        raise Refused(invalid(broken))
-
-
 def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
     """A person's word as the provider would have said it."""
     told = (decided.provider_payment_id or "").strip()
@@ -147,6 +141,17 @@ def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
             return Declined(BY_HAND, message="Settled by hand.", provider_payment_id=known_as)
         case _:
             assert_never(decided.verdict)
+
+
+async def _is_anothers(conn: Conn, held: Attempt, known_as: str | None) -> bool:
+    """Whether it is a further charge of another attempt, whose own id an index holds."""
+    return known_as is not None and await contradictions.told_of_another(
+        conn,
+        held.account_key,
+        known_as,
+        besides=held.key,
+        but_for=Surprise.SAME_PAYMENT_ID.value,
+    )
 
 
 def _entry(payment: RowKey, decided: Decided, audit_id: UUID) -> AuditEntry:

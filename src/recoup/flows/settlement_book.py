@@ -13,6 +13,7 @@ import msgspec
 
 from recoup.flows.attempt_ends import Failure, Success
 from recoup.flows.authenticate_attempt import begin_authenticated
+from recoup.flows.correct_payment_ids import name_nameless, take_from_others
 from recoup.flows.plan_next_try import plan_next_tries
 from recoup.flows.reports import News, Report, Settled, Source
 from recoup.flows.surprises import Surprises, entries_of
@@ -76,11 +77,15 @@ class Book:
         self._successes: list[Success] = []
         self._failures: list[Failure] = []
         self._customer_needed: list[Attempt] = []
+        self._known_as: dict[RowKey, str | None] = {}  # of whom the provider itself tells
+        self._to_name: dict[RowKey, str] = {}
 
     def take(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> Settled:
         """Ask the table what the report means, and remember what it does."""
         report = _as_it_is_for(report, attempt)
         outcome = report.outcome
+        if report.source is not Source.PERSON:
+            self._known_as[attempt.key] = attempt.provider_payment_id
         if isinstance(outcome, Reversed | GivenBack):
             return self._surprises.turn_back(attempt, covered, outcome)
         told = _STATES[type(outcome)]
@@ -93,6 +98,8 @@ class Book:
             case Repeated() if _is_second_charge(attempt, report):
                 self._surprises.contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
                 return Contradicted(was=attempt.state, told=told)
+            case Repeated() if isinstance(outcome, Paid) and attempt.provider_payment_id is None:
+                self._to_name[attempt.key] = outcome.provider_payment_id
             case Repeated():
                 self._repeat(report, attempt)
             case Moved():
@@ -259,6 +266,9 @@ class Book:
     async def write(self, conn: Conn) -> None:
         """Write attempts, invoices, ledger, plans and events, in this order."""
         self._news += [_failed_row(failure) for failure in self._failures]
+        for mistaken in await take_from_others(conn, self._new_ids()):
+            self._surprises.lose_id(mistaken.attempt, mistaken.covered, mistaken.known_as)
+        await name_nameless(conn, self._to_name)
         await attempt_news.write_news(conn, self._news, now=self._now)
         held = await self._surprises.write(conn)
         followed = await begin_authenticated(
@@ -280,6 +290,15 @@ class Book:
         await jobs.promise(conn, Job.CHECK_METHOD, self._gone_methods())
         await plan_next_tries(conn, ended, held, now=self._now)
         await tell_ends(conn, self._successes, ended, self._customer_needed, now=self._now)
+
+    def _new_ids(self) -> dict[RowKey, str]:
+        """What attempts are known by from now on, in the provider's own word."""
+        return {
+            row.key: row.provider_payment_id
+            for row in self._news
+            if row.key in self._known_as
+            and row.provider_payment_id not in {None, self._known_as[row.key]}
+        }
 
     def _gone_methods(self) -> set[RowKey]:
         return {
@@ -328,7 +347,7 @@ def _as_it_is_for(report: Report, attempt: Attempt) -> Report:
 def _is_second_charge(attempt: Attempt, report: Report) -> bool:
     """A success after a success, under another id: the same word, and other money."""
     outcome = report.outcome
-    if not isinstance(outcome, Paid) or report.is_implied:
+    if not isinstance(outcome, Paid) or report.is_implied or attempt.provider_payment_id is None:
         return False
     return outcome.provider_payment_id != attempt.provider_payment_id
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from recoup.flows.lose_dispute import tell_lost_disputes
+from recoup.flows.lose_dispute import LostDispute, tell_lost_disputes
 from recoup.flows.refund_payment import refund_surprises
 from recoup.flows.reports import News
 from recoup.providers.protocol import GivenBack, Paid, Reversed
@@ -31,7 +31,7 @@ class _Surprised(msgspec.Struct, frozen=True):
     account: RowKey
     lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
     covered: Sequence[Covered]
-    lost_dispute: UUID | None = None  # it is that, and this is what makes it so
+    lost_dispute: LostDispute | None = None  # it is that
 
 
 class Surprises:
@@ -51,7 +51,8 @@ class Surprises:
         lost_dispute = None
         if isinstance(outcome, Reversed):
             which = f"second/{which}" if outcome.is_second else which
-            lost_dispute = uuid5(attempt.id, f"lost/{which}") if outcome.is_lost else None
+            if outcome.is_lost:
+                lost_dispute = LostDispute(uuid5(attempt.id, f"lost/{which}"), outcome.reason)
         contradiction = Contradiction(
             payment=attempt.key,
             id=uuid5(attempt.id, f"{told}/{which}"),
@@ -98,6 +99,20 @@ class Surprises:
         lines = unapplied(paid.amount_cents) if paid and booked_cents is None else ()
         self._taken.append(_Surprised(contradiction, attempt.account_key, lines, covered))
 
+    def lose_id(self, attempt: Attempt, covered: Sequence[Covered], known_as: str) -> None:
+        """It was known by an id that is another's: whether it has a charge at all, nobody knows."""
+        contradiction = Contradiction(
+            payment=attempt.key,
+            id=uuid5(attempt.id, f"same_id/{known_as}"),
+            was=attempt.state,
+            told="of_another_payment",
+            reason=Surprise.SAME_PAYMENT_ID.value,
+            amount_cents=0,  # what the provider tells is of the other, and booked there
+            currency=attempt.currency,
+            provider_payment_id=known_as,
+        )
+        self._taken.append(_Surprised(contradiction, attempt.account_key, (), covered))
+
     async def write(self, conn: Conn) -> set[RowKey]:
         """Keep what contradicts itself, and hold its invoices: money has moved, or may have.
 
@@ -108,7 +123,7 @@ class Surprises:
         )
         held: set[RowKey] = set()
         entries: list[LedgerEntry] = []
-        lost: dict[RowKey, UUID] = {}
+        lost: dict[RowKey, LostDispute] = {}
         to_pay_back: list[tuple[Contradiction, RowKey]] = []
         for surprised in self._taken:
             contradiction = surprised.contradiction

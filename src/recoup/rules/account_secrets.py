@@ -53,6 +53,7 @@ KEPT_AS: Final[Mapping[str, str]] = {
     "webhook_secret": "previous_webhook_secret",
     "hmac_key": "previous_hmac_key",
 }
+_OF_WEBHOOKS: Final = frozenset({*KEPT_AS, *KEPT_AS.values()})  # they make no call
 # What says at which account of the provider's, or in which of its worlds, money moves.
 _SAYS_WHERE: Final = frozenset({"merchant_account", "live_prefix"})
 _IN_TEST: Final[Mapping[str, tuple[str, ...]]] = {
@@ -93,14 +94,14 @@ def wrong_secrets(kind: str, given: Mapping[str, object], *, is_new: bool) -> di
         wrong["secrets"] = [f"contains unknown names; known are: {', '.join(known)}"]
     for name, one in known.items():
         if name in given:
-            if (why := why_wrong(name, given[name])) is not None:
+            if (why := why_wrong(one, given[name])) is not None:
                 wrong[name] = [why]
         elif one.mandatory and is_new:
             wrong[name] = ["value_is_mandatory"]
     return wrong
 
 
-def why_wrong(name: str, secret: object) -> str | None:
+def why_wrong(one: AccountSecret, secret: object) -> str | None:
     """Say what is wrong with a secret by itself; None: nothing that can be seen.
 
     All of them go into headers, or are compared byte by byte, so blanks around one and characters
@@ -108,14 +109,53 @@ def why_wrong(name: str, secret: object) -> str | None:
     """
     if not isinstance(secret, str):
         return "value_is_invalid"
-    if not secret.strip():
+    if not secret.strip() and one.mandatory:
         return "value_is_mandatory"
     if len(secret) > LONGEST_SECRET:
         return "value_is_too_long"
     is_plain = secret.isascii() and secret.isprintable() and secret == secret.strip()
-    form = _FORMS.get(name)
+    form = _FORMS.get(one.name)
     fits = is_plain and (form is None or form.fullmatch(secret) is not None)
-    return None if fits else "value_is_invalid"
+    return None if fits and secret else "value_is_invalid"
+
+
+def secrets_after(
+    kept: Mapping[str, str], given: Mapping[str, str], *, drops_previous: bool
+) -> dict[str, str]:
+    """The secrets from now on. One of webhooks whose place another takes is good beside it.
+
+    `drops_previous` ends the one of before first: what is in force now is still good after it.
+    """
+    new = dict(kept)
+    for name, previous in KEPT_AS.items():
+        if drops_previous:
+            new.pop(previous, None)
+        if name in given and name in kept and given[name] != kept[name]:
+            new[previous] = kept[name]
+    return {**new, **given}  # last: who says what the previous one was, is believed
+
+
+def names_that_end_a_good_one(
+    kept: Mapping[str, str], given: Mapping[str, str], *, drops_previous: bool
+) -> list[str]:
+    """Name those of `given` that would end a webhook secret which nobody has said to be over.
+
+    The provider may sign with it still: it learns of a new one when a person tells it so. Two are
+    good at a time, so a third has to wait for a word about the first.
+    """
+    new = secrets_after(kept, given, drops_previous=drops_previous)
+    names: list[str] = []
+    for pair in KEPT_AS.items():
+        said_good = pair[:1] if drops_previous else pair
+        still_good = {kept[name] for name in said_good if name in kept}
+        if not still_good <= {new.get(name) for name in pair}:
+            names += [name for name in pair if name in given]
+    return names
+
+
+def are_of_other_calls(kept: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    """Whether calls are made otherwise than before: by another key, or to another place."""
+    return any(kept.get(name) != new.get(name) for name in {*kept, *new} - _OF_WEBHOOKS)
 
 
 def names_of_another_account(kept: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

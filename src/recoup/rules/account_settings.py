@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
 
 from recoup.rules.records.provider_accounts import ProviderAccount
+from recoup.rules.web_addresses import why_no_web_address
 
 LONGEST_TEXT: Final = 255
-LONGEST_URL: Final = 1_024
+LONGEST_URL_BYTES: Final = 1_024
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +40,8 @@ def wrong_settings(settings: AccountSettings) -> dict[str, list[str]]:
     url = settings.success_redirect_url
     if not url:
         return {}
-    is_address = url.startswith(("https://", "http://")) and not re.search(r"[\s\0-\x1f\x7f]", url)
-    return (
-        {} if is_address and len(url) <= LONGEST_URL else {"success_redirect_url": ["url_invalid"]}
-    )
+    why = why_no_web_address(url, longest_bytes=LONGEST_URL_BYTES, may_name_user=False)
+    return {} if why is None else {"success_redirect_url": [why]}
 
 
 def wrong_texts(**texts: str) -> dict[str, list[str]]:

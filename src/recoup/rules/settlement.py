@@ -32,6 +32,7 @@ class Surprise(StrEnum):
     GIVEN_BACK = "the_money_was_given_back"  # what was taken back is ours again
     REFUND_HAD_FAILED = "the_refund_had_failed"  # and went back to the payer all the same
     SECOND_REFUND = "a_second_refund"
+    SAME_PAYMENT_ID = "another_payment_has_this_id"  # a person took its charge for this one's
     SAME_REFUND_ID = "another_refund_has_this_id"  # one of the two is known wrongly
     REFUND_CAME_BACK = "the_refund_came_back"  # one that had failed, or a second one
 

@@ -17,7 +17,7 @@ from recoup.rules.manner import Manner
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
-from recoup.store.rows import columns, key_arrays, row_key
+from recoup.store.rows import columns, key_arrays, row_key, storable
 
 _LOCK: Final = f"""
     SELECT {columns(Attempt, "p")}
@@ -85,6 +85,22 @@ _SHOW_AS_BEFORE: Final = """
        AND i.payment_status = 'pending' AND pi.payment_status_before <> 'pending'
 """
 
+_OTHERS_KNOWN_AS: Final = """
+    SELECT other.organization_id, other.id, other.provider_payment_id
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS told (organization_id, id, known_as)
+      JOIN payments p USING (organization_id, id)
+      JOIN payments other
+        ON (other.organization_id, other.provider_account_id, other.provider_payment_id)
+         = (p.organization_id, p.provider_account_id, told.known_as)
+     WHERE other.id <> p.id
+"""
+
+_KNOW_AS: Final = """
+    UPDATE payments p SET provider_payment_id = known.as_what
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS known (organization_id, id, as_what)
+     WHERE (p.organization_id, p.id) = (known.organization_id, known.id)
+"""
+
 # What was frozen stays until it is frozen anew: of what is ready, nobody reads it.
 _TAKE_BACK: Final = """
     UPDATE payments SET state = 'ready', look_up_at = NULL, send_at = $4
@@ -136,6 +152,24 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_payment_id: str) 
         _BY_PROVIDER_ID, account.organization_id, account.id, provider_payment_id
     )
     return row_key(row) if row else None
+
+
+async def others_known_as(conn: Conn, told: Mapping[RowKey, str]) -> dict[RowKey, str]:
+    """Other attempts that their account knows by an id which was told of one of these, and it."""
+    if not told:
+        return {}
+    rows = await conn.fetch(
+        _OTHERS_KNOWN_AS, *key_arrays(told), [storable(known_as) for known_as in told.values()]
+    )
+    return {row_key(row): row["provider_payment_id"] for row in rows}
+
+
+async def know_as(conn: Conn, ids: Mapping[RowKey, str | None]) -> None:
+    """Have these locked attempts known at their providers by these ids; None: by none."""
+    if ids:
+        await conn.execute(
+            _KNOW_AS, *key_arrays(ids), [storable(known_as) for known_as in ids.values()]
+        )
 
 
 async def ended_before(

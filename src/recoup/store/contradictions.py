@@ -76,6 +76,15 @@ _PAGE: Final = """
      WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
 """
 
+# A tenant has few of them, so the tenant's part of the primary key is walked.
+_TOLD_OF_ANOTHER: Final = """
+    SELECT EXISTS (
+        SELECT FROM contradictions c
+          JOIN payments p ON (p.organization_id, p.id) = (c.organization_id, c.payment_id)
+         WHERE c.organization_id = $1 AND c.provider_payment_id = $2
+           AND p.provider_account_id = $3 AND c.payment_id <> $4 AND c.reason <> $5)
+"""
+
 _COUNT: Final = "SELECT count(*) FROM contradictions WHERE organization_id = $1"
 
 
@@ -119,6 +128,24 @@ async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Told]:
     """These contradictions; those that do not exist are left out."""
     rows = await conn.fetch(_FIND, [key.organization_id for key in keys], [key.id for key in keys])
     return {RowKey(row["organization_id"], row["id"]): _told(row) for row in rows}
+
+
+async def told_of_another(
+    conn: Conn, account: RowKey, provider_payment_id: str, *, besides: RowKey, but_for: str
+) -> bool:
+    """Whether this id of the account's was told of an attempt `besides` this one, as a surprise.
+
+    `but_for` is the reason of those in which the id is named as none of the attempt's own.
+    """
+    told: bool = await conn.fetchval(
+        _TOLD_OF_ANOTHER,
+        account.organization_id,
+        provider_payment_id,
+        account.id,
+        besides.id,
+        but_for,
+    )
+    return told
 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Told], int]:

@@ -48,13 +48,13 @@ _BEGIN: Final = """
 _RECREATE: Final = """
     WITH made AS (
         INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
-               currency, asked_by, provider_account_id, provider_payment_id, provider_customer_id,
-               state, request, sent_at, look_up_at, created_at, manner)
-        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, $10, 'sent', '', $11, $12, $11, $14)
+               currency, asked_by, provider_account_id, provider_customer_id, state, request,
+               sent_at, look_up_at, created_at, manner)
+        VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, 'sent', '', $10, $11, $10, $13)
     )
     INSERT INTO payment_invoices
            (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
-    VALUES ($1, $2, $3, $5, $13)
+    VALUES ($1, $2, $3, $5, $12)
 """
 
 
@@ -105,7 +105,6 @@ async def recreate(
     debt: Debt,
     *,
     account_id: UUID,
-    provider_payment_id: str,
     provider_customer_id: str,
     amount_cents: int,
     currency: str,
@@ -115,6 +114,7 @@ async def recreate(
 ) -> None:
     """Insert an attempt that a restore has lost, as `sent`; the locked invoice has no other open.
 
+    As what the provider knows it is for the door to write, with the news of it.
     `sent_at` is so long ago that its key counts as dead: it is asked about, and never re-sent.
     """
     await conn.execute(
@@ -127,7 +127,6 @@ async def recreate(
         currency,
         AskedBy.PROVIDER.value,
         account_id,
-        provider_payment_id,
         provider_customer_id,
         sent_at,
         now,
