@@ -157,3 +157,15 @@ async def test_a_second_charge_of_another_is_known_to_be_that(shop: Shop) -> Non
     stranger = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
     _, theirs = await in_review(stranger)
     assert await settle(stranger, theirs, PAID) is State.SUCCEEDED, "at another account it is free"
+
+
+async def test_money_whose_id_a_person_mistyped_is_not_paid_back_by_itself(shop: Shop) -> None:
+    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = true")
+    invoice, attempt = await in_review(shop)
+    await settle(shop, attempt, replace(PAID, provider_payment_id="ch_7_mistyped"))
+    told = Report(attempt, Paid("ch_7", "succeeded", 1_000, "EUR"), Source.EVENT)
+    assert isinstance(await shop.settling.ask(told), Contradicted)
+    assert await raised(shop) == [(attempt.id, "a_second_charge", 1_000, "ch_7")]
+    held = await list_held_invoices(shop.pool, shop.organization_id)
+    assert [one.debt.key for one in held] == [invoice]
+    assert await shop.owner.fetchval("SELECT count(*) FROM refunds") == 0

@@ -1254,6 +1254,18 @@ BUGS: Final = (
         (SANDBOX_SUITE + "test_another_customers_method_in_the_list_is_not_theirs",),
     ),
     Bug(
+        "money whose id a person mistyped is paid back by itself",
+        "The invoice shows as paid, and the payer has the money again.",
+        (
+            Edit(
+                "flows/surprises.py",
+                "may_be_the_first=attempt.provider_status == BY_HAND",
+                "may_be_the_first=False",
+            ),
+        ),
+        ("tests/flows/test_mistaken_ids.py",),
+    ),
+    Bug(
         "who has a charge's id by mistake keeps it",
         "Of the attempt whose charge it is no news can ever be written.",
         (

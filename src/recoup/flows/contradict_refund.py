@@ -15,9 +15,9 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from recoup.flows.settle_by_hand import BY_HAND
 from recoup.providers.protocol import Declined, NotKnown, Refunded, RefundOutcome
 from recoup.rules import refund_state
+from recoup.rules.persons_word import BY_HAND
 from recoup.rules.records.collection import Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow

@@ -27,7 +27,7 @@ from recoup.providers.protocol import Declined, Paid
 from recoup.rules.attempt_state import FINAL, Moved, State, Verdict
 from recoup.rules.look_up_schedule import person_may_decide, silent_since
 from recoup.rules.manner import Manner
-from recoup.rules.persons_word import refuse_unsaid
+from recoup.rules.persons_word import BY_HAND, refuse_unsaid
 from recoup.rules.records.collection import Attempt
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
@@ -46,7 +46,6 @@ from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
 MOST_LISTED: Final = 1_000
-BY_HAND: Final = "settled_by_hand"
 TAKEN: Final = invalid({"provider_payment_id": ["value_already_exist"]})
 
 
@@ -136,7 +135,7 @@ def _outcome(decided: Decided, held: Attempt) -> Paid | Declined:
             may_be_a_page = held.manner in {Manner.ON_SESSION, Manner.PAGE}
             if known_as is None or (may_be_a_page and not told):
                 raise Refused(invalid({"provider_payment_id": ["value_is_mandatory"]}))
-            return Paid(known_as, "succeeded", held.amount_cents, held.currency)
+            return Paid(known_as, BY_HAND, held.amount_cents, held.currency)
         case Verdict.FAILED:
             return Declined(BY_HAND, message="Settled by hand.", provider_payment_id=known_as)
         case _:

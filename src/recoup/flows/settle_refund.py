@@ -18,7 +18,6 @@ import msgspec
 
 from recoup.flows.contradict_refund import book_paid_back, contradict_refund, own_id
 from recoup.flows.reports import Source
-from recoup.flows.settle_by_hand import BY_HAND
 from recoup.flows.tell import News, tell
 from recoup.providers.protocol import (
     Declined,
@@ -31,6 +30,7 @@ from recoup.providers.protocol import (
 from recoup.rules import look_up_schedule, refund_state
 from recoup.rules.lago.event_types import REFUND_FAILED, REFUNDED
 from recoup.rules.lago.refunds import refund_object
+from recoup.rules.persons_word import BY_HAND
 from recoup.rules.records.collection import Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow

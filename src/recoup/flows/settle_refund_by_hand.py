@@ -15,11 +15,11 @@ import msgspec
 
 from recoup.flows.find_organization import organization_must_exist
 from recoup.flows.reports import Source
-from recoup.flows.settle_by_hand import BY_HAND, MOST_LISTED
+from recoup.flows.settle_by_hand import MOST_LISTED
 from recoup.flows.settle_refund import RefundReport, lock_refund, settle_refund_on
 from recoup.providers.protocol import Declined, Refunded
 from recoup.rules.look_up_schedule import person_may_decide_refund, silent_since
-from recoup.rules.persons_word import refuse_unsaid
+from recoup.rules.persons_word import BY_HAND, refuse_unsaid
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundVerdict

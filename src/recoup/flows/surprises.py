@@ -17,6 +17,7 @@ from recoup.flows.refund_payment import refund_surprises
 from recoup.flows.reports import News
 from recoup.providers.protocol import GivenBack, Paid, Reversed
 from recoup.rules.attempt_state import Contradicted, State
+from recoup.rules.persons_word import BY_HAND
 from recoup.rules.records.collection import Attempt, Covered
 from recoup.rules.records.keys import RowKey
 from recoup.rules.settlement import CONTRADICTED, Line, Surprise, reversed_lines, unapplied
@@ -32,6 +33,7 @@ class _Surprised(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]  # of money that is in no other transaction of the ledger
     covered: Sequence[Covered]
     lost_dispute: LostDispute | None = None  # it is that
+    may_be_the_first: bool = False  # a person named another id, and may have mistyped it
 
 
 class Surprises:
@@ -97,7 +99,15 @@ class Surprises:
             else (paid.amount_cents if paid else 0),
         )
         lines = unapplied(paid.amount_cents) if paid and booked_cents is None else ()
-        self._taken.append(_Surprised(contradiction, attempt.account_key, lines, covered))
+        self._taken.append(
+            _Surprised(
+                contradiction,
+                attempt.account_key,
+                lines,
+                covered,
+                may_be_the_first=attempt.provider_status == BY_HAND,
+            )
+        )
 
     def lose_id(self, attempt: Attempt, covered: Sequence[Covered], known_as: str) -> None:
         """It was known by an id that is another's: whether it has a charge at all, nobody knows."""
@@ -139,7 +149,8 @@ class Surprises:
                 surprised.lines,
                 contradiction.currency,
             )
-            if contradiction.unapplied_cents > 0:
+            # Money that a person may have counted already, by an id mistyped, is theirs to judge.
+            if contradiction.unapplied_cents > 0 and not surprised.may_be_the_first:
                 to_pay_back.append((contradiction, surprised.account))
         await tries.hold(conn, held, because=CONTRADICTED)
         await attempts.close_pages(conn, held, now=self._now)  # nobody is to pay on one now

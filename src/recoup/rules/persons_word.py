@@ -9,6 +9,9 @@ from recoup.rules.refusal import Refused, invalid
 # No provider's ids are longer (Stripe promises 255 signs at most), and an index can hold them.
 LONGEST_ID: Final = 255
 
+# The status, or the code of its decline, of what ended by a person's word and not a provider's.
+BY_HAND: Final = "settled_by_hand"
+
 
 def unsaid(**words: str) -> dict[str, list[str]]:
     """Say by field which words are blank, or hold what the database's text cannot."""

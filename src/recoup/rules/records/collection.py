@@ -132,6 +132,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     provider_method_id: str | None
     request: str | None
     provider_payment_id: str | None
+    provider_status: str | None  # in the provider's own word
     look_ups_unanswered: int
     created_at: datetime
     sent_at: datetime | None
