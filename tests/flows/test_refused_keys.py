@@ -11,7 +11,11 @@ import structlog
 from recoup import clock
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
-from recoup.flows.manage_provider_accounts import AccountChange, change_provider_account
+from recoup.flows.manage_provider_accounts import (
+    AccountChange,
+    change_provider_account,
+    try_new_secrets,
+)
 from recoup.flows.reports import Report, Settled
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
@@ -71,6 +75,8 @@ async def change(shop: Shop, asked: AccountChange) -> None:
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         await change_provider_account(conn, shop.organization_id, "sandbox", asked, box=BOX,
                                       audit_id=clock.new_id(), now=shop.clock.now())  # fmt: skip
+    account = RowKey(shop.organization_id, shop.account_id)
+    await try_new_secrets(shop.pool, account, asked.secrets, now=shop.clock.now())
 
 
 async def test_another_key_is_tried_at_once(shop: Shop, psp: SandboxServer, scout: Pool) -> None:
