@@ -16,11 +16,11 @@ from aiohttp import web
 from recoup import clock
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
+from recoup.flows.begin_sending import ToSend, begin_sending
 from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import Ask, retry_payments
-from recoup.flows.submit_attempt import ToSend, begin_sending
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
 from recoup.flows.take_calls import KEPT_FOR_THE_AWAITED, UNTOLD_LIMIT

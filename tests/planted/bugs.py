@@ -60,6 +60,8 @@ MIGRATION: Final = "store/migrations/0001_collection.sql"
 MOVES: Final = "store/migrations/0010_provider_pace.sql"  # the last one that tells them
 RETRY: Final = "flows/retry_payment.py"
 SUBMIT: Final = "flows/submit_attempt.py"
+SENDING: Final = "flows/begin_sending.py"
+FREEZE: Final = "flows/freeze_charge.py"
 SETTLING: Final = "flows/settlement_book.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
 COLLECTING: Final = "store/collection.py"
@@ -209,7 +211,7 @@ BUGS: Final = (
         "A worker that takes over a dead one's attempt charges without looking it up.",
         (
             Edit(
-                SUBMIT,
+                SENDING,
                 "if attempt.state is State.READY]",
                 "if attempt.state in {State.READY, State.SENT}]",
             ),
@@ -392,7 +394,7 @@ BUGS: Final = (
     Bug(
         "what changed since the ask is not looked at",
         "An invoice that was paid by transfer meanwhile is charged as well.",
-        (Edit(SUBMIT, "for one in covered:\n        debt", "for one in ():\n        debt"),),
+        (Edit(FREEZE, "for one in covered:\n        debt", "for one in ():\n        debt"),),
         (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
@@ -400,7 +402,7 @@ BUGS: Final = (
         "Who has paid a part by hand pays it twice.",
         (
             Edit(
-                SUBMIT,
+                FREEZE,
                 "due_cents = sum(one.debt.due_cents for one in covered)",
                 "due_cents = attempt.amount_cents",
             ),
@@ -410,7 +412,11 @@ BUGS: Final = (
     Bug(
         "a withdrawn attempt ends without its event",
         "Whoever asked waits for ever.",
-        (Edit(SUBMIT, "    await tell(conn, news, now=now)", "    del news"),),
+        (
+            Edit(
+                "flows/withdraw_attempts.py", "    await tell(conn, news, now=now)", "    del news"
+            ),
+        ),
         (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
@@ -1121,7 +1127,7 @@ BUGS: Final = (
         "The payer is charged double, and what was asked and what was taken agree.",
         (
             Edit(COLLECTING, "key_arrays(dict.fromkeys(attempts))", "key_arrays(attempts)"),
-            Edit(SUBMIT, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
+            Edit(SENDING, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
         ),
         (
             COLLECTION + "test_an_attempt_that_two_jobs_send_at_once_is_charged_once"
@@ -1152,7 +1158,7 @@ BUGS: Final = (
                 "if debt.self_billed:",
             ),
             Edit(
-                SUBMIT,
+                FREEZE,
                 "if refusal or debt.due_cents <= 0 or debt.held_because:",
                 "if refusal or debt.due_cents <= 0:",
             ),
@@ -1182,9 +1188,9 @@ BUGS: Final = (
         "What was charged after the backup is unknown here, and is charged again.",
         (
             Edit(
-                SUBMIT,
-                "if links[attempt.customer_key].account_key not in held_back",
-                "if True",
+                SENDING,
+                "        if link.account_key in batch.held_back:\n",
+                "        if False:\n",
             ),
         ),
         (RECONCILE + "test_nothing_is_sent_before_the_list_was_compared_and_then_it_is",),

@@ -19,7 +19,7 @@ import msgspec
 from recoup.flows.count_as_sent import LONG_AGO, count_as_sent
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts_on
-from recoup.flows.submit_attempt import withdraw
+from recoup.flows.withdraw_attempts import withdraw
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
