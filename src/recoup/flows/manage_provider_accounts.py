@@ -143,6 +143,10 @@ async def try_new_secrets(
     """After a change that gave these was committed: what waits for calls with them is due."""
     if not are_of_other_calls({}, given):
         return
+    async with db.transaction(pool, tenants=[account.organization_id]) as conn:
+        health = (await provider_health.find(conn, [account])).get(account)
+    if health is not None and health.key.since is not None:
+        return  # it was given the key that is refused once more
     await wake_account(pool, account, now=now)
     async with db.transaction(pool, tenants=[account.organization_id]) as conn:
         await waiting_attempts.look_up_soon(conn, account, now=now)
