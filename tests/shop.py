@@ -22,12 +22,13 @@ from aiohttp import web
 from recoup import clock
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.flows.batches import Batches
+from recoup.flows.begin_sending import begin_sending
 from recoup.flows.create_organization import NewOrganization, create_organization
 from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import Accepted, Answer, Ask, retry_payments
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.submit_attempt import begin_sending, submit_attempt
+from recoup.flows.submit_attempt import submit_attempt
 from recoup.rules.method_choice import Wish
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey

@@ -11,15 +11,10 @@ import pytest
 
 from recoup import clock
 from recoup.flows.batches import Batches
+from recoup.flows.begin_sending import Begun, NothingToDo, ToLookUp, begin_sending
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import NOTHING_DUE, Accepted, Ask, retry_payments
-from recoup.flows.submit_attempt import (
-    Begun,
-    NothingToDo,
-    ToLookUp,
-    begin_sending,
-    submit_attempt,
-)
+from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.tell import News, tell
 from recoup.providers.protocol import CustomerNeeded, Declined
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish

@@ -9,18 +9,22 @@ from datetime import datetime, timedelta
 
 import aiohttp
 import asyncpg
+import httpx
 import pytest
 from aiohttp import web
 
 from recoup import clock
+from recoup.api.app import make_app
+from recoup.api.edge import Edge
+from recoup.flows.begin_sending import ToSend, begin_sending
 from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import Ask, retry_payments
-from recoup.flows.submit_attempt import ToSend, begin_sending
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
 from recoup.flows.take_calls import KEPT_FOR_THE_AWAITED, UNTOLD_LIMIT
+from recoup.flows.wake_account import MOST_AT_ONCE
 from recoup.providers.protocol import RateLimit
 from recoup.providers.sandbox import SandboxProvider
 from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN, PAUSE, PROBE_FOR
@@ -36,8 +40,8 @@ from tests.shop import BOX, SandboxServer, Shop
 LIMIT = RateLimit(calls_per_second=10, burst=20)
 
 
-async def ready(shop: Shop, how_many: int) -> list[RowKey]:
-    customer = await shop.customer("pm_sandbox_ok")
+async def ready(shop: Shop, how_many: int, method: str = "pm_sandbox_ok") -> list[RowKey]:
+    customer = await shop.customer(method)
     asks = [Ask(await shop.invoice(customer), clock.new_id(), AskedBy.API) for _ in range(how_many)]
     await retry_payments(shop.pool, asks, now=shop.clock.now())
     return [RowKey(ask.invoice.organization_id, ask.attempt_id) for ask in asks]
@@ -134,6 +138,34 @@ async def outage(shop: Shop, psp: SandboxServer) -> list[RowKey]:
     return keys
 
 
+async def test_health_and_metrics_say_that_a_provider_is_down_for_as_long_as_it_is(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    down = "1 accounts at sandbox are left alone: it does not answer."
+    figure = 'recoup_provider_accounts_down{provider="sandbox"}'
+    edge = Edge(shop.pool, scout=scout, providers=shop.providers,
+                now=shop.clock.now, new_id=clock.new_id)  # fmt: skip
+    transport = httpx.ASGITransport(make_app(edge, servers=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as visitor:
+
+        async def said() -> tuple[int, str | None, str, str]:
+            health = await visitor.get("/health")
+            told = (await visitor.get("/metrics")).text.splitlines()
+            [waiting] = [line for line in told if line.startswith("recoup_attempts_held_back ")]
+            [count] = [line for line in told if line.startswith(figure)]
+            return health.status_code, health.json().get("details"), count, waiting
+
+        assert await said() == (200, None, f"{figure} 0.0", "recoup_attempts_held_back 0.0")
+        [lost, *_] = await outage(shop, psp)
+        assert await begin(shop, await ready(shop, 3)) == 0
+        assert await said() == (200, down, f"{figure} 1.0", "recoup_attempts_held_back 3.0")
+        shop.clock.advance(minutes=1)  # its time is over, and nobody has seen it answer
+        assert (await said())[1:3] == (down, f"{figure} 1.0")
+        await psp.faults("")
+        await shop.look_up(lost)
+        assert (await said())[:3] == (200, None, f"{figure} 0.0")
+
+
 async def test_an_outage_parks_and_never_fails(shop: Shop, psp: SandboxServer) -> None:
     assert await open_until(shop) is None
     await outage(shop, psp)
@@ -165,6 +197,49 @@ async def test_an_answer_frees_all_that_was_held_back(shop: Shop, psp: SandboxSe
     assert await shop.state(waiting[0]) == "succeeded"
     assert await open_until(shop) is None
     assert await begin(shop, await due(shop)) == 9
+
+
+PARK_MANY = """
+    INSERT INTO payments
+    SELECT (jsonb_populate_record(p, jsonb_build_object('id', gen_random_uuid()))).*
+      FROM payments p, generate_series(1, $2) WHERE p.id = $1
+"""
+
+
+async def test_however_many_were_held_back_all_are_due(shop: Shop, psp: SandboxServer) -> None:
+    [lost, *_] = await outage(shop, psp)
+    waiting = await ready(shop, 2)
+    assert await begin(shop, waiting) == 0
+    more = 2 * MOST_AT_ONCE + 10
+    await shop.owner.execute(PARK_MANY, waiting[1].id, more)
+    assert await due(shop) == []
+    await psp.faults("")
+    shop.clock.advance(seconds=OPEN_FOR.total_seconds() - 1)
+    await shop.look_up(lost)  # a question may go before the time
+    assert await open_until(shop) is None
+    assert len(await due(shop)) == 2 + more
+
+
+async def test_what_somebody_holds_keeps_nobody_waiting(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    """Were attempts waited for with the account's row in hand, that would be a deadlock."""
+    [lost, *_] = await outage(shop, psp)
+    waiting = await ready(shop, 3)
+    assert await begin(shop, waiting) == 0
+    await psp.faults("")
+    shop.clock.advance(seconds=1)
+    held = await asyncpg.connect(dsn)
+    try:
+        async with held.transaction():
+            await held.execute("SELECT FROM payments WHERE id = $1 FOR UPDATE", waiting[0].id)
+            await shop.look_up(lost)
+            assert await open_until(shop) is None
+            assert sorted(await due(shop)) == sorted(waiting[1:])
+    finally:
+        await held.close()
+    shop.clock.advance(seconds=OPEN_FOR.total_seconds())  # the one has a time of its own
+    assert sorted(await due(shop)) == sorted(waiting)
 
 
 async def test_a_probe_that_gets_no_answer_waits_longer(shop: Shop, psp: SandboxServer) -> None:

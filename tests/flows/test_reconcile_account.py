@@ -25,6 +25,7 @@ from recoup.providers.protocol import Charge, Order, Paid
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.store import db, provider_accounts, reconciliations
+from recoup.store.beat_marker import BeatMarker
 from recoup.store.db import Pool
 from tests.databases import as_owner, own_database
 from tests.shop import BOX, SandboxServer, Shop
@@ -236,7 +237,7 @@ async def test_after_a_restore_every_later_charge_is_found_before_anything_is_ch
 ) -> None:
     """A copy of the database is taken at a random moment; what came after is lost here alone."""
     chance = Random(seed)
-    marker = tmp_path / "last-beat"
+    marker = BeatMarker(tmp_path / "last-beat")
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base=psp.base)
         shop, invoices = await opened(dsn, providers, psp, None)

@@ -11,7 +11,12 @@ import structlog
 from recoup import clock
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
-from recoup.flows.manage_provider_accounts import AccountChange, change_provider_account
+from recoup.flows.manage_keys import create_key
+from recoup.flows.manage_provider_accounts import (
+    AccountChange,
+    change_provider_account,
+    try_new_secrets,
+)
 from recoup.flows.reports import Report, Settled
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
@@ -71,6 +76,8 @@ async def change(shop: Shop, asked: AccountChange) -> None:
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         await change_provider_account(conn, shop.organization_id, "sandbox", asked, box=BOX,
                                       audit_id=clock.new_id(), now=shop.clock.now())  # fmt: skip
+    account = RowKey(shop.organization_id, shop.account_id)
+    await try_new_secrets(shop.pool, account, asked.secrets, now=shop.clock.now())
 
 
 async def test_another_key_is_tried_at_once(shop: Shop, psp: SandboxServer, scout: Pool) -> None:
@@ -103,6 +110,28 @@ async def test_what_makes_no_call_is_no_other_key(shop: Shop, asked: AccountChan
     await change(shop, AccountChange(by="ann", secrets={"api_key": shop.api_key}))  # the same
     assert await refused_at(shop) is not None
     assert (await shop.row("payments", key))["send_at"] == waiting
+
+
+async def test_another_key_that_is_given_over_the_api_is_tried_at_once(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    key = await refused(shop)
+    assert await due(shop) == []
+    secret = clock.new_secret("recoup_")
+    await create_key(shop.pool, shop.organization_id, key_id=clock.new_id(), key=secret, name="",
+                     expires_at=None, now=shop.clock.now())  # fmt: skip
+    edge = Edge(shop.pool, scout=scout, providers=shop.providers,
+                now=shop.clock.now, new_id=clock.new_id)  # fmt: skip
+    transport = httpx.ASGITransport(make_app(edge, servers=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://recoup.test") as caller:
+        answer = await caller.put(
+            f"/api/v1/payment_providers/{shop.account_id}",
+            json={"payment_provider": {"secrets": {"api_key": clock.new_secret("sk_sandbox_")}}},
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+    assert answer.status_code == 200, answer.text
+    assert await refused_at(shop) is None
+    assert await due(shop) == [key]
 
 
 async def test_after_a_lost_call_it_says_nothing_of_that(shop: Shop, psp: SandboxServer) -> None:

@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 
 from recoup import clock
+from recoup.flows.begin_sending import begin_sending
 from recoup.flows.reports import Report, Settled, Source
 from recoup.flows.retry_payment import Ask, retry_payments
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.submit_attempt import begin_sending
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,

@@ -38,6 +38,9 @@ TRANSFERS: Final = "tests/flows/test_transfers.py::"
 FINDINGS: Final = "tests/flows/test_findings.py::"
 LOST_REFUNDS: Final = "tests/flows/test_lost_refunds.py"
 SWEEP: Final = "tests/flows/test_sweep.py"
+PACE: Final = "tests/flows/test_provider_pace.py::"
+UNMADE: Final = "tests/flows/test_unmade_calls.py"
+THREADS: Final = "tests/providers/test_sdk_threads.py::"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
 RETRY_CALL: Final = "tests/api/test_retry_payment.py"
@@ -57,6 +60,8 @@ MIGRATION: Final = "store/migrations/0001_collection.sql"
 MOVES: Final = "store/migrations/0010_provider_pace.sql"  # the last one that tells them
 RETRY: Final = "flows/retry_payment.py"
 SUBMIT: Final = "flows/submit_attempt.py"
+SENDING: Final = "flows/begin_sending.py"
+FREEZE: Final = "flows/freeze_charge.py"
 SETTLING: Final = "flows/settlement_book.py"
 LOOK_UP: Final = "flows/look_up_attempt.py"
 COLLECTING: Final = "store/collection.py"
@@ -206,7 +211,7 @@ BUGS: Final = (
         "A worker that takes over a dead one's attempt charges without looking it up.",
         (
             Edit(
-                SUBMIT,
+                SENDING,
                 "if attempt.state is State.READY]",
                 "if attempt.state in {State.READY, State.SENT}]",
             ),
@@ -389,7 +394,7 @@ BUGS: Final = (
     Bug(
         "what changed since the ask is not looked at",
         "An invoice that was paid by transfer meanwhile is charged as well.",
-        (Edit(SUBMIT, "for one in covered:\n        debt", "for one in ():\n        debt"),),
+        (Edit(FREEZE, "for one in covered:\n        debt", "for one in ():\n        debt"),),
         (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
@@ -397,7 +402,7 @@ BUGS: Final = (
         "Who has paid a part by hand pays it twice.",
         (
             Edit(
-                SUBMIT,
+                FREEZE,
                 "due_cents = sum(one.debt.due_cents for one in covered)",
                 "due_cents = attempt.amount_cents",
             ),
@@ -407,7 +412,11 @@ BUGS: Final = (
     Bug(
         "a withdrawn attempt ends without its event",
         "Whoever asked waits for ever.",
-        (Edit(SUBMIT, "    await tell(conn, news, now=now)", "    del news"),),
+        (
+            Edit(
+                "flows/withdraw_attempts.py", "    await tell(conn, news, now=now)", "    del news"
+            ),
+        ),
         (COLLECTION + "test_what_was_paid_meanwhile_is_withdrawn", WORLDS),
     ),
     Bug(
@@ -672,6 +681,140 @@ BUGS: Final = (
             ),
         ),
         ("tests/workers/test_bulkhead.py",),
+    ),
+    Bug(
+        "a look-up that asks nobody keeps the probe",
+        "An account at Adyen that answers again is left alone until nobody's call is over.",
+        (
+            Edit(
+                "flows/call_account.py",
+                "            await self._give_back(used)\n            return told\n",
+                "            return told\n",
+            ),
+        ),
+        (UNMADE,),
+    ),
+    Bug(
+        "a call that was not made is taken off the limit",
+        "What no provider was asked for holds up the charges of an account.",
+        (
+            Edit(
+                "flows/take_calls.py",
+                "        bucket=put_back(health.bucket, used.calls),\n",
+                "        bucket=health.bucket,\n",
+            ),
+        ),
+        (UNMADE,),
+    ),
+    Bug(
+        "what follows a look-up that asks nobody is no question",
+        "An account at Adyen is never asked before its time, however long its silence lasts.",
+        (
+            Edit(
+                "flows/call_account.py",
+                "            questions=self._had_no_way_to_ask,\n",
+                "",
+            ),
+        ),
+        (UNMADE,),
+    ),
+    Bug(
+        "of what an account held back only the first thousand are woken",
+        "The others wait for as long as they were put off, with an account that answers.",
+        (
+            Edit(
+                "flows/wake_account.py",
+                "            if most is not None:\n                break\n",
+                "            break\n",
+            ),
+        ),
+        (PACE + "test_however_many_were_held_back_all_are_due",),
+    ),
+    Bug(
+        "who wakes attempts waits for those that somebody holds",
+        "One that is held keeps all others of its account waiting.",
+        (
+            Edit(
+                "store/waiting_attempts.py",
+                "ORDER BY id LIMIT $5\n           FOR NO KEY UPDATE SKIP LOCKED\n",
+                "ORDER BY id LIMIT $5\n           FOR NO KEY UPDATE\n",
+            ),
+        ),
+        (PACE + "test_what_somebody_holds_keeps_nobody_waiting",),
+    ),
+    Bug(
+        "a page of a provider's list locks its invoices in two goes",
+        "Two who take in news of the same invoices wait for each other, and neither is done.",
+        (
+            Edit(
+                "flows/mend_from_list.py",
+                "        await collection.lock_together(self._conn, lost, list(known))\n",
+                "        await collection.lock_covered(self._conn, list(known))\n"
+                "        await collection.lock(self._conn, lost)\n",
+            ),
+        ),
+        ("tests/flows/test_mend_from_list.py",),
+    ),
+    Bug(
+        "all accounts at a provider share their threads",
+        "One whose provider hangs has them all, and the calls of the others are never begun.",
+        (
+            Edit(
+                "providers/sdk_threads.py",
+                "MOST_AT_ONCE: Final = 32  # of one account\n",
+                "MOST_AT_ONCE: Final = 32\n_OF_ALL: Final[dict[str, asyncio.Semaphore]] = {}\n",
+            ),
+            Edit(
+                "providers/sdk_threads.py",
+                "self._places = asyncio.Semaphore(MOST_AT_ONCE)",
+                "self._places = _OF_ALL.setdefault(name, asyncio.Semaphore(MOST_AT_ONCE))",
+            ),
+        ),
+        (THREADS + "test_an_account_that_hangs_stops_no_other",),
+    ),
+    Bug(
+        "a call that was given up leaves its place to the next",
+        "Of an account that hangs there are ever more threads, until there is room for none.",
+        (
+            Edit(
+                "providers/sdk_threads.py",
+                "                return await self._begin(work, deadline)\n",
+                "                try:\n"
+                "                    return await self._begin(work, deadline)\n"
+                "                finally:\n"
+                "                    self._places.release()\n",
+            ),
+            Edit(
+                "providers/sdk_threads.py",
+                "            self._places.release()\n            if not told.done():",
+                "            if not told.done():",
+            ),
+        ),
+        (THREADS + "test_a_call_that_was_given_up_counts_until_it_ends",),
+    ),
+    Bug(
+        "accounts at Stripe share a number of connections",
+        "One that hangs has them all, and each of the others seems to be down as well.",
+        (
+            Edit(
+                "flows/open_provider.py",
+                "limits=httpx.Limits(max_connections=None)",
+                "limits=httpx.Limits(max_connections=400)",
+            ),
+        ),
+        ("tests/flows/test_open_provider.py",),
+    ),
+    Bug(
+        "a reboot looks like a restore",
+        "Where devices are numbered anew nothing is charged, at Adyen until a person comes.",
+        (
+            Edit(
+                "rules/restore_signs.py",
+                "volume = 0 if self.volume == self.device else self.volume",
+                "volume = self.device",
+            ),
+        ),
+        ("tests/rules/test_restore_signs.py",),
     ),
     Bug(
         "two who call an account at once do not see each other",
@@ -984,7 +1127,7 @@ BUGS: Final = (
         "The payer is charged double, and what was asked and what was taken agree.",
         (
             Edit(COLLECTING, "key_arrays(dict.fromkeys(attempts))", "key_arrays(attempts)"),
-            Edit(SUBMIT, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
+            Edit(SENDING, "to_send.pop(key) if key in to_send", "to_send[key] if key in to_send"),
         ),
         (
             COLLECTION + "test_an_attempt_that_two_jobs_send_at_once_is_charged_once"
@@ -1015,7 +1158,7 @@ BUGS: Final = (
                 "if debt.self_billed:",
             ),
             Edit(
-                SUBMIT,
+                FREEZE,
                 "if refusal or debt.due_cents <= 0 or debt.held_because:",
                 "if refusal or debt.due_cents <= 0:",
             ),
@@ -1045,9 +1188,9 @@ BUGS: Final = (
         "What was charged after the backup is unknown here, and is charged again.",
         (
             Edit(
-                SUBMIT,
-                "if links[attempt.customer_key].account_key not in held_back",
-                "if True",
+                SENDING,
+                "        if link.account_key in batch.held_back:\n",
+                "        if False:\n",
             ),
         ),
         (RECONCILE + "test_nothing_is_sent_before_the_list_was_compared_and_then_it_is",),

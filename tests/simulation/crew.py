@@ -23,9 +23,9 @@ from uuid import UUID
 import asyncpg
 
 from recoup.flows.batches import Batches
+from recoup.flows.begin_sending import Begun, ToSend
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
-from recoup.flows.submit_attempt import Begun, ToSend
 from recoup.providers.protocol import (
     Charge,
     NotKnown,

@@ -147,6 +147,15 @@ def make_routes(scout: Pool, calls: Calls, *, now: Callable[[], datetime]) -> Ro
 
 def families(read: Figures) -> Iterator[Metric]:
     """The figures as Prometheus has them."""
+    yield from _attempts(read)
+    yield from _accounts(read)
+    yield from _comparisons(read)
+    yield from _jobs(read)
+    yield from _webhooks(read)
+
+
+def _attempts(read: Figures) -> Iterator[Metric]:
+    """Where money is under way, and what has come of it that nobody expected."""
     attempts = GaugeMetricFamily(
         "recoup_payment_attempts", "Attempts that have not ended, by state.", labels=["state"]
     )
@@ -169,6 +178,10 @@ def families(read: Figures) -> Iterator[Metric]:
         "News from a provider that did not fit what was known.",
         value=read.contradictions,
     )
+
+
+def _accounts(read: Figures) -> Iterator[Metric]:
+    """Which provider accounts are left alone, and what waits for them."""
     down = GaugeMetricFamily(
         "recoup_provider_accounts_down",
         "Provider accounts that are left alone since they did not answer, by kind.",
@@ -190,6 +203,10 @@ def families(read: Figures) -> Iterator[Metric]:
         "Attempts that wait until their provider account may be called.",
         value=read.held_back,
     )
+
+
+def _comparisons(read: Figures) -> Iterator[Metric]:
+    """What waits for a person, or for a comparison with a provider's list."""
     yield GaugeMetricFamily(
         "recoup_accounts_in_quarantine",
         "Provider accounts through which nothing is sent, since the database was restored.",
@@ -208,6 +225,10 @@ def families(read: Figures) -> Iterator[Metric]:
         "Invoices that nobody is charged for until a person has looked.",
         value=read.invoices_held,
     )
+
+
+def _jobs(read: Figures) -> Iterator[Metric]:
+    """How far the workers are behind."""
     jobs = GaugeMetricFamily(
         "recoup_queued_jobs", "Jobs that nobody has taken, by what is to be done.", labels=["job"]
     )
@@ -219,6 +240,10 @@ def families(read: Figures) -> Iterator[Metric]:
         "How long the job that is due longest has waited for a worker.",
         value=max((waiting.oldest_seconds for waiting in read.jobs.values()), default=0.0),
     )
+
+
+def _webhooks(read: Figures) -> Iterator[Metric]:
+    """What is to be told to others, and what providers have told."""
     yield GaugeMetricFamily(
         "recoup_webhooks_waiting",
         "Webhook deliveries that are still to be made.",

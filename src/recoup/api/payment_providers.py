@@ -24,11 +24,13 @@ from recoup.flows.manage_provider_accounts import (
     change_provider_account,
     find_provider_account,
     remove_provider_account,
+    try_new_secrets,
 )
 from recoup.rules.account_secrets import with_made_up
 from recoup.rules.account_settings import AccountSettings
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.payment_providers import PaymentProviderObject, payment_provider_object
+from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Text, written
@@ -169,7 +171,11 @@ async def update(
         )
         return PaymentProviderAnswer(_shown(edge, changed))
 
-    return await edge.answer(request, do)
+    answer = await edge.answer(request, do)
+    if asked.secrets and account_id is not None:
+        account = RowKey(organization_id, account_id)
+        await try_new_secrets(edge.pool, account, asked.secrets, now=edge.now())
+    return answer
 
 
 @delete("/payment_providers/{lago_id:str}", status_code=200, opt=answers(PaymentProviderAnswer))

@@ -135,6 +135,7 @@ def update_provider(
         AccountChange,
         change_provider_account,
         list_provider_accounts,
+        try_new_secrets,
     )
     from recoup.store import db
     from recoup.wiring.opening import Opened
@@ -162,6 +163,7 @@ def update_provider(
                 conn, organization_id, code, change, box=base.box, audit_id=clock.new_id(),
                 now=clock.now(),
             )  # fmt: skip
+        await try_new_secrets(base.pool, changed.key, secrets, now=clock.now())
         return _shown(changed, base.box, public_url) | {"secrets_given": sorted(secrets)}
 
     show_answer(with_database(data_dir, run), as_json=as_json)

@@ -5,6 +5,8 @@ the transaction that commits `sent` (`begin_sending`, `submit_refund`).
 
 What would surprise you: an account that may not be called is no account that does not answer. It
 was not asked, so nothing counts as unanswered: whoever gets `LeftAlone` asks again at its time.
+And a provider that has no way to say is not called at all: what was taken for that call is given
+back, so that no one waits for what it would have told.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import msgspec
 from recoup.flows.calls_under_way import FULL_FOR
 from recoup.flows.note_outcome import is_news, note_outcome
 from recoup.flows.open_provider import Providers
-from recoup.flows.take_calls import Wants, take_calls
-from recoup.providers.protocol import Provider
+from recoup.flows.take_calls import NOTHING, Used, Wants, give_back, take_calls
+from recoup.flows.wake_account import wake_account
+from recoup.providers.protocol import CannotList, NotKnown, Provider
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import db
 from recoup.store.db import Pool
@@ -51,6 +54,7 @@ class AccountLine:
         self._now = now
         self._is_probe = False
         self._has_asked = False
+        self._had_no_way_to_ask = False
 
     async def order(
         self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
@@ -58,7 +62,8 @@ class AccountLine:
         """Ask for something to be done. Waits while the account is left alone.
 
         After a question that was let through to see whether the account answers again, and to which
-        it told nothing, the order is that probe: it goes on.
+        it told nothing, the order is that probe: it goes on. After one that could not be asked the
+        order is the question.
         """
         return await self._call(call, self.next_order(is_awaited=is_awaited))
 
@@ -66,7 +71,11 @@ class AccountLine:
         """What sort of call an order is that is made now, for who makes it without this line."""
         # What follows a question takes of what is kept back: else each of many look-ups would ask,
         # find no call left for the charge to be sent again, and ask anew, and none would end.
-        return Wants(awaited=is_awaited or self._has_asked, continues_probe=self._is_probe)
+        return Wants(
+            questions=self._had_no_way_to_ask,
+            awaited=is_awaited or self._has_asked,
+            continues_probe=self._is_probe,
+        )
 
     async def ask(
         self, call: Callable[[Provider], Awaitable[Told]], *, is_awaited: bool = False
@@ -95,7 +104,25 @@ class AccountLine:
             return LeftAlone(until)
         with self._under_way.place(self._key, self, now=self._now()):
             told = await call(self.provider)  # outside any transaction
+        used = pace.used.get(self._key, NOTHING)
+        self._had_no_way_to_ask = _asked_nobody(told)
+        self._is_probe = False
+        if self._had_no_way_to_ask:
+            await self._give_back(used)
+            return told
         was_troubled = self._key in pace.troubled
         await note_outcome(self._pool, self._key, told, was_troubled=was_troubled, now=self._now())
-        self._is_probe = self._key in pace.probed and not is_news(told)
+        self._is_probe = used.is_probe and not is_news(told)
         return told
+
+    async def _give_back(self, used: Used) -> None:
+        if used == NOTHING:
+            return
+        async with db.transaction(self._pool, tenants=[self._key.organization_id]) as conn:
+            await give_back(conn, self._key, used, now=self._now())
+        if used.is_probe:  # who met it meanwhile waits for its end: one of them may call instead
+            await wake_account(self._pool, self._key, most=1, now=self._now())
+
+
+def _asked_nobody(told: object) -> bool:
+    return isinstance(told, CannotList) or (isinstance(told, NotKnown) and not told.was_asked)

@@ -23,7 +23,7 @@ import msgspec
 
 from recoup.flows.add_provider_account import audit_account, open_secrets, seal_secrets
 from recoup.flows.find_organization import organization_must_exist
-from recoup.flows.note_outcome import send_soon
+from recoup.flows.wake_account import wake_account
 from recoup.rules.account_secrets import (
     are_of_other_calls,
     names_of_another_account,
@@ -41,8 +41,8 @@ from recoup.rules.persons_word import unsaid
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.refusal import Refused, invalid, not_found
-from recoup.store import provider_accounts, provider_health, waiting_attempts
-from recoup.store.db import Conn
+from recoup.store import db, provider_accounts, provider_health, waiting_attempts
+from recoup.store.db import Conn, Pool
 from recoup.store.secret_box import SecretBox
 
 OF_ANOTHER_ACCOUNT: Final = "value_is_of_another_account"
@@ -97,6 +97,8 @@ async def change_provider_account(
 ) -> ProviderAccount:
     """Change the live account with this code or id, and answer what it is now.
 
+    Where it gives secrets the caller lets `try_new_secrets` follow, once this is committed.
+
     :raises Refused: `payment_provider_not_found`; 422 for a blank `by` or `name`, an address that
         is none, secrets that are not those of its kind, a secret of another account, and a webhook
         secret that would end one which is still good.
@@ -125,8 +127,6 @@ async def change_provider_account(
     await provider_accounts.write(conn, changed)
     if makes_other_calls:  # the key that was refused may be another one now: try it at once
         await provider_health.trust_key(conn, account.key)
-        await send_soon(conn, account.key, now=now)
-        await waiting_attempts.look_up_soon(conn, account.key, now=now)
     detail = {
         "code": account.code,
         "settings": told,
@@ -135,6 +135,21 @@ async def change_provider_account(
     }
     await audit_account(conn, changed, "changed", change.by, detail, audit_id=audit_id, now=now)
     return changed
+
+
+async def try_new_secrets(
+    pool: Pool, account: RowKey, given: Mapping[str, str], *, now: datetime
+) -> None:
+    """After a change that gave these was committed: what waits for calls with them is due."""
+    if not are_of_other_calls({}, given):
+        return
+    async with db.transaction(pool, tenants=[account.organization_id]) as conn:
+        health = (await provider_health.find(conn, [account])).get(account)
+    if health is not None and health.key.since is not None:
+        return  # it was given the key that is refused once more
+    await wake_account(pool, account, now=now)
+    async with db.transaction(pool, tenants=[account.organization_id]) as conn:
+        await waiting_attempts.look_up_soon(conn, account, now=now)
 
 
 async def remove_provider_account(

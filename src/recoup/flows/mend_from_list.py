@@ -19,7 +19,7 @@ import msgspec
 from recoup.flows.count_as_sent import LONG_AGO, count_as_sent
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts_on
-from recoup.flows.submit_attempt import withdraw
+from recoup.flows.withdraw_attempts import withdraw
 from recoup.providers.protocol import (
     CustomerNeeded,
     Declined,
@@ -83,9 +83,10 @@ class Mending:
         sorted_out: dict[Judged, list[ListedCharge]] = {what: [] for what in Judged}
         for charge in charges:
             sorted_out[self._judge(charge, known)].append(charge)
-        # All invoices first, and in the common order: a page must not deadlock with a batch.
-        await collection.lock_covered(self._conn, list(known))
-        await self._debts(sorted_out[Judged.LOST])
+        # All invoices first, and in the common order: a page must not deadlock with a batch, nor
+        # with another page. Whatever locks some of them further on holds them already.
+        lost = self._invoices(sorted_out[Judged.LOST])
+        await collection.lock_together(self._conn, lost, list(known))
         for charge in sorted_out[Judged.KNOWN]:
             await self._tell(charge, known)
         await self._compare(sorted_out[Judged.KNOWN])
@@ -166,10 +167,12 @@ class Mending:
         await self._find(unlike)
 
     async def _debts(self, lost: Sequence[ListedCharge]) -> dict[RowKey, Debt]:
-        """The invoices that these charges were for, locked."""
+        """The invoices that these charges were for, as they are now."""
+        return await collection.find(self._conn, self._invoices(lost))
+
+    def _invoices(self, lost: Sequence[ListedCharge]) -> set[RowKey]:
         invoices = {invoice for charge in lost if (invoice := invoice_of(charge.metadata))}
-        keys = {RowKey(self._account.organization_id, invoice) for invoice in invoices}
-        return await collection.lock(self._conn, keys)
+        return {RowKey(self._account.organization_id, invoice) for invoice in invoices}
 
     async def _make_anew(self, lost: Sequence[ListedCharge]) -> None:
         """Make the attempts of these charges anew where that can be, and settle them."""

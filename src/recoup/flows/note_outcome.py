@@ -15,12 +15,13 @@ from zlib import crc32
 import msgspec
 import structlog
 
+from recoup.flows.wake_account import wake_account
 from recoup.providers.protocol import TOO_OFTEN, CannotList, Lost, NotKnown
 from recoup.rules.provider_key import KeyRefusal, after_refusal
 from recoup.rules.provider_pace import after_accepted, after_answer, after_outage, after_too_often
 from recoup.rules.records.keys import RowKey
-from recoup.store import db, provider_health, refunds, waiting_attempts
-from recoup.store.db import Conn, Pool
+from recoup.store import db, provider_health
+from recoup.store.db import Pool
 from recoup.store.provider_health import ProviderHealth
 
 log = structlog.get_logger()
@@ -48,15 +49,9 @@ async def note_outcome(
         before = (await provider_health.lock(conn, [account]))[account]
         after = _after(before, told, account, now=now)
         await provider_health.keep(conn, {account: after})
-        if _is_back(before, after):
-            await send_soon(conn, account, now=now)
+    if _is_back(before, after):
+        await wake_account(pool, account, now=now)
     _say(account, before, after)
-
-
-async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
-    """An account may be called again: what was held back for it is due."""
-    await waiting_attempts.send_soon(conn, account, now=now)
-    await refunds.send_soon(conn, account, now=now)
 
 
 def _is_back(before: ProviderHealth, after: ProviderHealth) -> bool:

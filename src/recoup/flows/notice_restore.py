@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.restore_signs import why_restored
 from recoup.store import audit_log, database_signs, db, invariants, quarantines
 from recoup.store.audit_log import AuditEntry
+from recoup.store.beat_marker import BeatMarker
 from recoup.store.db import Pool
 
 log = structlog.get_logger()
@@ -31,16 +31,16 @@ async def notice_restore(
     scout: Pool,
     *,
     folder: str,
-    marker: Path,
+    marker: BeatMarker,
     new_id: Callable[[], UUID],
     now: datetime,
 ) -> str | None:
     """Compare the database with what was last seen of it, and beat; answer why it was restored.
 
-    `marker` is a file outside the database that holds the last beat. Killed half way, it begins
-    again: the signs are kept last.
+    `folder` is the sign of the embedded cluster's files. Killed half way, it begins again: the
+    signs are kept last.
     """
-    last_beat = _read(marker)
+    last_beat = marker.read()
     async with db.nameless(pool) as conn:
         kept = await database_signs.find(conn)
         found = await database_signs.identity(conn, folder=folder)
@@ -52,7 +52,7 @@ async def notice_restore(
         )
     async with db.nameless(pool) as conn:
         beat = await database_signs.keep(conn, found, now=now)
-    _write(marker, beat)  # after the commit: what the file knows, the database knows
+    marker.write(beat)  # after the commit: what the file knows, the database knows
     return because
 
 
@@ -97,23 +97,3 @@ async def hold_all_back(
         held += len(accounts)
     log.warning("quarantine_begun", because=because, since=since.isoformat(), accounts=held)
     return held
-
-
-def _read(marker: Path) -> datetime | None:
-    try:
-        return datetime.fromisoformat(marker.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("marker_unreadable", error=type(error).__name__)
-        return None
-
-
-def _write(marker: Path, beat: datetime) -> None:
-    try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        new = marker.with_suffix(".new")
-        new.write_text(beat.isoformat(), "utf-8")
-        new.replace(marker)
-    except OSError as error:  # without it the database's own signs are left
-        log.warning("marker_not_written", error=type(error).__name__)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.begin_sending import ToSend, begin_sending
 from recoup.flows.call_first import call_first
 from recoup.flows.close_payment_page import close_payment_page, read_attempt
 from recoup.flows.find_invoices import lock_invoice
@@ -24,7 +25,6 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
 from recoup.flows.retry_payment import payment_failure
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.submit_attempt import ToSend, begin_sending
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Declined
 from recoup.rules.attempt_state import State

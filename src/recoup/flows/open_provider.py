@@ -77,9 +77,11 @@ class Providers:
         if self._stripe is None:
             import httpx
 
-            # No proxy, no redirect and no cookie of anybody's; time-outs are the adapter's.
+            # No proxy, no redirect and no cookie of anybody's; time-outs are the adapter's. And no
+            # number of connections for all: an account that hangs would have every one of them,
+            # while `under_way` lets each have so many calls, and the others theirs.
             self._stripe = httpx.AsyncClient(
-                trust_env=False, limits=httpx.Limits(max_connections=400)
+                trust_env=False, limits=httpx.Limits(max_connections=None)
             )
         return self._stripe
 

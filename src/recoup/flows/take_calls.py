@@ -20,7 +20,7 @@ from typing import Final, assert_never
 import msgspec
 
 from recoup.providers.protocol import RateLimit
-from recoup.rules.provider_key import trying
+from recoup.rules.provider_key import trying, without_trial
 from recoup.rules.provider_pace import (
     Breaker,
     Call,
@@ -28,7 +28,9 @@ from recoup.rules.provider_pace import (
     Wait,
     permit,
     permit_question,
+    put_back,
     take,
+    without_probe,
 )
 from recoup.rules.records.keys import RowKey
 from recoup.store import provider_health
@@ -51,18 +53,34 @@ class Wants(msgspec.Struct, frozen=True):
 AN_ORDER: Final = Wants()
 
 
+class Used(msgspec.Struct, frozen=True):
+    """What the callers of one account have used up of it."""
+
+    calls: int = 0  # out of its bucket
+    probing_until: datetime | None = None  # it is called to see whether it answers again
+    trying_until: datetime | None = None  # or whether its key is taken again
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether others wait for what this call is told."""
+        return self.probing_until is not None or self.trying_until is not None
+
+
+NOTHING: Final = Used()
+
+
 class Pace(msgspec.Struct, frozen=True):
     """Which callers wait, each until when; and the accounts whose answer would be news."""
 
     parked: Mapping[RowKey, datetime]
     troubled: frozenset[RowKey]
-    probed: frozenset[RowKey] = frozenset()  # called to see whether they answer again
+    used: Mapping[RowKey, Used] = {}  # of the accounts that do not let everybody call
 
 
 class _Given(msgspec.Struct, frozen=True):
     health: ProviderHealth
     parked: Mapping[RowKey, datetime]
-    is_probe: bool = False
+    used: Used = NOTHING
 
 
 async def take_calls(
@@ -90,17 +108,28 @@ async def take_calls(
         return Pace({}, frozenset(troubled))
     parked: dict[RowKey, datetime] = {}
     kept: dict[RowKey, ProviderHealth] = {}
-    probed = set()
+    used: dict[RowKey, Used] = {}
     for account, health in (await provider_health.lock(conn, meeting)).items():
         if health.is_troubled:
             troubled.add(account)
         given = _give(health, callers[account], limits.get(account), wants=wants, now=now)
         kept[account] = given.health
         parked |= given.parked
-        if given.is_probe:
-            probed.add(account)
+        used[account] = given.used
     await provider_health.keep(conn, kept)
-    return Pace(parked, frozenset(troubled), frozenset(probed))
+    return Pace(parked, frozenset(troubled), used)
+
+
+async def give_back(conn: Conn, account: RowKey, used: Used, *, now: datetime) -> None:
+    """Give back what was taken for a call that was not made."""
+    health = (await provider_health.lock(conn, [account]))[account]
+    health = msgspec.structs.replace(
+        health,
+        bucket=put_back(health.bucket, used.calls),
+        breaker=without_probe(health.breaker, used.probing_until),
+        key=without_trial(health.key, used.trying_until, now=now),
+    )
+    await provider_health.keep(conn, {account: health})
 
 
 def _give(
@@ -136,7 +165,7 @@ def _give(
             return _Given(health, dict.fromkeys(callers, said.until))
         case _:
             assert_never(said)
-    bucket, granted = health.bucket, may_call
+    bucket, granted, calls = health.bucket, may_call, 0
     is_slow = throttle.is_slow(now=now)
     if limit is None and is_slow:
         limit = UNTOLD_LIMIT
@@ -150,12 +179,17 @@ def _give(
             kept=0 if wants.awaited else limit.burst // KEPT_FOR_THE_AWAITED,
             now=now,
         )
-        bucket, granted = taken.bucket, taken.granted
+        bucket, granted, calls = taken.bucket, taken.granted, taken.granted
         parked |= dict(zip(callers[taken.granted : may_call], taken.ask_again_at, strict=True))
     is_probe = (tries_key or isinstance(said, Probe)) and granted == 1
     if not is_probe:  # without a call there is no probe that others would have to wait for
-        breaker, key = health.breaker, health.key
-    return _Given(ProviderHealth(bucket, throttle, breaker, key), parked, is_probe)
+        return _Given(msgspec.structs.replace(health, bucket=bucket), parked, Used(calls))
+    used = Used(
+        calls,
+        probing_until=breaker.probing_until if isinstance(said, Probe) else None,
+        trying_until=key.try_at if tries_key else None,
+    )
+    return _Given(ProviderHealth(bucket, throttle, breaker, key), parked, used)
 
 
 def _permit(breaker: Breaker, wants: Wants, *, now: datetime) -> Call | Probe | Wait:

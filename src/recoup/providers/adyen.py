@@ -190,7 +190,7 @@ class AdyenProvider:
     ) -> Sequence[StoredMethod] | NotKnown | Lost:
         """Ask for a shopper's methods; none for one who left none, or is not known."""
         if (named := in_a_path(provider_customer_id)) is None:
-            return NotKnown()
+            return NotKnown(was_asked=False)
         # Quoted here, since the SDK joins it as it is.
         query = {"merchantAccount": quote(self._account, safe=""), "shopperReference": named}
         answer = await self._calls.ask(

@@ -1,10 +1,11 @@
 """Call Adyen through its SDK, and keep the answer as it came.
 
-Called by `providers/adyen` alone. The SDK is synchronous, so each call runs in a thread.
+Called by `providers/adyen` alone. The SDK is synchronous, so each call runs in a thread of the
+account's (`providers/sdk_threads`).
 
 What would surprise you:
-- A thread cannot be cancelled. Who stops waiting for one has not stopped the sending: that call is
-  `Lost`, never undone. One that still waits for its thread when its time is up is never sent.
+- Who stops waiting for a thread has not stopped the sending: that call is `Lost`, never undone. One
+  that has no thread yet when its time is up is never sent.
 - The SDK rewrites `-live` and `-test` wherever they stand in an address, re-encodes what is sent,
   follows redirects, and reads `.netrc` and proxies from the environment. `_Client` and `_Transport`
   do none of it. Its errors hold the whole request, so none is ever made.
@@ -12,11 +13,9 @@ What would surprise you:
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
@@ -28,13 +27,13 @@ from Adyen.services.checkout.payment_links_api import PaymentLinksApi
 from Adyen.services.checkout.payments_api import PaymentsApi
 from Adyen.services.checkout.recurring_api import RecurringApi
 
-from recoup.providers.protocol import LONGEST_CALL, Lost
+from recoup.providers.protocol import Lost
+from recoup.providers.sdk_threads import SdkThreads
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 10.0
 MOST_ANSWER_BYTES: Final = 1_000_000
 _READ_AT_ONCE: Final = 65_536
-_THREADS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="adyen")
 _OUTAGES: Final = (
     requests.ConnectionError,
     requests.Timeout,
@@ -131,21 +130,14 @@ class Calls:
     def __init__(self, base: str, api_key: str) -> None:
         self._base = base.rstrip("/")
         self._api_key = api_key
+        self._threads = SdkThreads("adyen")
 
     async def ask(self, question: Callable[[Services], Any]) -> Answer | Lost:
         """Make one call in a thread, and wait for it within `LONGEST_CALL`.
 
         :param question: is given the services, and calls one method of one.
         """
-        seconds = LONGEST_CALL.total_seconds()
-        running = asyncio.get_running_loop().run_in_executor(
-            _THREADS, self._ask, question, time.monotonic() + seconds
-        )
-        try:
-            async with asyncio.timeout(seconds):
-                return await running
-        except TimeoutError:
-            return Lost("TimeoutError", is_outage=True)
+        return await self._threads.run(lambda deadline: self._ask(question, deadline))
 
     def _ask(self, question: Callable[[Services], Any], deadline: float) -> Answer | Lost:
         client = _Client(self._api_key, deadline)

@@ -28,7 +28,7 @@ from recoup.providers import (
     gocardless_refunds,
 )
 from recoup.providers.gocardless_answers import LONGEST_PAGE, instant
-from recoup.providers.gocardless_calls import Calls, in_a_thread
+from recoup.providers.gocardless_calls import Calls
 from recoup.providers.gocardless_words import (
     AMOUNT,
     INVOICE,
@@ -61,6 +61,7 @@ from recoup.providers.protocol import (
     StoredMethod,
     Told,
 )
+from recoup.providers.sdk_threads import SdkThreads
 from recoup.rules.provider_money import NotTaken, to_provider
 from recoup.rules.records.provider_accounts import ProviderKind
 
@@ -95,6 +96,7 @@ class GoCardlessProvider:
         self._secrets = secrets
         is_sandbox = secrets.access_token.startswith("sandbox_")
         self._base = base or (SANDBOX if is_sandbox else LIVE)
+        self._threads = SdkThreads("gocardless")
 
     def render(self, order: Order) -> str | NotChargeable:
         """Render the body of `POST /payments`, as the SDK writes it (contract section 5.5).
@@ -216,4 +218,4 @@ class GoCardlessProvider:
 
     async def _in_a_thread(self, work: Callable[[Calls], Done]) -> Done | Lost:
         token, base = self._secrets.access_token, self._base
-        return await in_a_thread(lambda deadline: work(Calls(base, token, deadline=deadline)))
+        return await self._threads.run(lambda deadline: work(Calls(base, token, deadline=deadline)))

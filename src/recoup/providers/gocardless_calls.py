@@ -1,11 +1,12 @@
 """Call GoCardless through its SDK, and say in four words what came of a call.
 
-Called by `providers/gocardless` alone. The SDK is synchronous, so its calls run in threads of their
-own; one operation (an answer that leads to another question, a list page by page) is one thread.
+Called by `providers/gocardless` alone, in threads of the account's (`providers/sdk_threads`), since
+the SDK is synchronous; one operation (an answer that leads to another question, a list page by
+page) is one thread.
 
 What would surprise you:
-- A thread cannot be cancelled. Who stops waiting for one that sends has not stopped the sending:
-  that call is `Lost`, never undone. One that still waits for its thread is not begun any more.
+- Who stops waiting for a thread that sends has not stopped the sending: that call is `Lost`, never
+  undone. One that has no thread yet when its time is up is not begun any more.
 - The SDK tries again by itself, hides the headers of an error, follows redirects with the body of a
   charge, reads answers of any length, and would put the password of a `.netrc` in the token's
   place. `_Api` does none of it. What else it does, its errors included, is the SDK's own.
@@ -13,15 +14,13 @@ What would surprise you:
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from re import fullmatch
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import requests
@@ -34,9 +33,7 @@ from gocardless_pro.errors import (
     MalformedResponseError,
 )
 
-from recoup.providers.protocol import LONGEST_CALL, Lost
-
-Done = TypeVar("Done")
+from recoup.providers.protocol import Lost
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 10.0
@@ -44,7 +41,6 @@ MOST_ANSWER_BYTES: Final = 2_000_000  # a page of 500 payments has some 400 kB
 _READ_AT_ONCE: Final = 65_536
 # The SDK counts tries, not retries: with none it fails before the first.
 _TRIES: Final = 1
-_THREADS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="gocardless")
 _OUTAGES: Final = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
 # The call itself did nothing, and the provider says why. Source: section "Errors" of
 # https://developer.gocardless.com/api-reference/
@@ -158,17 +154,6 @@ class Calls:
         except Exception as error:  # noqa: BLE001
             return _lost(error, api)
         return Said(body)
-
-
-async def in_a_thread(work: Callable[[float], Done]) -> Done | Lost:
-    """Run an operation that is given its deadline, and wait for it that long and no longer."""
-    seconds = LONGEST_CALL.total_seconds()
-    running = asyncio.get_running_loop().run_in_executor(_THREADS, work, time.monotonic() + seconds)
-    try:
-        async with asyncio.timeout(seconds):
-            return await running
-    except TimeoutError:
-        return Lost("TimeoutError", is_outage=True)
 
 
 def _read_conflict(error: IdempotentCreationConflictError) -> Conflict | Lost:

@@ -35,3 +35,10 @@ def trying(refusal: KeyRefusal, *, now: datetime) -> KeyRefusal:
     """What is known while one call tries the key; should its process die, another one does."""
     assert refusal.since is not None, "a key that is taken needs no trying"
     return KeyRefusal(refusal.since, now + TRY_EVERY)
+
+
+def without_trial(refusal: KeyRefusal, try_at: datetime | None, *, now: datetime) -> KeyRefusal:
+    """What is known after the call that tried the key until `try_at` asked nobody: another may."""
+    if refusal.since is None or try_at is None or refusal.try_at != try_at:
+        return refusal
+    return KeyRefusal(refusal.since, now)

@@ -81,6 +81,14 @@ def take(
     return Taken(Bucket(left, max(now, bucket.refilled_at)), granted, again)
 
 
+def put_back(bucket: Bucket | None, calls: int) -> Bucket | None:
+    """The bucket after so many of the calls that were taken out of it were not made.
+
+    Above its burst the next `take` lets it run over.
+    """
+    return bucket and msgspec.structs.replace(bucket, tokens=bucket.tokens + calls)
+
+
 class Throttle(msgspec.Struct, frozen=True):
     """What is remembered of an account's 429s. As it is made: it has not said so lately."""
 
@@ -206,6 +214,13 @@ def permit_question(breaker: Breaker, *, now: datetime) -> Permit:
     if breaker.probing_until is not None and now < breaker.probing_until:
         return Wait(breaker.probing_until)
     return Probe(msgspec.structs.replace(breaker, probing_until=now + PROBE_FOR))
+
+
+def without_probe(breaker: Breaker, probing_until: datetime | None) -> Breaker:
+    """The breaker after the probe that was to be out until then asked nobody: another may go."""
+    if breaker.probing_until != probing_until:
+        return breaker  # it is another's by now
+    return msgspec.structs.replace(breaker, probing_until=None)
 
 
 def after_outage(breaker: Breaker, *, now: datetime) -> Breaker:

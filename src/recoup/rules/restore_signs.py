@@ -11,13 +11,37 @@ from datetime import datetime
 import msgspec
 
 
+class Files(msgspec.Struct, frozen=True):
+    """What the file system says of two files of an embedded cluster.
+
+    One is written when the cluster is made and never again, the other in place, again and again:
+    so neither is ever another file, until somebody puts copies there, of all or of what differs.
+    """
+
+    device: int
+    volume: int  # as the file system numbers itself; 0 where it does not
+    once_written: int  # inode
+    born_ns: int  # of the same: a reused inode is younger; 0 where that is not told
+    rewritten: int  # inode
+
+    @property
+    def sign(self) -> str:
+        """The same for as long as these are the same files, whatever is mounted when and where.
+
+        The device's number is left out: of btrfs, NFS and LVM it is given anew with each boot.
+        Some file systems take it for their own number, which then says no more.
+        """
+        volume = 0 if self.volume == self.device else self.volume
+        return f"{volume:x}/{self.once_written}/{self.born_ns}/{self.rewritten}"
+
+
 class Identity(msgspec.Struct, frozen=True):
     """What PostgreSQL and the file system say of the running database."""
 
     system_identifier: str
     timeline: str
     database_oid: int
-    folder: str  # device and inode of the embedded cluster's folder; empty for another's server
+    folder: str  # `Files.sign` of the embedded cluster; empty for another's server
 
 
 class Signs(Identity, frozen=True):

@@ -52,6 +52,31 @@ _LOCK_COVERED: Final = f"""
        FOR NO KEY UPDATE OF i
 """
 
+# Whoever withdraws what is open for an invoice locks what that covers besides.
+_LOCK_TOGETHER: Final = """
+    WITH named AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+    ), wanted AS (
+        SELECT organization_id, id FROM named
+         UNION
+        SELECT pi.organization_id, pi.invoice_id
+          FROM unnest($3::uuid[], $4::uuid[]) AS asked (organization_id, payment_id)
+          JOIN payment_invoices pi USING (organization_id, payment_id)
+         UNION
+        SELECT besides.organization_id, besides.invoice_id
+          FROM named
+          JOIN payment_invoices busy
+            ON (busy.organization_id, busy.invoice_id) = (named.organization_id, named.id)
+               AND busy.open
+          JOIN payment_invoices besides
+            ON (besides.organization_id, besides.payment_id)
+             = (busy.organization_id, busy.payment_id)
+    )
+    SELECT i.id FROM wanted JOIN invoices i USING (organization_id, id)
+     ORDER BY i.organization_id, i.id
+       FOR NO KEY UPDATE OF i
+"""
+
 # LATERAL with LIMIT asks per row: while few attempts are open the planner would walk them all, and
 # keep doing so when they are many.
 _OPEN_OR_DECIDED: Final = """
@@ -170,6 +195,17 @@ async def lock_covered(conn: Conn, attempts: Collection[RowKey]) -> dict[RowKey,
             Covered(payment_id, debt, amount, before)
         )
     return covered
+
+
+async def lock_together(
+    conn: Conn, invoices: Collection[RowKey], attempts: Collection[RowKey]
+) -> None:
+    """Lock at once these invoices, what these attempts cover, and what is open for the former.
+
+    Those are all the invoices that whoever takes in news of both has to lock: in two goes, each in
+    order, two who do so would wait for each other.
+    """
+    await conn.execute(_LOCK_TOGETHER, *key_arrays(invoices), *key_arrays(attempts))
 
 
 async def open_or_decided(

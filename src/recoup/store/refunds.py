@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -82,8 +83,17 @@ _PARK: Final = """
 """
 
 _SEND_SOON: Final = """
-    UPDATE refunds SET send_at = $3
-     WHERE organization_id = $1 AND provider_account_id = $2 AND state = 'ready' AND send_at > $3
+    WITH waiting AS (
+        SELECT organization_id, id FROM refunds
+         WHERE organization_id = $1 AND provider_account_id = $2
+           AND state = 'ready' AND send_at > $3 AND id > $4
+         ORDER BY id LIMIT $5
+           FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE refunds r SET send_at = $3
+      FROM waiting
+     WHERE (r.organization_id, r.id) = (waiting.organization_id, waiting.id)
+    RETURNING r.id
 """
 
 _TAKE_BACK: Final = """
@@ -186,9 +196,16 @@ async def park(conn: Conn, key: RowKey, *, until: datetime) -> None:
     await conn.execute(_PARK, key.organization_id, key.id, until)
 
 
-async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
-    """An account may be called again: what was held back for it is due."""
-    await conn.execute(_SEND_SOON, account.organization_id, account.id, now)
+async def send_soon(
+    conn: Conn, account: RowKey, *, after: UUID, most: int, now: datetime
+) -> UUID | None:
+    """What was held back for an account is due: the next `most`, by id, that nobody holds.
+
+    Answers the last id, after which more may wait; None: there are none.
+    """
+    asked = (account.organization_id, account.id, now, after, most)
+    woken = [row["id"] for row in await conn.fetch(_SEND_SOON, *asked)]
+    return max(woken) if len(woken) == most else None
 
 
 async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: datetime) -> bool:

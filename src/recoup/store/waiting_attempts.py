@@ -32,8 +32,17 @@ _PARK: Final = """
 """
 
 _SEND_SOON: Final = """
-    UPDATE payments SET send_at = $3
-     WHERE organization_id = $1 AND provider_account_id = $2 AND state = 'ready' AND send_at > $3
+    WITH waiting AS (
+        SELECT organization_id, id FROM payments
+         WHERE organization_id = $1 AND provider_account_id = $2
+           AND state = 'ready' AND send_at > $3 AND id > $4
+         ORDER BY id LIMIT $5
+           FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE payments p SET send_at = $3
+      FROM waiting
+     WHERE (p.organization_id, p.id) = (waiting.organization_id, waiting.id)
+    RETURNING p.id
 """
 
 _TO_LOOK_UP: Final = """
@@ -96,9 +105,16 @@ async def park(conn: Conn, send_ats: Mapping[RowKey, datetime]) -> None:
     )
 
 
-async def send_soon(conn: Conn, account: RowKey, *, now: datetime) -> None:
-    """An account may be called again: what was held back for it is due."""
-    await conn.execute(_SEND_SOON, account.organization_id, account.id, now)
+async def send_soon(
+    conn: Conn, account: RowKey, *, after: UUID, most: int, now: datetime
+) -> UUID | None:
+    """What was held back for an account is due: the next `most`, by id, that nobody holds.
+
+    Answers the last id, after which more may wait; None: there are none.
+    """
+    asked = (account.organization_id, account.id, now, after, most)
+    woken = [row["id"] for row in await conn.fetch(_SEND_SOON, *asked)]
+    return max(woken) if len(woken) == most else None
 
 
 async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:

@@ -11,6 +11,8 @@ import structlog
 from recoup import clock
 from recoup.flows.notice_restore import notice_restore
 from recoup.settings import Settings
+from recoup.store.beat_marker import BeatMarker
+from recoup.store.cluster_files import read_files
 from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD
 from recoup.wiring.opening import Opened
 
@@ -19,25 +21,31 @@ log = structlog.get_logger()
 BEAT_EVERY_SECONDS: Final = 5.0
 
 
-async def beat(settings: Settings, base: Opened) -> None:
+def marker_of(settings: Settings, base: Opened) -> BeatMarker:
+    """The file that holds the last beat of this database."""
+    # One folder may serve several databases in turn: each has a marker of its own.
+    name = hashlib.sha256(base.installation.jwt_public_key.encode()).hexdigest()[:16]
+    return BeatMarker(settings.data_dir / f"last-beat-{name}")
+
+
+async def beat(settings: Settings, base: Opened, marker: BeatMarker) -> None:
     """Say in the database and beside it that it is served from; hold all back if it is restored."""
     folder = ""
     if not settings.database_url:
-        stat = settings.data_dir.stat()
-        folder = f"{stat.st_dev}/{stat.st_ino}"
-    # One folder may serve several databases in turn: each has a marker of its own.
-    name = hashlib.sha256(base.installation.jwt_public_key.encode()).hexdigest()[:16]
+        folder = read_files(settings.data_dir / "postgres").sign
     await notice_restore(
         base.pool,
         base.scout,
         folder=folder,
-        marker=settings.data_dir / f"last-beat-{name}",
+        marker=marker,
         new_id=clock.new_id,
         now=clock.now(),
     )
 
 
-async def keep_beating(settings: Settings, base: Opened, stop: asyncio.Event) -> None:
+async def keep_beating(
+    settings: Settings, base: Opened, marker: BeatMarker, stop: asyncio.Event
+) -> None:
     """Beat until `stop`; where the database is away, again with the next beat."""
     while not stop.is_set():
         try:
@@ -45,6 +53,6 @@ async def keep_beating(settings: Settings, base: Opened, stop: asyncio.Event) ->
                 await stop.wait()
         except TimeoutError:
             try:
-                await beat(settings, base)
+                await beat(settings, base, marker)
             except (*DATABASE_AWAY, *ROW_IS_HELD) as error:
                 log.warning("beat_missed", error=type(error).__name__)

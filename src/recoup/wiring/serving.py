@@ -11,7 +11,7 @@ import aiohttp
 
 from recoup.flows.open_provider import Providers
 from recoup.settings import Settings
-from recoup.wiring.beating import beat, keep_beating
+from recoup.wiring.beating import beat, keep_beating, marker_of
 from recoup.wiring.http_server import listen, outside_address, run_api, without_slash
 from recoup.wiring.opening import opened
 from recoup.wiring.working import run_worker
@@ -35,7 +35,8 @@ async def serve(
     listener = listen(host, port) if with_api else None
     try:
         async with opened(settings, connections=API_CONNECTIONS) as base:
-            await beat(settings, base)  # before anything is sent
+            marker = marker_of(settings, base)
+            await beat(settings, base, marker)  # before anything is sent
             address = outside_address(settings, host, listener)
             async with aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
@@ -50,7 +51,7 @@ async def serve(
                 )
                 try:
                     async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(keep_beating(settings, base, stop))
+                        tasks.create_task(keep_beating(settings, base, marker, stop))
                         if listener:
                             tasks.create_task(
                                 run_api(settings, base, providers, listener, address, stop, say)

@@ -21,6 +21,7 @@ from pgqueuer.models import Schedule
 
 from recoup.flows.apply_event import apply_event
 from recoup.flows.batches import Batches
+from recoup.flows.begin_sending import Begun, ToLookUp, begin_sending
 from recoup.flows.calls_under_way import SLOTS
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
@@ -33,7 +34,7 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.reconcile_account import reconcile_account
 from recoup.flows.reports import Report, Settled
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.flows.submit_attempt import Begun, ToLookUp, begin_sending, submit_attempt
+from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.sweep import sweep
 from recoup.flows.tidy import tidy

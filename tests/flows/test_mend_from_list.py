@@ -1,0 +1,78 @@
+"""Whoever takes in what a provider tells locks all invoices at once: no two can be stuck."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from recoup import clock
+from recoup.flows.mend_from_list import Mending, Taken
+from recoup.providers.protocol import ListedCharge, Paid
+from recoup.rules.records.collection import idempotency_key
+from recoup.rules.records.keys import RowKey
+from recoup.store import db
+from recoup.store.reconciliations import Reconciliation
+from tests.conftest import eventually
+from tests.shop import SandboxServer, Shop
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def told(shop: Shop, key: str, invoice: RowKey) -> ListedCharge:
+    """A charge that the provider lists as paid, of this key and for this invoice."""
+    return ListedCharge(
+        key, f"ch_{key}", Paid(f"ch_{key}", "succeeded", 1_000, "EUR"), 1_000, "EUR",
+        metadata={
+            "lago_invoice_id": str(invoice.id), "lago_organization_id": str(shop.organization_id),
+        },
+    )  # fmt: skip
+
+
+async def take(shop: Shop, *charges: ListedCharge) -> Taken:
+    now = shop.clock.now()
+    one = Reconciliation(
+        organization_id=shop.organization_id, id=clock.new_id(),
+        provider_account_id=shop.account_id, state="listing", since=now, before=now,
+        next_page=None, listed=0, foreign_charges=0, began_at=now, ended_at=None,
+    )  # fmt: skip
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        return await Mending(conn, one, now=now).take(charges)
+
+
+async def test_two_whose_charges_are_for_the_same_invoices_do_not_wait_for_each_other(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    """Each knows the attempt of one invoice, and has lost one of the other's."""
+    invoices = [await shop.sell("pm_sandbox_timeout_charged") for _ in range(2)]
+    attempts = [await shop.collect(invoice) for invoice in invoices]
+    known = [
+        told(shop, idempotency_key(attempt.id), invoice)
+        for attempt, invoice in zip(attempts, invoices, strict=True)
+    ]
+    lost = [told(shop, idempotency_key(clock.new_id()), invoice) for invoice in invoices]
+    held = await asyncpg.connect(dsn)
+    try:
+        async with held.transaction():
+            await held.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoices[0].id)
+
+            async def waits(how_many: int) -> None:
+                async def do() -> bool:
+                    return await shop.owner.fetchval(WAITING) == how_many
+
+                await eventually(do, what=f"{how_many} to wait for the held invoice")
+
+            first = asyncio.create_task(take(shop, known[0], lost[1]))
+            await waits(1)
+            second = asyncio.create_task(take(shop, known[1], lost[0]))
+            await waits(2)
+        # Let go in this order, the first one would go on to what the second has in hand.
+        taken = await asyncio.gather(first, second)
+    finally:
+        await held.close()
+    assert [one.ours for one in taken] == [(attempts[0],), (attempts[1],)]
+    for attempt in attempts:
+        assert await shop.state(attempt) == "succeeded"
