@@ -5,7 +5,8 @@ for its invoice. The first who asks opens it; whoever asks within a day, for the
 given the same address. Whoever was asked for a bank transfer is given the page that says how.
 
 What would surprise you: this calls the provider while the caller waits, between two transactions.
-If we die there, the row says `sent`, and the look-up finds the page.
+If we die there, the row says `sent`, and the look-up finds the page. Whoever wakes up too late to
+call opens none: others may have opened it since, or its key has died at the provider.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from recoup.flows.retry_payment import payment_failure
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.tell import tell
 from recoup.providers.protocol import Declined
-from recoup.rules.attempt_state import State
+from recoup.rules.attempt_state import FINAL, State
 from recoup.rules.invoice_status import HANDLED
 from recoup.rules.lago.failures import ProviderError
-from recoup.rules.look_up_schedule import payer_has_until
+from recoup.rules.look_up_schedule import may_still_send, payer_has_until
 from recoup.rules.manner import Manner
 from recoup.rules.records.collection import AskedBy, Attempt, Debt, Link
 from recoup.rules.records.keys import RowKey
@@ -154,6 +155,9 @@ async def _send(
     if not isinstance(begun, ToSend):
         attempt = await _withdrawn(pool, key, now=now())
         raise Refused(_no(attempt.error_code or "payment_provider_error"))
+    if not may_still_send(sent_at=begun.sent_at, now=now()):  # as in `submit_attempt`: it slept
+        begun.ended()
+        raise Refused(_no("payment_provider_error"))  # the look-up finds the page, or opens it
     outcome = await call_first(
         pool,
         key,
@@ -172,7 +176,8 @@ async def _send(
         await _tell_refused(pool, page, key, outcome, now=now())
         raise Refused(invalid({"base": ["third_party_error"]}))
     attempt = await read_attempt(pool, key)
-    if not _has_time(attempt, now=now()):  # the invoice was paid or voided while it was opened
+    # A retry has closed it meanwhile, or its invoice was paid or voided while it was opened.
+    if attempt.state in FINAL or not _has_time(attempt, now=now()):
         raise Refused(HANDLED)
     if not attempt.payer_url:
         raise Refused(_no("payment_provider_error"))
