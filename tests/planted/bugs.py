@@ -163,6 +163,53 @@ BUGS: Final = (
         (ADYEN_SUITE + "test_an_awkward_id_leads_nowhere_else",),
     ),
     Bug(
+        "a page whose time is up is dead, whatever its provider says",
+        "The invoice is charged while its payer can still pay on the page.",
+        (
+            Edit(
+                LOOK_UP,
+                "    if isinstance(told, Declined):\n"
+                "        told = msgspec.structs.replace(told, code=DID_NOT_ACT)\n",
+                "    if isinstance(told, Declined):\n"
+                "        told = msgspec.structs.replace(told, code=DID_NOT_ACT)\n"
+                "    if isinstance(told, Lost) and held.manner == 'page':\n"
+                "        told = Declined(DID_NOT_ACT)\n",
+            ),
+        ),
+        (WORLDS,),
+    ),
+    Bug(
+        "a page that its provider does not know was never opened",
+        "The call that opens it may still be on its way: it opens beside the retry.",
+        (
+            Edit(
+                "flows/close_payment_page.py",
+                "import Fate, NotKnown",
+                "import Declined, Fate, NotKnown",
+            ),
+            Edit(
+                "flows/close_payment_page.py",
+                "await settle_attempts(pool, [Report(page, told, Source.EVENT)]",
+                "if isinstance(told, NotKnown):\n"
+                '            told = Declined("never_opened")\n'
+                "        await settle_attempts(pool, [Report(page, told, Source.EVENT)]",
+            ),
+        ),
+        (WORLDS, "tests/api/test_payment_pages.py"),
+    ),
+    Bug(
+        "who slept opens a page all the same",
+        "After the key's life that is a page that nobody knows of, beside what was charged.",
+        (
+            Edit(
+                "flows/open_payment_page.py",
+                "if not may_still_send(sent_at=begun.sent_at, now=now()):",
+                "if not may_still_send(sent_at=now(), now=now()):",
+            ),
+        ),
+        ("tests/flows/test_page_closing.py::test_whoever_slept_after_sent_opens_no_page", WORLDS),
+    ),
+    Bug(
         "a lost answer is a decline",
         "The payer is asked again for money that has moved.",
         (

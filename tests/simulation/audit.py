@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from recoup.rules.records.collection import idempotency_key
+from recoup.rules.records.refunds import refund_key
 from recoup.sandbox.charge_book import Entry
 from recoup.sandbox.charges import Status
+from recoup.sandbox.tokens import ON_A_PAGE
 from recoup.store import db
 from recoup.store.invariants import INVARIANTS, offenders
+from tests.simulation.audit_refunds import A_CALL_TAKES, A_KEY_LIVES, refunds_that_disagree
 from tests.simulation.people import TURNED_AWAY, People, asked_id
 from tests.simulation.world import World
 
@@ -30,8 +34,6 @@ ENDS = {
 }
 SWEPT = {"ready_has_its_job", "provider_event_has_its_job"}  # what the next sweep puts right
 WITHOUT_ATTEMPT = {"nothing_due": "invoice.payment_status_updated"}
-A_KEY_LIVES = timedelta(hours=20)  # nothing is sent under it later
-A_CALL_TAKES = timedelta(seconds=12)
 FOR_GOOD = {"stolen_card", "expired_card", "authentication_failed"}  # the sandbox's hard declines
 
 
@@ -41,11 +43,13 @@ async def disagreements(world: World) -> list[str]:
     for entry in world.psp.entries():
         there[entry.charge.idempotency_key].append(entry)
     wrong = await broken_invariants(world)
-    ours = set()
+    ours, refunds = set(), set()
     for people in world.everybody:
         audit = _Audit(world, people, await _Rows.read(world, people.tenant), there)
         wrong += audit.disagreements()
         ours |= {idempotency_key(attempt) for attempt in audit.rows.attempts}
+        refunds |= {refund_key(row["id"]) for row in audit.rows.refunds}
+    wrong += [f"nobody here knows the refund {key}" for key in world.psp.refunds().keys() - refunds]
     return wrong + [f"nobody here knows the charge under {key}" for key in there.keys() - ours]
 
 
@@ -80,6 +84,7 @@ class _Rows:
         self.events = tables["events"]
         self.decisions = {row["id"]: row for row in tables["decisions"]}
         self.provider_events = tables["provider_events"]
+        self.refunds = tables["refunds"]
         self.invoice_of = {row["payment_id"]: row["invoice_id"] for row in self.covers}
         self.at_provider: Counter[UUID] = Counter()
         for entry in self.ledger:
@@ -90,7 +95,7 @@ class _Rows:
     async def read(cls, world: World, tenant: UUID) -> _Rows:
         tables = (
             "invoices", "payments", "payment_invoices", "contradictions", "ledger_entries",
-            "events", "decisions", "provider_events",
+            "events", "decisions", "provider_events", "refunds",
         )  # fmt: skip
         return cls(
             {
@@ -117,11 +122,15 @@ class _Audit:
         self.people = people
         self.rows = rows
         self.there = there
+        self.ended_there = world.psp.ended()
 
     def disagreements(self) -> list[str]:
         """All of them, and beside that a count of what has happened."""
         rows, happened, name = self.rows, self.world.happened, self.world.name
         happened.update(f"ended_{attempt['state']}" for attempt in rows.attempts.values())
+        happened.update(
+            f"page_{attempt['state']}" for attempt in rows.attempts.values() if _is_page(attempt)
+        )
         happened.update(row["reason"] for row in rows.contradictions)
         wrong = []
         for attempt in rows.attempts.values():
@@ -134,7 +143,7 @@ class _Audit:
         for invoice in rows.invoices.values():
             faults = [
                 fault
-                for look in (self._money, self._status, self._schedule)
+                for look in (self._money, self._status, self._schedule, self._one_at_a_time)
                 for fault in look(invoice)
             ]
             wrong += [f"invoice {name(invoice['id'])}: {fault}" for fault in faults]
@@ -145,6 +154,7 @@ class _Audit:
         for row in rows.provider_events:
             if row["applied_at"] is None:
                 wrong.append(f"an event was never applied: {row['body']}")
+        wrong += refunds_that_disagree(self.world, rows.refunds, rows.contradictions, rows.events)
         return [*wrong, *self._ledger(), *self._ends()]
 
     # One attempt.
@@ -190,9 +200,11 @@ class _Audit:
             if (row["amount_cents"], row["currency"]) != (charge.amount, charge.currency):
                 yield f"another amount: {row['amount_cents']} here, {charge.amount} there"
             if (row["provider_method_id"], row["provider_customer_id"]) != (
-                charge.payment_method, charge.customer,
+                None if _is_page(row) else charge.payment_method, charge.customer,
             ):  # fmt: skip
                 yield "another card or customer was charged"
+            if _is_page(row) != (charge.payment_method == ON_A_PAGE):
+                yield "was charged where its payer was not"
             if row["wanted_method_id"] not in (None, row["payment_method_id"]):
                 yield "another method than the one that was asked for"
             [account] = [one for one in self.world.accounts if one.id == row["provider_account_id"]]
@@ -299,9 +311,12 @@ class _Audit:
         if invoice["status"] == "voided" or invoice["id"] in self.people.declared:
             return
         expected = "pending"
+        charged = [attempt for attempt in attempts if not _is_page(attempt)]  # a page shows nothing
         if invoice["due_cents"] == 0:
             expected = "succeeded"
-        elif not is_open and any(attempt["state"] == "failed" for attempt in attempts):
+        elif all(attempt["ended_at"] for attempt in charged) and any(
+            attempt["state"] == "failed" for attempt in charged
+        ):
             expected = "failed"
         if invoice["payment_status"] != expected:
             yield f"shows {invoice['payment_status']}, and is {expected}"
@@ -324,8 +339,26 @@ class _Audit:
                 decline = entries[0].charge.decline if entries else None
                 if decline and decline.decline_code in FOR_GOOD:
                     yield f"the schedule asks again after {decline.decline_code}"
-            if attempt["state"] != "withdrawn":
+            if attempt["state"] != "withdrawn" and not _is_page(attempt):
                 before = attempt
+
+    def _one_at_a_time(self, invoice: asyncpg.Record) -> Iterator[str]:
+        """While the payer may pay on a page, or a charge is under way, nothing else is charged.
+
+        Read from the provider's books alone. What an operator has called failed may go on there.
+        """
+        spans = []
+        for attempt in self.rows.attempts_of(invoice["id"]):
+            if self._was_given_up(attempt):
+                continue
+            for entry in self._entries(attempt)[:1]:
+                began = entry.charge.created_at
+                spans.append((began, self.ended_there.get(entry.charge.id), attempt))
+        for (began, ended, attempt), (other_began, _, other) in permutations(spans, 2):
+            if began < other_began and (ended is None or other_began < ended):
+                which = "page" if _is_page(attempt) else "charge"
+                late = "page" if _is_page(other) else "charge"
+                yield f"a {late} was begun while a {which} was open at the provider"
 
     # What surprises.
 
@@ -367,8 +400,13 @@ class _Audit:
             paid = self._paid(attempt)
             most = sum(charge.amount for charge in paid)
             least = sum(charge.amount for charge in paid if not self._is_untold(attempt, charge.id))
-            if self.rows.at_provider[attempt["id"]] not in {least, most}:
-                booked = self.rows.at_provider[attempt["id"]]
+            went_back = sum(
+                row["amount_cents"]
+                for row in self.rows.refunds
+                if row["payment_id"] == attempt["id"] and row["state"] == "succeeded"
+            )
+            booked = self.rows.at_provider[attempt["id"]] + went_back
+            if booked not in {least, most}:
                 yield f"the ledger has {booked} at the provider, its books {most}"
             for charge in paid:
                 is_its_own = attempt["state"] == "succeeded" and (
@@ -390,6 +428,14 @@ class _Audit:
                 if attempt["state"] != "failed":
                     yield f"{world.name(attempt_id)} is {attempt['state']}, and another follows it"
                 continue  # by one with the payer, whose end is the ask's
+            if _is_page(attempt):
+                told = [
+                    row["webhook_type"] for row in rows.events if row["object_id"] == attempt_id
+                ]
+                paid = ["payment.succeeded"] if attempt["state"] == "succeeded" else []
+                if told != paid or ends[attempt_id]:
+                    yield f"page {world.name(attempt_id)} is {attempt['state']} and told {told}"
+                continue  # nobody has asked for a charge
             ask_id = attempt["ask_id"] or attempt_id
             expected = [ENDS[attempt["state"]]] if attempt["ended_at"] else []
             if ends[ask_id] != expected:
@@ -445,3 +491,7 @@ class _Audit:
             for row in self.rows.contradictions
             if self.rows.invoice_of[row["payment_id"]] == invoice_id
         ]
+
+
+def _is_page(row: asyncpg.Record) -> bool:
+    return bool(row["manner"] == "page")

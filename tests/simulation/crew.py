@@ -4,6 +4,8 @@ Between two stops anything may happen: the worker dies or sleeps for hours, its 
 another, the invoice is voided. The queue is PgQueuer's table; what PgQueuer does with its rows is
 done here by hand, since its own timing is the database's clock's.
 
+The API's own process is here as well, for what asks a provider while its caller waits: `Visit`.
+
 What would surprise you: before a charge they stop where it is committed as sent, and the worker has
 not yet looked how late it is. A worker that stands still between that look and its call, for hours,
 is not in this world: nothing that it could do would help.
@@ -12,8 +14,8 @@ is not in this world: nothing that it could do would help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from random import Random
@@ -31,6 +33,8 @@ from recoup.providers.protocol import (
     NotKnown,
     Outcome,
     Provider,
+    Refund,
+    RefundOutcome,
 )
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
@@ -57,6 +61,7 @@ class Errand:
         self.stirred = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.gate: asyncio.Future[None] | None = None
+        self.turn = asyncio.Lock()  # some close several pages: one call after the other
 
     @property
     def is_over(self) -> bool:
@@ -76,6 +81,15 @@ class Errand:
         await self.gate
 
 
+class Visit(Errand):
+    """A call to the API that asks a provider while its caller waits. No queue knows of it."""
+
+    def __init__(self, what: str, key: RowKey, act: Callable[[], Awaitable[str]]) -> None:
+        super().__init__(0, what, key)
+        self.act = act
+        self.answer = "nothing: its process died"
+
+
 _ERRAND: ContextVar[Errand] = ContextVar("errand")
 
 
@@ -87,24 +101,39 @@ class _Watched:
         self._psp = psp
 
     async def charge(self, charge: Charge) -> Outcome:
-        again = "re-send" if charge.sent_before else "charge"
-        return await self._stopping(again, self._provider.charge(charge))
+        what = "re-send" if charge.sent_before else "charge"
+        if isinstance(_ERRAND.get(), Visit):
+            what = "opening"
+        return await self._stopping(what, partial(self._provider.charge, charge))
 
     async def look_up(self, charge: Charge) -> Outcome | NotKnown:
-        await _ERRAND.get().stop("before its look-up")
-        return await self._stopping("look-up", self._provider.look_up(charge))
-
-    async def _stopping(self, what: str, call: Any) -> Any:
-        errand = _ERRAND.get()
-        errand.at = f"in its {what}"
-        self._psp.caller = errand.stirred
-        told = await call
-        await errand.stop(f"after its {what}: {type(told).__name__}")
-        return told
+        call = partial(self._provider.look_up, charge)
+        return await self._stopping("look-up", call, stops_before=True)
 
     async def cancel(self, charge: Charge) -> Outcome:
-        await _ERRAND.get().stop("before it asks for an end")
-        return await self._stopping("cancellation", self._provider.cancel(charge))
+        call = partial(self._provider.cancel, charge)
+        return await self._stopping("cancellation", call, stops_before=True)
+
+    async def refund(self, refund: Refund) -> RefundOutcome:
+        call = partial(self._provider.refund, refund)
+        return await self._stopping("re-sent refund" if refund.sent_before else "refund", call)
+
+    async def look_up_refund(self, refund: Refund) -> RefundOutcome | NotKnown:
+        call = partial(self._provider.look_up_refund, refund)
+        return await self._stopping("look-up", call, stops_before=True)
+
+    async def _stopping(
+        self, what: str, call: Callable[[], Awaitable[Any]], *, stops_before: bool = False
+    ) -> Any:
+        errand = _ERRAND.get()
+        async with errand.turn:
+            if stops_before:
+                await errand.stop(f"before its {what}")
+            errand.at = f"in its {what}"
+            self._psp.caller = errand.stirred
+            told = await call()
+            await errand.stop(f"after its {what}: {type(told).__name__}")
+            return told
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)  # what calls nobody
@@ -119,6 +148,22 @@ class WatchedProviders(Providers):
 
     def of(self, account: ProviderAccount) -> Provider:
         return _Watched(super().of(account), self._psp)
+
+
+class DrowsyPool:
+    """Connections for one visit, which may fall asleep after each transaction that it commits."""
+
+    def __init__(self, pool: Any, chance: Random) -> None:
+        self._pool = pool
+        self._chance = chance
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Lend a connection, and stop when it has been given back."""
+        async with self._pool.acquire() as conn:
+            yield conn
+        if self._chance.random() < 0.5:
+            await _ERRAND.get().stop("after a transaction")
 
 
 class _Drowsy:
@@ -154,6 +199,7 @@ class Crew:
         self._tenants = tenants
         self.workers: list[Worker] = [hire() for _ in range(3)]
         self.errands: list[list[Errand]] = [[] for _ in self.workers]
+        self.visits: list[Visit] = []  # what the API's process is at
         self.orphans: list[Errand] = []  # taken by a worker who died, and not yet missed
 
     async def waiting(self) -> list[Errand]:
@@ -165,8 +211,12 @@ class Crew:
         ]
 
     def under_way(self) -> list[Errand]:
+        """The jobs and the visits that have stopped at a gate."""
+        return [one for one in self._all() if one.gate is not None]
+
+    def asleep(self) -> list[Errand]:
         """The jobs that have stopped at a gate."""
-        return [one for errands in self.errands for one in errands if one.gate is not None]
+        return [one for one in self.under_way() if not isinstance(one, Visit)]
 
     async def take(self, number: int, taken: Sequence[Errand]) -> None:
         """Let one worker begin these jobs, all at once: their first transactions are one batch."""
@@ -193,6 +243,25 @@ class Crew:
         self._begin(number, cut_off)
         await self._until_they_stop([first, cut_off])
         await asyncio.gather(lost.task, return_exceptions=True)
+
+    async def receive(self, visit: Visit) -> None:
+        """Let the API begin to answer a call, up to where it first asks a provider."""
+        self.visits.append(visit)
+        visit.task = asyncio.create_task(self._answer(visit))
+        visit.task.add_done_callback(partial(_over, visit))
+        await self._until_they_stop([visit])
+
+    def answered(self) -> list[Visit]:
+        """Take out the calls to the API that are over."""
+        over = [one for one in self.visits if one.is_over]
+        self.visits = [one for one in self.visits if not one.is_over]
+        return over
+
+    async def kill_the_api(self) -> list[Visit]:
+        """End the API's process with everything that it was at: nobody gets an answer."""
+        dead, self.visits = self.visits, []
+        await self._end(dead)
+        return dead
 
     async def believe_dead(self, errand: Errand) -> None:
         """A worker's heart is not heard, though it lives: its job goes back to the queue."""
@@ -232,13 +301,7 @@ class Crew:
     async def kill(self, number: int) -> list[Errand]:
         """End a worker with everything that it was at, and hire another."""
         dead, self.errands[number] = self.errands[number], []
-        for errand in dead:
-            assert errand.task, "it was begun"
-            errand.task.cancel()
-            for held in self._psp.held:
-                if held.call.caller is errand.stirred:
-                    held.call.caller = None  # the provider knows nothing of that death
-        await asyncio.gather(*(one.task for one in dead if one.task), return_exceptions=True)
+        await self._end(dead)
         self.workers[number] = self._hire()
         self.orphans += dead
         return dead
@@ -257,8 +320,18 @@ class Crew:
 
     async def dismiss(self) -> None:
         """The world ends: nobody goes on with anything."""
+        await self.kill_the_api()
         for number in range(len(self.workers)):
             await self.kill(number)
+
+    async def _end(self, dead: Sequence[Errand]) -> None:
+        for errand in dead:
+            assert errand.task, "it was begun"
+            errand.task.cancel()
+            for held in self._psp.held:
+                if held.call.caller is errand.stirred:
+                    held.call.caller = None  # the provider knows nothing of that death
+        await asyncio.gather(*(one.task for one in dead if one.task), return_exceptions=True)
 
     def _begin(self, number: int, errand: Errand) -> None:
         self.errands[number].append(errand)
@@ -295,6 +368,10 @@ class Crew:
             case Job.DELIVER_WEBHOOK:
                 raise AssertionError("nobody here has an endpoint")
 
+    async def _answer(self, visit: Visit) -> None:
+        _ERRAND.set(visit)
+        visit.answer = await visit.act()
+
     async def _mark(self, errand: Errand, status: str) -> None:
         sql = "UPDATE pgqueuer SET status = $2::pgqueuer_status WHERE id = $1"
         await self._owner.execute(sql, errand.row, status)
@@ -306,11 +383,11 @@ class Crew:
         return next(errands for errands in self.errands if errand in errands)
 
     def _all(self) -> list[Errand]:
-        return [one for errands in self.errands for one in errands]
+        return [*(one for errands in self.errands for one in errands), *self.visits]
 
     def over(self) -> list[Errand]:
         """The jobs that have come to their end, and are still on the queue."""
-        return [one for one in self._all() if one.is_over]
+        return [one for errands in self.errands for one in errands if one.is_over]
 
     @staticmethod
     def _raise_bugs(errands: Collection[Errand]) -> None:

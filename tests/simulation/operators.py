@@ -1,4 +1,4 @@
-"""The operators of the world: they settle what no provider tells of, and let held invoices go.
+"""The operators of the world: they settle what no provider tells of, pay back, and let go.
 
 They look at the provider's own books before they decide. The one thing that they cannot know is
 what a payer will still do: who gives up on one may be wrong.
@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from recoup.flows.refund_payment import refund_contradiction
 from recoup.flows.release_invoice import list_held_invoices, release_invoice
 from recoup.flows.settle_by_hand import Decided, settle_by_hand
 from recoup.rules.attempt_state import Verdict
@@ -21,6 +22,8 @@ from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.sandbox.charges import Status
+from recoup.sandbox.tokens import ON_A_PAGE
+from recoup.store import db
 from recoup.store.db import Pool
 from tests.shop import MovableClock
 from tests.simulation.psp import Psp
@@ -68,6 +71,8 @@ class Operators:
             return None
         row = self._chance.choice(open_now)
         key = RowKey(row["organization_id"], row["id"])
+        if self._has_an_open_page(key.id):
+            return f"{self._name(key.id)} is on a page, and may be paid yet"
         decided = self._look(key.id)
         now = self._clock.now()
         is_old = row["sent_at"] is not None and now >= row["sent_at"] + ALL_LOOK_UPS_TAKE
@@ -101,6 +106,35 @@ class Operators:
         self.released.setdefault(invoice.id, []).append(now)
         self._happened["released"] += 1
         return f"{self._name(invoice.id)} is let go"
+
+    async def pay_back(self) -> str | None:
+        """Pay back what a contradiction has brought in; a second time it is refused."""
+        found = await self._owner.fetch(
+            "SELECT organization_id, id FROM contradictions"
+            " WHERE organization_id = ANY ($1::uuid[]) AND unapplied_cents > 0"
+            " ORDER BY created_at DESC, id LIMIT 4",
+            self._tenants,
+        )
+        if not found:
+            return None
+        tenant, contradiction = self._chance.choice(found)
+        refund, told = self._new_id(), "done"
+        try:
+            async with db.transaction(self._pool, tenants=[tenant]) as conn:
+                await refund_contradiction(
+                    conn, tenant, contradiction, refund_id=refund, now=self._clock.now()
+                )
+        except Refused as no:
+            told = no.refusal.code
+        self._happened["refund_asked" if told == "done" else "refund_refused"] += 1
+        return f"{self._name(refund)} pays back what {self._name(contradiction)} brought in: {told}"
+
+    def _has_an_open_page(self, attempt: UUID) -> bool:
+        return any(
+            charge.idempotency_key == idempotency_key(attempt)
+            for charge in self._psp.waiting_for_payers()
+            if charge.payment_method == ON_A_PAGE
+        )
 
     def _look(self, attempt: UUID) -> Decided:
         """What the provider's own pages say: a charge that is paid, or none that is."""

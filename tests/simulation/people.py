@@ -34,7 +34,7 @@ from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
-from recoup.sandbox.tokens import TOKENS
+from recoup.sandbox.tokens import ON_A_PAGE, TOKENS
 from recoup.store import db
 from recoup.store.db import ROW_IS_HELD, Conn, Pool
 from recoup.store.idempotency_keys import Receipt
@@ -43,7 +43,7 @@ from tests.shop import MovableClock
 
 TURNED_AWAY = "pm_that_the_sandbox_turns_away"
 METHODS = (
-    *TOKENS,
+    *(token for token in TOKENS if token != ON_A_PAGE),
     *["pm_sandbox_ok"] * 3,
     *["pm_sandbox_authentication_required"] * 2,
     "pm_sandbox_fail_once",
@@ -91,6 +91,8 @@ class People:
         self.accepted: dict[UUID, Accepted] = {}  # by the ask's id
         self.refused: set[UUID] = set()
         self.unasked: set[UUID] = set()  # first charges that came to nothing: nobody is told
+        # What others do with an invoice, so that two act on it at one moment.
+        self.comes_second: list[Callable[[RowKey], Awaitable[str | None]]] = []
         self._keyed: list[tuple[Ask, Accepted]] = []
         self._unheard: list[tuple[Ask, Accepted]] = []
         self._numbers = 0
@@ -191,7 +193,7 @@ class People:
         return f"{told}: {', '.join(self._told(answer) for answer in begun) or 'not charged'}"
 
     async def pay_by_hand(self) -> str | None:
-        return await self._pay(self._some_invoice())
+        return await self._pay(self.some_invoice())
 
     async def pay_a_part_before_it_is_sent(self) -> str | None:
         """Somebody transfers a part of what an attempt that waits to be sent was begun for."""
@@ -212,21 +214,21 @@ class People:
         return told
 
     async def void(self) -> str:
-        return await self._void(self._some_invoice())
+        return await self._void(self.some_invoice())
 
     async def set_status(self) -> str:
-        return await self._declare(self._some_invoice())
+        return await self._declare(self.some_invoice())
 
     async def at_the_same_moment(self) -> str:
         """Two act on one invoice: the second begins when the first has all but committed.
 
         It waits for the first one's lock, or has nothing to wait for: either way a seed replays.
         """
-        invoice = self._some_invoice()
+        invoice = self.some_invoice()
         acts: list[Callable[..., Awaitable[str | None]]] = [
             *[self._retry_of] * 3, self._pay, self._declare, self._void,
         ]  # fmt: skip
-        first, second = self._chance.choices(acts, k=2)
+        first, second = self._chance.choice(acts), self._chance.choice([*acts, *self.comes_second])
         others: list[asyncio.Task[str | None]] = []
 
         async def meanwhile() -> None:
@@ -303,7 +305,7 @@ class People:
         if not held:
             return None
         self._happened["held_is_asked_for"] += len(held)
-        return await self._retry([self._ask(RowKey(self.tenant, row["id"])) for row in held])
+        return await self._retry([self.ask(RowKey(self.tenant, row["id"])) for row in held])
 
     async def retry_several(self) -> str:
         return await self._retry(self.asks(self._chance.randint(2, 6)))
@@ -355,7 +357,7 @@ class People:
         return self.told_of(asks, await self._answers(asks))
 
     async def _retry_of(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
-        asks = [self._ask(invoice)]
+        asks = [self.ask(invoice)]
 
         async def act(conn: Conn) -> list[Answer]:
             return await retry_payments_on(conn, asks, now=self._now())
@@ -371,7 +373,7 @@ class People:
 
     def asks(self, number: int) -> list[Ask]:
         """So many asks for a retry of recent invoices, some of them twice."""
-        return [self._ask(self._some_invoice()) for _ in range(number)]
+        return [self.ask(self.some_invoice()) for _ in range(number)]
 
     def note(self, asks: Sequence[Ask], answers: Sequence[Answer]) -> None:
         """Remember what these people's asks were answered: each that is accepted has one end."""
@@ -386,7 +388,8 @@ class People:
             if ask.receipt:
                 self._keyed.append((ask, answer))
 
-    def _ask(self, invoice: RowKey) -> Ask:
+    def ask(self, invoice: RowKey) -> Ask:
+        """An ask for a retry, which may wish for a method and may bring a key of its caller's."""
         receipt = None
         if self._chance.random() < 0.4:
             receipt = _receipt(invoice, f"key-{self._chance.getrandbits(64)}")
@@ -413,7 +416,7 @@ class People:
     def _told(self, answer: Answer) -> str:
         if isinstance(answer, Accepted):
             return self._name(answer.attempt_id) if answer.attempt_id else answer.because
-        return getattr(answer, "code", repr(answer))
+        return getattr(answer, "code", "a page is open")
 
     async def _owed(self, invoice: RowKey) -> int:
         async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
@@ -491,8 +494,9 @@ class People:
     def _somebody(self) -> str:
         return self._chance.choice([*self.customers])
 
-    def _some_invoice(self) -> RowKey:
-        return self._chance.choice(self.invoices[-6:])  # old ones rest
+    def some_invoice(self) -> RowKey:
+        """A recent one: old ones rest."""
+        return self._chance.choice(self.invoices[-6:])
 
     def _method_of(self, external_id: str) -> UUID:
         return self._chance.choice(self.customers[external_id] or [NOBODYS_METHOD])

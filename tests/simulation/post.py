@@ -34,7 +34,7 @@ FITTING = {
 
 
 class _Told(msgspec.Struct):
-    charge: Charge
+    charge: Charge | None = None  # None: it tells of a refund
 
 
 class _Event(msgspec.Struct):
@@ -195,7 +195,8 @@ class Post:
     async def _bring(self, letter: Letter, headers: dict[str, str]) -> int:
         charge = msgspec.json.decode(letter.body, type=_Event).data.charge
         new = await self._receive(letter.tenant, letter.code, letter.body, headers)
-        self.brought.add((charge.id, charge.status))
+        if charge:
+            self.brought.add((charge.id, charge.status))
         return new
 
     async def _receive(self, tenant: UUID, code: str, body: bytes, headers: dict[str, str]) -> int:

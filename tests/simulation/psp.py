@@ -26,7 +26,7 @@ from aiohttp import web
 
 from recoup.sandbox.books import Books
 from recoup.sandbox.charge_book import Entry
-from recoup.sandbox.charges import Charge, Status, account_of, event_id_for
+from recoup.sandbox.charges import OPEN, Charge, Refund, Status, account_of, event_id_for
 from recoup.sandbox.errands import Errands, signature
 from recoup.sandbox.faults import Faults
 from recoup.sandbox.program import ERRANDS, make_app
@@ -34,6 +34,8 @@ from recoup.sandbox.tokens import CANCELED
 from tests.shop import MovableClock
 
 CALLERS_WAIT_SECONDS = 12.0  # as long as our adapters do, so a hanging call ends when they give up
+WATCHED = ("/v1/charges", "/v1/refunds")  # what jobs stop at, before or after
+_EVERY_EVENT = "SELECT body FROM events ORDER BY seq"
 _PAY_AFTER_ALL = "UPDATE charges SET status = 'succeeded', decline = NULL WHERE id = ?"
 
 
@@ -65,8 +67,25 @@ class Letter(msgspec.Struct, frozen=True):
     is_registered: bool = False  # it does not get lost: only its books can tell of it otherwise
 
 
+class Thing(msgspec.Struct, frozen=True):
+    """What an event tells of."""
+
+    charge: Charge | None = None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An event as the books have it."""
+
+    created_at: datetime
+    data: Thing
+
+
 class FickleBooks(Books):
     """Books in which a no is not the last word."""
+
+    def told(self) -> list[bytes]:
+        """Every event that was written, sent or not, oldest first."""
+        return [body for (body,) in self.file.db.execute(_EVERY_EVENT)]
 
     def pay_after_all(self, charge: Charge) -> None:
         """Write down that a charge that failed is paid."""
@@ -151,7 +170,7 @@ class Psp:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        call = Call(self.caller if request.path.startswith("/v1/charges") else None)
+        call = Call(self.caller if request.path.startswith(WATCHED) else None)
         _CALL.set(call)
         try:
             return await handler(request)
@@ -199,6 +218,19 @@ class Psp:
     def entries(self) -> list[Entry]:
         """The books: every charge, and through whose account it was made."""
         return [*self.books.charges.all(), *self.second_charges]
+
+    def ended(self) -> dict[str, datetime]:
+        """When each charge ended that had begun as an open one, by its id."""
+        told = [msgspec.json.decode(body, type=Told) for body in self.books.told()]
+        return {
+            charge.id: one.created_at
+            for one in told
+            if (charge := one.data.charge) and charge.status not in OPEN
+        }
+
+    def refunds(self) -> dict[str, Refund]:
+        """Every refund in the books, by its idempotency key."""
+        return {refund.idempotency_key: refund for refund in self.books.refunds.all()}
 
     def waiting_for_payers(self) -> list[Charge]:
         """The charges that wait for their payer on the hosted page."""

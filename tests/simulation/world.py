@@ -20,6 +20,7 @@ import aiohttp
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from recoup.api.edge import Edge
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.flows.create_organization import NewOrganization, create_organization
 from recoup.flows.deliver_webhook import WebhookSigner
@@ -38,6 +39,7 @@ from tests.databases import as_owner
 from tests.shop import BOX, MovableClock
 from tests.simulation.crew import Crew, DrowsyWorker, Errand, WatchedProviders, new_chance
 from tests.simulation.operators import Operators
+from tests.simulation.payers import Payers
 from tests.simulation.people import TURNED_AWAY, People
 from tests.simulation.post import Post
 from tests.simulation.psp import Account, Psp
@@ -152,11 +154,16 @@ class World:
         for account in self.accounts:
             await self._open_account(account, providers)
         self.crew = Crew(self.owner, self._hire, self.psp, self.tenants)
+        self.payers = Payers(
+            self.owner, self._open_api, self.crew, self.psp, self.everybody,
+            new_chance(self.chance), self.clock, name=self.name, happened=self.happened,
+        )  # fmt: skip
         self.post = Post(
             self.pool, self.owner, providers, self.psp, self.accounts, new_chance(self.chance),
             self.clock, new_id=self.new_id, happened=self.happened,
         )  # fmt: skip
         for people in self.everybody:
+            people.comes_second.append(self.payers.open_page_of)
             await people.move_in(providers)
             for _ in range(3):
                 self._note(await people.new_customer())
@@ -185,6 +192,16 @@ class World:
             now=self.clock.now,
             new_id=self.new_id,
             chance=new_chance(self.chance),
+        )
+
+    def _open_api(self) -> Edge:
+        """The API's process, which knows nothing of what another one did."""
+        return Edge(
+            self.pool,
+            scout=self._database.scout,
+            providers=WatchedProviders(self.psp, self._http, BOX),
+            now=self.clock.now,
+            new_id=self.new_id,
         )
 
     # What may happen next, and how often.
@@ -234,9 +251,14 @@ class World:
             post.old_news_arrives: 2,
             post.another_account_tells: 3,
             post.the_provider_contradicts_itself: 4,
-            self.a_payer_decides: 5,
+            self.payers.open_page: 7,
+            self.payers.retry_past_a_page: 5,
+            self.payers.pay_while_it_is_closed: 4,
+            self.payers.the_api_dies: 2,
+            self.payers.decide: 6,
             self.operators.settle: 3,
             self.operators.release: 3,
+            self.operators.pay_back: 4,
         }
         if len(people.customers) < 2:
             happenings[people.delete_customer] = 0
@@ -301,7 +323,7 @@ class World:
 
     async def a_sleeper_is_believed_dead(self) -> str | None:
         """Its heart is not heard, so others take up what it has not let go of."""
-        asleep = self.crew.under_way()
+        asleep = self.crew.asleep()
         if not asleep:
             return None
         errand = self.chance.choice(asleep)
@@ -365,6 +387,7 @@ class World:
 
     async def sweep(self) -> str:
         """What is due is promised."""
+        await self.payers.count_tries_that_meet_a_page()
         due = await sweep(self.pool, self._database.scout, new_id=self.new_id, now=self.clock.now())
         return f"{due} are due"
 
@@ -395,16 +418,6 @@ class World:
         self.psp.faults.change(WEATHERS[weather])
         return f"the provider is {weather}"
 
-    async def a_payer_decides(self) -> str | None:
-        """Somebody opens the provider's page, and says yes or no."""
-        waiting = self.psp.waiting_for_payers()
-        if not waiting:
-            return None
-        says = self.chance.choice(["approve", "decline"])
-        await self.psp.payer(self.chance.choice(waiting), says=says)
-        self.happened[f"payer_says_{says}"] += 1
-        return f"a payer says {says}"
-
     # The end: the bad luck is over, and every promise is kept.
 
     async def settle_down(self) -> None:
@@ -417,6 +430,7 @@ class World:
         self._is_settling = True
         self.psp.faults.change("")
         self.psp.mailbox_is_away = False
+        self._note(await self.payers.the_api_dies() or "the API is idle")
         for number in range(len(self.crew.workers)):
             await self.crew.kill(number)
         for orphan in [*self.crew.orphans]:
@@ -436,7 +450,7 @@ class World:
             "SELECT id, state FROM payments"
             " WHERE organization_id = ANY ($1::uuid[]) AND created_at <= $2"
             " AND state IN ('ready', 'sent', 'unknown')"
-            " AND coalesce(sent_at > $3, true) AND provider_method_id <> $4",
+            " AND coalesce(sent_at > $3, true) AND provider_method_id IS DISTINCT FROM $4",
             self.tenants, calm_since, self.clock.now() - RE_SEND_WITHIN, TURNED_AWAY,
         )  # fmt: skip
         assert not stuck, [(self.name(row["id"]), row["state"]) for row in stuck]
@@ -457,16 +471,17 @@ class World:
     async def _keep_promises(self) -> None:
         await self.sweep()
         await self._work_off()
-        for charge in self.psp.waiting_for_payers():
-            await self.psp.payer(charge, says=self.chance.choice(["approve", "decline"]))
+        await self.payers.decide_at_last()
         await self.psp.run_errands()
         await self.post.all_news_arrives()
         await self._work_off()
 
     async def _next_due(self) -> datetime | None:
-        """When the next attempt that has not ended is looked at."""
+        """When the next attempt or refund that has not ended is looked at."""
         at: datetime | None = await self.owner.fetchval(
-            "SELECT min(coalesce(look_up_at, $2)) FROM payments"
+            "SELECT min(coalesce(look_up_at, $2)) FROM ("
+            "   SELECT organization_id, look_up_at, ended_at, state FROM payments"
+            "   UNION ALL SELECT organization_id, look_up_at, ended_at, state FROM refunds) AS one"
             " WHERE organization_id = ANY ($1::uuid[])"
             "   AND ended_at IS NULL AND state <> 'needs_review'",
             self.tenants, self.clock.now(),
@@ -482,6 +497,8 @@ class World:
             "UPDATE payments SET state = 'withdrawn', ended_at = created_at"
             " WHERE organization_id = ANY ($1::uuid[]) AND state = 'ready'",
             "UPDATE payments SET look_up_at = NULL WHERE organization_id = ANY ($1::uuid[])",
+            "DELETE FROM refunds WHERE organization_id = ANY ($1::uuid[]) AND state = 'ready'",
+            "UPDATE refunds SET look_up_at = NULL WHERE organization_id = ANY ($1::uuid[])",
             "UPDATE invoices SET next_try_at = NULL, payment_overdue = true"
             " WHERE organization_id = ANY ($1::uuid[])",
             "UPDATE provider_events SET applied_at = received_at"
@@ -536,6 +553,8 @@ class World:
             if unheard:
                 self.happened["job_done_unheard"] += 1
             await self.crew.hand_in(errand, and_forget=unheard)
+        for line in self.payers.hear():
+            self._note(line)
 
     def _told(self, errand: Errand) -> str:
         where = "over" if errand.is_over else errand.at
