@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from random import Random
 from uuid import UUID
 
@@ -22,7 +23,6 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.sandbox.charges import Charge
 from recoup.sandbox.tokens import ON_A_PAGE
-from tests.shop import MovableClock
 from tests.simulation.crew import Crew, DrowsyPool, Visit
 from tests.simulation.people import People
 from tests.simulation.psp import Psp
@@ -35,7 +35,7 @@ _OPEN_PAGES = """
      ORDER BY p.created_at, p.id
 """
 _PAYABLE = """
-    SELECT i.organization_id, i.id
+    SELECT i.organization_id, i.id, i.next_try_at
       FROM invoices i
      WHERE i.organization_id = ANY ($1::uuid[]) AND i.status = 'finalized' AND i.due_cents > 0
        AND i.payment_status <> 'succeeded' AND i.held_because IS NULL
@@ -43,15 +43,16 @@ _PAYABLE = """
               JOIN payments p ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
              WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id) AND pi.open
                AND p.manner <> 'page')
-     ORDER BY i.created_at DESC, i.id LIMIT 6
+     ORDER BY i.next_try_at IS NULL, i.created_at DESC, i.id LIMIT 8  -- planned tries first
 """
-_TRIES_THAT_MEET_A_PAGE = """
-    SELECT count(*)
+_TRIES_ON_PAGES = """
+    SELECT i.next_try_at
       FROM payments p
       JOIN payment_invoices pi ON (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)
       JOIN invoices i ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
      WHERE p.organization_id = ANY ($1::uuid[]) AND p.manner = 'page' AND pi.open
-       AND i.next_try_at <= $2
+       AND i.next_try_at < $2
+     ORDER BY i.next_try_at
 """
 
 
@@ -66,7 +67,6 @@ class Payers:
         psp: Psp,
         everybody: Sequence[People],
         chance: Random,
-        clock: MovableClock,
         *,
         name: Callable[[UUID], str],
         happened: Counter[str],
@@ -78,7 +78,6 @@ class Payers:
         self._psp = psp
         self._everybody = {people.tenant: people for people in everybody}
         self._chance = chance
-        self._clock = clock
         self._name = name
         self._happened = happened
         self._is_coming_back: dict[str, bool] = {}  # by charge, once the bad luck is over
@@ -89,7 +88,8 @@ class Payers:
         payable = await self._owner.fetch(_PAYABLE, [*self._everybody])
         if not payable:
             return None
-        row = self._chance.choice(payable)
+        planned = [row for row in payable if row["next_try_at"]]
+        row = self._chance.choice(planned if planned and self._chance.random() < 0.5 else payable)
         return await self.open_page_of(RowKey(row["organization_id"], row["id"]))
 
     async def open_page_of(self, invoice: RowKey) -> str:
@@ -144,7 +144,9 @@ class Payers:
         waiting = self._psp.waiting_for_payers()
         if not waiting:
             return None
-        charge = self._chance.choice(waiting)
+        on_pages = [charge for charge in waiting if charge.payment_method == ON_A_PAGE]
+        others = [charge for charge in waiting if charge.payment_method != ON_A_PAGE]
+        charge = self._chance.choice(self._chance.choice([on_pages or others, others or on_pages]))
         says = self._chance.choice(["approve", "decline"])
         await self._psp.payer(charge, says=says)
         which = "page_payer" if charge.payment_method == ON_A_PAGE else "payer"
@@ -157,11 +159,10 @@ class Payers:
             if self._comes_back(charge):
                 await self._psp.payer(charge, says=self._chance.choice(["approve", "decline"]))
 
-    async def count_tries_that_meet_a_page(self) -> None:
-        """The schedule is about to try what is due: see whether a page is in its way."""
-        self._happened["try_met_a_page"] += await self._owner.fetchval(
-            _TRIES_THAT_MEET_A_PAGE, [*self._everybody], self._clock.now()
-        )
+    async def tries_on_pages(self, *, before: datetime) -> list[datetime]:
+        """When the schedule tries what a payer may be paying on a page, soonest first."""
+        rows = await self._owner.fetch(_TRIES_ON_PAGES, [*self._everybody], before)
+        return [row["next_try_at"] for row in rows]
 
     async def the_api_dies(self) -> str | None:
         """The API's process is killed, with everything that it was asked."""

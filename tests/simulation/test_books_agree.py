@@ -56,7 +56,6 @@ AT_LEAST = {
     "page_failed": 20,
     "page_withdrawn": 3,
     "retried_past_a_page": 20,
-    "try_met_a_page": 1,
     "api_killed": 15,
     "refund_asked": 5,
     "refund_succeeded": 2,
@@ -83,7 +82,7 @@ AT_LEAST = {
     "ended_needs_review": 5,
     "invoice_was_voided": 2,
     "invoice_was_paid_already": 2,
-    "a_second_charge": 4,
+    "a_second_charge": 2,
     "the_attempt_had_ended": 10,
 }
 

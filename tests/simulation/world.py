@@ -28,7 +28,7 @@ from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
 from recoup.flows.retry_payment import retry_payments
 from recoup.flows.sweep import sweep
-from recoup.rules.look_up_schedule import RE_SEND_WITHIN
+from recoup.rules.look_up_schedule import PAYER_HAS, RE_SEND_WITHIN
 from recoup.sandbox.faults import CallFault, Faults, WebhookFault
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
@@ -156,7 +156,7 @@ class World:
         self.crew = Crew(self.owner, self._hire, self.psp, self.tenants)
         self.payers = Payers(
             self.owner, self._open_api, self.crew, self.psp, self.everybody,
-            new_chance(self.chance), self.clock, name=self.name, happened=self.happened,
+            new_chance(self.chance), name=self.name, happened=self.happened,
         )  # fmt: skip
         self.post = Post(
             self.pool, self.owner, providers, self.psp, self.accounts, new_chance(self.chance),
@@ -236,7 +236,7 @@ class World:
             self.a_queue_is_cut_off: 3,
             self.a_sleeper_is_believed_dead: 2,
             self.go_on: 40,
-            self.a_worker_dies: 6,
+            self.a_worker_dies: 7,
             self.the_dead_are_missed: 5,
             self.a_job_is_lost: 1,
             self.sweep: 10,
@@ -250,12 +250,13 @@ class World:
             post.news_arrives: 14,
             post.old_news_arrives: 2,
             post.another_account_tells: 3,
-            post.the_provider_contradicts_itself: 4,
+            post.the_provider_contradicts_itself: 5,
             self.payers.open_page: 7,
             self.payers.retry_past_a_page: 5,
             self.payers.pay_while_it_is_closed: 4,
             self.payers.the_api_dies: 2,
-            self.payers.decide: 6,
+            self.payers.decide: 8,
+            self.the_schedule_meets_a_page: 3,
             self.operators.settle: 3,
             self.operators.release: 3,
             self.operators.pay_back: 4,
@@ -387,9 +388,18 @@ class World:
 
     async def sweep(self) -> str:
         """What is due is promised."""
-        await self.payers.count_tries_that_meet_a_page()
+        now = self.clock.now()
+        self.happened["try_met_a_page"] += len(await self.payers.tries_on_pages(before=now))
         due = await sweep(self.pool, self._database.scout, new_id=self.new_id, now=self.clock.now())
         return f"{due} are due"
+
+    async def the_schedule_meets_a_page(self) -> str | None:
+        """The time comes when the schedule tries what a payer may be paying on a page."""
+        soon = self.clock.now() + PAYER_HAS
+        if not (tries := await self.payers.tries_on_pages(before=soon)):
+            return None
+        await self._pass(max(tries[0] - self.clock.now(), timedelta()) + A_TICK)
+        return f"the schedule meets a page: {await self.sweep()}"
 
     async def a_moment_passes(self) -> str:
         return await self._pass(timedelta(seconds=self.chance.uniform(0.1, 5)))
