@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import asyncpg
 
@@ -12,14 +13,12 @@ from recoup.providers.protocol import ListedCharge, Paid
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
+from recoup.store.db import Pool
 from recoup.store.reconciliations import Reconciliation
-from tests.conftest import eventually
+from tests.conftest import eventually, waiting_for_locks
+from tests.databases import as_owner
+from tests.flows.test_retry_race import patient
 from tests.shop import SandboxServer, Shop
-
-WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-     WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
 
 
 def told(shop: Shop, key: str, invoice: RowKey) -> ListedCharge:
@@ -32,14 +31,14 @@ def told(shop: Shop, key: str, invoice: RowKey) -> ListedCharge:
     )  # fmt: skip
 
 
-async def take(shop: Shop, *charges: ListedCharge) -> Taken:
+async def take(pool: Pool, shop: Shop, *charges: ListedCharge) -> Taken:
     now = shop.clock.now()
     one = Reconciliation(
         organization_id=shop.organization_id, id=clock.new_id(),
         provider_account_id=shop.account_id, state="listing", since=now, before=now,
         next_page=None, listed=0, foreign_charges=0, began_at=now, ended_at=None,
     )  # fmt: skip
-    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+    async with db.transaction(pool, tenants=[shop.organization_id]) as conn:
         return await Mending(conn, one, now=now).take(charges)
 
 
@@ -54,25 +53,25 @@ async def test_two_whose_charges_are_for_the_same_invoices_do_not_wait_for_each_
         for attempt, invoice in zip(attempts, invoices, strict=True)
     ]
     lost = [told(shop, idempotency_key(clock.new_id()), invoice) for invoice in invoices]
-    held = await asyncpg.connect(dsn)
-    try:
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(patient(dsn)) for _ in known]
+        held = await asyncpg.connect(as_owner(dsn))
+        stack.push_async_callback(held.close)
         async with held.transaction():
             await held.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoices[0].id)
 
-            async def waits(how_many: int) -> None:
+            async def wait(how_many: int) -> None:
                 async def do() -> bool:
-                    return await shop.owner.fetchval(WAITING) == how_many
+                    return await waiting_for_locks(shop.owner) == how_many
 
-                await eventually(do, what=f"{how_many} to wait for the held invoice")
+                await eventually(do, what=f"{how_many} wait for the held invoice")
 
-            first = asyncio.create_task(take(shop, known[0], lost[1]))
-            await waits(1)
-            second = asyncio.create_task(take(shop, known[1], lost[0]))
-            await waits(2)
+            first = asyncio.create_task(take(pools[0], shop, known[0], lost[1]))
+            await wait(1)
+            second = asyncio.create_task(take(pools[1], shop, known[1], lost[0]))
+            await wait(2)
         # Let go in this order, the first one would go on to what the second has in hand.
         taken = await asyncio.gather(first, second)
-    finally:
-        await held.close()
     assert [one.ours for one in taken] == [(attempts[0],), (attempts[1],)]
     for attempt in attempts:
         assert await shop.state(attempt) == "succeeded"

@@ -33,6 +33,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store.db import Pool
 from tests.conftest import eventually
+from tests.databases import as_owner
 from tests.flows.test_retry_race import both_wait, patient
 from tests.flows.test_submit_refund import surprise
 from tests.shop import BOX, SandboxServer, Shop
@@ -229,7 +230,7 @@ async def test_what_somebody_holds_keeps_nobody_waiting(
     assert await begin(shop, waiting) == 0
     await psp.faults("")
     shop.clock.advance(seconds=1)
-    held = await asyncpg.connect(dsn)
+    held = await asyncpg.connect(as_owner(dsn))
     try:
         async with held.transaction():
             await held.execute("SELECT FROM payments WHERE id = $1 FOR UPDATE", waiting[0].id)
