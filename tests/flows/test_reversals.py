@@ -6,10 +6,14 @@ from itertools import permutations
 
 import pytest
 
+from recoup import clock
+from recoup.flows.refund_payment import NOTHING_TO_REFUND, begin_refund
 from recoup.flows.reports import News, Report, Source
 from recoup.flows.settle_attempt import settle_attempts
-from recoup.providers.protocol import Canceled, GivenBack, Paid, Processing, Reversed
+from recoup.providers.protocol import Canceled, Declined, GivenBack, Paid, Processing, Reversed
+from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
+from recoup.store import contradictions, db
 from tests.shop import Shop, sent
 
 
@@ -108,3 +112,60 @@ async def test_a_cancelled_authorisation_ends_what_was_not_paid_and_takes_back_w
             await settle_attempts(shop.pool, [report], now=shop.clock.now())
         assert await shop.state(attempt) == state
         assert (await shop.row("invoices", invoice))["held_because"] == held
+
+
+FIRST = Paid("ch_1", "succeeded", 1_000, "EUR")
+OTHER = Paid("ch_2", "succeeded", 1_000, "EUR")
+OTHER_TAKEN = Reversed("ch_2", "charged_back", 1_000, "eur", "fraudulent", is_lost=True)
+OTHER_GIVEN = GivenBack("ch_2", "chargeback_reversed", 1_000, "EUR")
+NEVER_PAID = Declined("do_not_honor", provider_payment_id="ch_2")
+
+
+async def settle_each(shop: Shop, attempt: RowKey, *told: News) -> None:
+    for one in told:
+        report = Report(attempt, one, Source.EVENT)
+        await settle_attempts(shop.pool, [report], now=shop.clock.now())
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (NEVER_PAID, OTHER_TAKEN),
+        (NEVER_PAID, OTHER_TAKEN, OTHER),
+        (FIRST, OTHER_TAKEN, OTHER),
+    ],
+    ids=["after the end", "after the end, and told later", "a second charge, told later"],
+)
+async def test_what_the_bank_has_taken_back_is_not_paid_back_besides(
+    shop: Shop, told: tuple[News, ...]
+) -> None:
+    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = true")
+    _, attempt = await sent(shop)
+    await settle_each(shop, attempt, *told)
+    assert await shop.owner.fetchval("SELECT count(*) FROM refunds") == 0
+    assert (await books(shop))["unapplied"] == -1_000  # a person sees it, beside `reversed`
+
+
+async def test_nor_where_the_attempt_was_open_and_its_invoice_void(shop: Shop) -> None:
+    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = true")
+    invoice, attempt = await sent(shop)
+    await shop.change("invoices", invoice, status="voided")
+    await settle_each(shop, attempt, OTHER_TAKEN)
+    assert await shop.state(attempt) == "succeeded"
+    assert await shop.owner.fetchval("SELECT count(*) FROM refunds") == 0
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["taken", "given back since"])
+async def test_a_person_pays_back_what_is_ours_again_and_nothing_else(
+    shop: Shop, given: bool
+) -> None:
+    _, attempt = await sent(shop)
+    await settle_each(shop, attempt, FIRST, OTHER, OTHER_TAKEN, *[OTHER_GIVEN] * given)
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        found, _ = await contradictions.page(conn, shop.organization_id, Page())
+        [second] = [one.contradiction for one in found if one.contradiction.unapplied_cents]
+        begun = await begin_refund(
+            conn, second, shop.account_id, refund_id=clock.new_id(), asked_by="api",
+            now=shop.clock.now(),
+        )  # fmt: skip
+    assert (begun != NOTHING_TO_REFUND) == given

@@ -1456,6 +1456,24 @@ BUGS: Final = (
         ("tests/flows/test_mistaken_ids.py",),
     ),
     Bug(
+        "money that the bank has taken back is paid back by itself as well",
+        "Its provider, if it lets that happen, pays the payer twice.",
+        (Edit("flows/surprises.py", "was_taken_back=is_implied", "was_taken_back=False"),),
+        ("tests/flows/test_reversals.py",),
+    ),
+    Bug(
+        "money that the bank has taken back may be paid back when its coming is told at last",
+        "Its provider, if it lets that happen, pays the payer twice.",
+        (
+            Edit(
+                "flows/refund_payment.py",
+                "if await contradictions.was_taken_back(conn, contradiction):",
+                "if False:",
+            ),
+        ),
+        ("tests/flows/test_reversals.py",),
+    ),
+    Bug(
         "who has a charge's id by mistake keeps it",
         "Of the attempt whose charge it is no news can ever be written.",
         (

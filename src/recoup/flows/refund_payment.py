@@ -56,8 +56,8 @@ async def refund_contradiction(
     """Pay back what a contradiction brought in, since a person says so.
 
     :raises Refused: `contradiction_not_found`; 405 `nothing_to_refund` where it brought in no money
-        that belongs to nothing, or that is on its way back already; 422 where the provider cannot
-        express the amount.
+        that belongs to nothing, or that is on its way back already, or was taken back; 422 where
+        the provider cannot express the amount.
     """
     key = RowKey(organization_id, contradiction_id) if contradiction_id else None
     told = (await contradictions.find(conn, [key])).get(key) if key else None
@@ -90,6 +90,8 @@ async def begin_refund(
     if contradiction.unapplied_cents <= 0 or contradiction.provider_payment_id is None:
         return NOTHING_TO_REFUND
     if await refunds.went_back_after_all(conn, contradiction):
+        return NOTHING_TO_REFUND
+    if await contradictions.was_taken_back(conn, contradiction):  # the payer has it already
         return NOTHING_TO_REFUND
     account = RowKey(contradiction.payment.organization_id, account_id)
     kind = (await provider_accounts.by_ids(conn, [account]))[account].kind

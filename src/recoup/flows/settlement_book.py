@@ -94,9 +94,9 @@ class Book:
             case Contradicted() if _is_of_a_canceled(attempt, outcome):
                 return Repeated()
             case Contradicted():
-                self._surprises.contradict(attempt, covered, told, Surprise.AFTER_THE_END, outcome)
+                self._contradict(report, attempt, covered, Surprise.AFTER_THE_END)
             case Repeated() if _is_second_charge(attempt, report):
-                self._surprises.contradict(attempt, covered, told, Surprise.SECOND_CHARGE, outcome)
+                self._contradict(report, attempt, covered, Surprise.SECOND_CHARGE)
                 return Contradicted(was=attempt.state, told=told)
             case Repeated() if isinstance(outcome, Paid) and attempt.provider_payment_id is None:
                 self._to_name[attempt.key] = outcome.provider_payment_id
@@ -108,11 +108,30 @@ class Book:
                 assert_never(meaning)
         return meaning
 
+    def _contradict(
+        self,
+        report: Report,
+        attempt: Attempt,
+        covered: Sequence[Covered],
+        surprise: Surprise,
+        *,
+        booked_cents: int | None = None,
+    ) -> None:
+        self._surprises.contradict(
+            attempt,
+            covered,
+            _STATES[type(report.outcome)],
+            surprise,
+            report.outcome,
+            is_implied=report.is_implied,
+            booked_cents=booked_cents,
+        )
+
     def _move(self, report: Report, attempt: Attempt, covered: Sequence[Covered]) -> None:
         outcome = report.outcome
         match outcome:
             case Paid():
-                self._succeed(attempt, covered, outcome)
+                self._succeed(report, attempt, covered, outcome)
             case Declined():
                 self._fail(report, attempt, covered, outcome)
             case Processing() | CustomerNeeded():
@@ -169,7 +188,9 @@ class Book:
             case _:
                 assert_never(outcome)
 
-    def _succeed(self, attempt: Attempt, covered: Sequence[Covered], paid: Paid) -> None:
+    def _succeed(
+        self, report: Report, attempt: Attempt, covered: Sequence[Covered], paid: Paid
+    ) -> None:
         applied = apply_success(
             covered,
             asked=(attempt.amount_cents, attempt.currency),
@@ -191,9 +212,7 @@ class Book:
         self._entries += entries_of(attempt.key, attempt.id, applied.lines, paid.currency.upper())
         unapplied_cents = applied.unapplied_cents
         for surprise in applied.surprises:
-            self._surprises.contradict(
-                attempt, covered, State.SUCCEEDED, surprise, paid, booked_cents=unapplied_cents
-            )
+            self._contradict(report, attempt, covered, surprise, booked_cents=unapplied_cents)
             unapplied_cents = 0  # the money is one, however many surprises it has
         changed = tuple(
             effect.debt.key

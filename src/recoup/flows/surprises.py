@@ -34,6 +34,7 @@ class _Surprised(msgspec.Struct, frozen=True):
     covered: Sequence[Covered]
     lost_dispute: LostDispute | None = None  # it is that
     may_be_the_first: bool = False  # a person named another id, and may have mistyped it
+    was_taken_back: bool = False  # that it had come is told by its having gone again
 
 
 class Surprises:
@@ -80,9 +81,13 @@ class Surprises:
         reason: Surprise,
         outcome: News,
         *,
+        is_implied: bool,
         booked_cents: int | None = None,
     ) -> None:
-        """Keep a contradiction. `booked_cents` of it are unapplied in the success's own books."""
+        """Keep a contradiction. `booked_cents` of it are unapplied in the success's own books.
+
+        `is_implied`: by news that the money was taken back.
+        """
         paid = outcome if isinstance(outcome, Paid) else None
         provider_payment_id = paid.provider_payment_id if paid else None
         contradiction = Contradiction(
@@ -106,6 +111,7 @@ class Surprises:
                 lines,
                 covered,
                 may_be_the_first=attempt.provider_status == BY_HAND,
+                was_taken_back=is_implied,
             )
         )
 
@@ -150,7 +156,8 @@ class Surprises:
                 contradiction.currency,
             )
             # Money that a person may have counted already, by an id mistyped, is theirs to judge.
-            if contradiction.unapplied_cents > 0 and not surprised.may_be_the_first:
+            may_go_back = not (surprised.may_be_the_first or surprised.was_taken_back)
+            if contradiction.unapplied_cents > 0 and may_go_back:
                 to_pay_back.append((contradiction, surprised.account))
         await tries.hold(conn, held, because=CONTRADICTED)
         await attempts.close_pages(conn, held, now=self._now)  # nobody is to pay on one now

@@ -85,6 +85,13 @@ _TOLD_OF_ANOTHER: Final = """
            AND p.provider_account_id = $3 AND c.payment_id <> $4 AND c.reason <> $5)
 """
 
+_WAS_TAKEN_BACK: Final = """
+    SELECT coalesce(sum(CASE told WHEN 'reversed' THEN amount_cents ELSE -amount_cents END), 0) > 0
+      FROM contradictions
+     WHERE organization_id = $1 AND payment_id = $2 AND provider_payment_id = $3
+       AND told IN ('reversed', 'given_back')
+"""
+
 _COUNT: Final = "SELECT count(*) FROM contradictions WHERE organization_id = $1"
 
 
@@ -146,6 +153,15 @@ async def told_of_another(
         but_for,
     )
     return told
+
+
+async def was_taken_back(conn: Conn, contradiction: Contradiction) -> bool:
+    """Whether bank or provider took its charge's money back, and has not given it back since."""
+    payment = contradiction.payment
+    was: bool = await conn.fetchval(
+        _WAS_TAKEN_BACK, payment.organization_id, payment.id, contradiction.provider_payment_id
+    )
+    return was
 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Told], int]:
