@@ -5,24 +5,31 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 
 from recoup.flows.refund_payment import NOTHING_TO_REFUND
+from recoup.flows.settle_refund_by_hand import TAKEN
 from recoup.providers.protocol import Declined, Refunded, RefundOutcome
+from recoup.rules.records.keys import RowKey
+from recoup.rules.refusal import Refused
 from tests.flows.test_settle_refund import (
+    BACK,
     DONE,
     FAILED,
     PROCESSING,
     asked_again,
     books,
+    by_hand,
     is_held,
     refund_sent,
     release,
+    second_charge,
     surprises,
     tell,
     unbooked,
     words_of,
 )
-from tests.shop import Shop
+from tests.shop import START, Shop
 
 OTHER = Refunded("re_2", "succeeded", 1_000, "eur")
 OTHER_FAILED = Declined("refund_failed", provider_refund_id="re_2")
@@ -87,3 +94,25 @@ async def test_a_refund_goes_on_whatever_becomes_of_another_of_the_same_money(
     assert "unapplied" not in await books(shop)
     assert await asked_again(shop) == NOTHING_TO_REFUND
     assert await unbooked(shop) == 0
+
+
+@pytest.mark.parametrize("is_its_own", [True, False], ids=["its own", "another refund's"])
+async def test_a_person_cannot_name_what_went_back_besides(shop: Shop, is_its_own: bool) -> None:
+    """It is in the books by that id: the word would do nothing, or book the same money twice."""
+    first = refund = await refund_sent(shop)
+    await tell(shop, first, PROCESSING)
+    await tell(shop, first, OTHER_FAILED)
+    if not is_its_own:
+        await second_charge(shop, pays_back=True, suffix="_other")
+        row = await shop.owner.fetchrow(
+            "SELECT organization_id, id FROM refunds WHERE id <> $1", first.id
+        )
+        refund = RowKey(*row)
+        await shop.change("refunds", refund, state="sent", sent_at=START, request="{}")
+    shop.clock.advance(days=2)
+    before = await books(shop)
+    with pytest.raises(Refused) as refused:
+        await by_hand(shop, refund, replace(BACK, provider_refund_id="re_2"))
+    assert refused.value.refusal == TAKEN
+    assert await books(shop) == before
+    assert await by_hand(shop, refund, replace(BACK, provider_refund_id="re_3")) == "succeeded"

@@ -1474,6 +1474,20 @@ BUGS: Final = (
         ("tests/flows/test_reversals.py",),
     ),
     Bug(
+        "a person names as a refund's what is in the books by that id",
+        "The same money goes back twice in the books, or the word is logged and does nothing.",
+        (
+            Edit(
+                "flows/settle_refund_by_hand.py",
+                "if is_anothers or await contradictions.went_back_as(\n"
+                "            conn, held.account_key, outcome.provider_refund_id\n"
+                "        ):",
+                "if is_anothers:",
+            ),
+        ),
+        ("tests/flows/test_second_refunds.py",),
+    ),
+    Bug(
         "who has a charge's id by mistake keeps it",
         "Of the attempt whose charge it is no news can ever be written.",
         (

@@ -24,7 +24,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundVerdict
 from recoup.rules.refusal import Refused, invalid, not_allowed, not_found
-from recoup.store import audit_log, db, refund_lists, refunds
+from recoup.store import audit_log, contradictions, db, refund_lists, refunds
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
 
@@ -49,8 +49,8 @@ async def settle_refund_by_hand(
     all look-ups take.
 
     :raises Refused: `refund_not_found`; 405 `refund_not_in_review` for any other; 422 for a blank
-        `by` or `reason`, and where the money went back for a `provider_refund_id` that is missing
-        or another refund's.
+        `by` or `reason`, and where the money went back for a `provider_refund_id` that is missing,
+        another refund's, or in the books as a surprise.
     """
     refuse_unsaid(
         by=decided.by, reason=decided.reason, provider_refund_id=decided.provider_refund_id
@@ -64,8 +64,11 @@ async def settle_refund_by_hand(
     outcome = _outcome(decided, held)
     if isinstance(outcome, Refunded):
         of = await refunds.by_provider_id(conn, held.account_key, outcome.provider_refund_id)
-        if of not in {None, refund}:
-            raise Refused(TAKEN)
+        is_anothers = of not in {None, refund}
+        if is_anothers or await contradictions.went_back_as(
+            conn, held.account_key, outcome.provider_refund_id
+        ):
+            raise Refused(TAKEN)  # booked by that id, it would be booked twice
     try:
         await settle_refund_on(conn, RefundReport(refund, outcome, Source.PERSON), now=now)
     except asyncpg.UniqueViolationError as error:  # somebody else has just settled the other one

@@ -92,6 +92,14 @@ _WAS_TAKEN_BACK: Final = """
        AND told IN ('reversed', 'given_back')
 """
 
+_WENT_BACK_AS: Final = """
+    SELECT EXISTS (
+        SELECT FROM contradictions c
+          JOIN refunds r ON (r.organization_id, r.id) = (c.organization_id, c.refund_id)
+         WHERE c.organization_id = $1 AND r.provider_account_id = $2
+           AND c.provider_refund_id = $3 AND c.told = 'refunded')
+"""
+
 _COUNT: Final = "SELECT count(*) FROM contradictions WHERE organization_id = $1"
 
 
@@ -162,6 +170,14 @@ async def was_taken_back(conn: Conn, contradiction: Contradiction) -> bool:
         _WAS_TAKEN_BACK, payment.organization_id, payment.id, contradiction.provider_payment_id
     )
     return was
+
+
+async def went_back_as(conn: Conn, account: RowKey, provider_refund_id: str) -> bool:
+    """Whether money went back under this id of the account's that no refund is known by."""
+    went: bool = await conn.fetchval(
+        _WENT_BACK_AS, account.organization_id, account.id, provider_refund_id
+    )
+    return went
 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Told], int]:
