@@ -75,3 +75,31 @@ async def test_two_whose_charges_are_for_the_same_invoices_do_not_wait_for_each_
     assert [one.ours for one in taken] == [(attempts[0],), (attempts[1],)]
     for attempt in attempts:
         assert await shop.state(attempt) == "succeeded"
+
+
+async def test_what_is_sent_while_the_page_waits_for_its_invoice_stays_as_it_was_sent(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    invoice = await shop.sell("pm_sandbox_ok")
+    attempt = await shop.begun(invoice)
+    listed = told(shop, idempotency_key(attempt.id), invoice)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(patient(dsn))
+        held = await asyncpg.connect(as_owner(dsn))
+        stack.push_async_callback(held.close)
+        async with held.transaction():
+            await held.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoice.id)
+            taking = asyncio.create_task(take(pool, shop, listed))
+
+            async def waits() -> bool:
+                return await waiting_for_locks(shop.owner) == 1
+
+            await eventually(waits, what="the page to wait for the held invoice")
+            await held.execute(
+                "UPDATE payments SET state = 'sent', request = 'as it was', sent_at = $2,"
+                " provider_account_id = $3 WHERE id = $1",
+                attempt.id, shop.clock.now(), shop.account_id,
+            )  # fmt: skip
+        await taking
+    row = await shop.row("payments", attempt)
+    assert (row["state"], row["request"]) == ("succeeded", "as it was")

@@ -87,6 +87,7 @@ class Mending:
         # with another page. Whatever locks some of them further on holds them already.
         lost = self._invoices(sorted_out[Judged.LOST])
         await collection.lock_together(self._conn, lost, list(known))
+        known = await attempts.lock(self._conn, known)  # one may have been sent meanwhile
         for charge in sorted_out[Judged.KNOWN]:
             await self._tell(charge, known)
         await self._compare(sorted_out[Judged.KNOWN])
