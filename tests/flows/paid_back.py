@@ -10,6 +10,7 @@ from uuid import UUID
 from aiohttp import web
 
 from tests.flows.cards import StripeBooks
+from tests.providers.stripe_shapes import missing
 
 
 class ForgetfulStripe(StripeBooks):
@@ -21,6 +22,7 @@ class ForgetfulStripe(StripeBooks):
         self.ends_as = "succeeded"  # each refund that is asked for
         self.during: Callable[[], Awaitable[object]] | None = None  # the next look, and once
         self.silent = False  # every look at the refunds ends in a 500
+        self.lacks_payments = False  # it is another account's Stripe by now: it has no such payment
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.method == "GET" and self.during is not None:
@@ -42,6 +44,8 @@ class ForgetfulStripe(StripeBooks):
         match request.method, request.path.removeprefix("/v1/").split("/"):
             case "GET", ["refunds", *_] if self.silent:
                 return 500, {"error": {"type": "api_error", "message": "Try again."}}
+            case "GET", ["refunds"] if self.lacks_payments:
+                return missing(request.query["payment_intent"], param="payment_intent")
             case "POST", ["refunds"]:
                 asked = dict(parse_qsl(body.decode()))
                 ours = UUID(asked["metadata[lago_refund_id]"])

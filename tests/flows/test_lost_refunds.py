@@ -16,6 +16,7 @@ from recoup.flows.notice_restore import hold_all_back
 from recoup.flows.open_provider import Providers
 from recoup.flows.reconcile_account import ASK_AGAIN_AFTER, reconcile_account
 from recoup.flows.release_quarantine import release_quarantine
+from recoup.flows.settle_refund_by_hand import list_open_refunds
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.sweep import sweep
 from recoup.rules.look_up_schedule import RE_SEND_WITHIN, UNANSWERED_AT_MOST
@@ -199,6 +200,41 @@ async def test_where_no_answer_comes_it_waits(till: Till, scout: Pool) -> None:
     assert (row["state"], row["send_at"]) == ("ready", till.shop.clock.now() + UNANSWERED_AT_MOST)
     till.books.silent = False
     till.shop.clock.at = row["send_at"]
+    await till.sends(refund)
+    await assert_it_went_back_once(till, refund, "succeeded")
+
+
+async def test_where_the_provider_never_says_a_person_does(till: Till, scout: Pool) -> None:
+    refund = await till.owes()
+    await till.is_restored(scout)
+    await till.is_let_go()
+    till.books.lacks_payments = True
+    await till.sends(refund)
+    assert await till.state(refund) == "ready"  # it may say tomorrow
+    till.shop.clock.advance(days=1)
+    await till.sends(refund)
+    assert await till.state(refund) == "unknown"
+    [waits] = await list_open_refunds(
+        till.shop.pool, till.shop.organization_id, needs_review=True, now=till.shop.clock.now()
+    )
+    assert waits.key == refund
+    till.books.lacks_payments = False
+    till.shop.clock.advance(minutes=1)
+    await till.looks_up(refund)
+    assert await till.state(refund) == "needs_review"  # nobody sends it but a person
+    assert till.books.refunds == []
+
+
+async def test_an_account_that_is_out_for_a_day_leaves_it_unsent(till: Till, scout: Pool) -> None:
+    refund = await till.owes()
+    await till.is_restored(scout)
+    await till.is_let_go()
+    till.shop.clock.advance(days=1)
+    till.books.silent = True
+    await till.sends(refund)
+    assert await till.state(refund) == "ready"
+    till.books.silent = False
+    till.shop.clock.at = (await till.shop.row("refunds", refund))["send_at"]
     await till.sends(refund)
     await assert_it_went_back_once(till, refund, "succeeded")
 

@@ -5,7 +5,8 @@ Called by `submit_refund`. What the provider has counts as sent, and is settled 
 What would surprise you: who was charged before a restore may have been paid back before it as well,
 by a refund that is made anew after it: its id, and so its key, comes out of what the provider told
 of the charge. And where the provider cannot be asked (Adyen), only the life of its keys protects
-the payer: past that the refund is a person's.
+the payer: past that the refund is a person's. So is one of which a provider that answers does not
+say whether it has it: unsent, it would be asked about for ever, and no person could settle it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from recoup.flows.call_account import AccountLine, LeftAlone
+from recoup.flows.note_outcome import is_news
 from recoup.flows.refund_as_sent import count_refund_as_sent, refund_as_perhaps_sent
 from recoup.flows.refund_payment import BY_SETTING
 from recoup.flows.reports import Source
@@ -53,7 +55,7 @@ async def ask_before_refund(
     if isinstance(told, LeftAlone):
         await _park(pool, held.key, until=told.until)
         return None
-    if isinstance(told, Lost):
+    if isinstance(told, Lost) and not _is_never_told(told, held, now=now()):
         await _park(pool, held.key, until=_ask_again_at(told, now=now()))
         return None
     if isinstance(told, NotKnown) and (
@@ -64,6 +66,11 @@ async def ask_before_refund(
         await count_refund_as_sent(conn, held.key, request, now=now())
         await settle_refund_on(conn, RefundReport(held.key, told, Source.LOOK_UP), now=now())
     return None
+
+
+def _is_never_told(told: Lost, held: RefundRow, *, now: datetime) -> bool:
+    """The account answers, a day later too, and does not say: so that a person can."""
+    return not is_news(told) and held.created_at <= look_up_schedule.silent_since(now=now)
 
 
 def _ask_again_at(told: Lost, *, now: datetime) -> datetime:
