@@ -913,6 +913,43 @@ BUGS: Final = (
         (LOST_REFUNDS,),
     ),
     Bug(
+        "a refund of which nothing is ever told is asked about for ever",
+        "It was never sent, so no person can settle it, nor ask for its money anew.",
+        (
+            Edit(
+                "flows/ask_before_refund.py",
+                "    if isinstance(told, Lost) and not _is_never_told(told, held, now=now()):\n",
+                "    if isinstance(told, Lost):\n",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "an account that is out for a day makes its refunds a person's",
+        "Nobody sends them any more, and every one is looked for by hand.",
+        (
+            Edit(
+                "flows/ask_before_refund.py",
+                "return not is_news(told) and held.created_at",
+                "return held.created_at",
+            ),
+        ),
+        (LOST_REFUNDS,),
+    ),
+    Bug(
+        "a page of a list trusts what it saw before its locks",
+        "What was sent meanwhile is sent once more as of long ago: the whole page fails.",
+        (
+            Edit(
+                "flows/mend_from_list.py",
+                "        known = await attempts.lock(self._conn, known)  "
+                "# one may have been sent meanwhile\n",
+                "",
+            ),
+        ),
+        ("tests/flows/test_mend_from_list.py",),
+    ),
+    Bug(
         "an event of a refund that is ready is applied and moves nothing",
         "That it was sent and has ended is told once, and the sweep sends it again.",
         (
