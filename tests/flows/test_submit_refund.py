@@ -5,7 +5,9 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
+from recoup.flows.reports import Report, Source
 from recoup.flows.submit_refund import look_up_refund, submit_refund
+from recoup.providers.protocol import Reversed
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import refund_key
 from tests.shop import SandboxServer, Shop
@@ -90,3 +92,37 @@ async def test_a_refund_that_the_provider_refuses_has_failed_and_the_money_is_st
         "SELECT sum(amount_cents) FROM ledger_entries WHERE account = 'unapplied'"
     )
     assert unapplied == -1_000
+
+
+async def taken_back(shop: Shop, refund: RowKey) -> None:
+    """The payer's bank takes the charge back that this refund is to pay back."""
+    row = await shop.row("refunds", refund)
+    attempt = RowKey(refund.organization_id, row["payment_id"])
+    told = Reversed(row["provider_payment_id"], "charged_back", 1_000, "EUR", "fraudulent")
+    await shop.settling.ask(Report(attempt, told, Source.EVENT))
+
+
+async def test_what_the_bank_has_taken_back_meanwhile_is_not_sent(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    refund = await surprise(shop)
+    await taken_back(shop, refund)
+    for _ in range(2):
+        await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    row = await shop.row("refunds", refund)
+    assert (row["state"], row["error_code"]) == ("failed", "charge_taken_back")
+    assert await books(psp) == []
+    assert (await shop.words()).count("payment.refund_failed") == 1
+
+
+async def test_nor_sent_again_where_its_first_sending_was_lost(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    refund = await surprise(shop)
+    await psp.faults("drop_before=1")
+    await submit_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    await psp.faults("")
+    await taken_back(shop, refund)
+    shop.clock.advance(minutes=1)
+    await look_up_refund(shop.pool, shop.providers, refund, now=shop.clock.now)
+    assert (await state(shop, refund), await books(psp)) == ("unknown", [])

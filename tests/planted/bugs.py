@@ -1493,6 +1493,24 @@ BUGS: Final = (
         ("tests/flows/test_mistaken_ids.py",),
     ),
     Bug(
+        "a refund that waits is sent though the bank took its charge back meanwhile",
+        "The payer has the money twice.",
+        (
+            Edit(
+                "flows/submit_refund.py",
+                "        if await _payer_has_it(conn, held):\n",
+                "        if False:\n",
+            ),
+        ),
+        ("tests/flows/test_submit_refund.py",),
+    ),
+    Bug(
+        "a refund is sent again though the bank took its charge back meanwhile",
+        "The payer has the money twice.",
+        (Edit("flows/submit_refund.py", "(is_held_back or payer_has_it)", "is_held_back"),),
+        ("tests/flows/test_submit_refund.py",),
+    ),
+    Bug(
         "money that the bank has taken back is paid back by itself as well",
         "Its provider, if it lets that happen, pays the payer twice.",
         (Edit("flows/surprises.py", "was_taken_back=is_implied", "was_taken_back=False"),),

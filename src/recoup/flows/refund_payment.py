@@ -91,7 +91,8 @@ async def begin_refund(
         return NOTHING_TO_REFUND
     if await refunds.went_back_after_all(conn, contradiction):
         return NOTHING_TO_REFUND
-    if await contradictions.was_taken_back(conn, contradiction):  # the payer has it already
+    charge = contradiction.provider_payment_id
+    if await contradictions.was_taken_back(conn, contradiction.payment, charge):
         return NOTHING_TO_REFUND
     account = RowKey(contradiction.payment.organization_id, account_id)
     kind = (await provider_accounts.by_ids(conn, [account]))[account].kind

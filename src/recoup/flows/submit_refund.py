@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -18,17 +18,25 @@ from recoup.flows.note_outcome import note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.refund_as_sent import refund_as_sent, render_refund
 from recoup.flows.reports import Source
-from recoup.flows.settle_refund import RefundReport, settle_refund
+from recoup.flows.settle_refund import (
+    RefundReport,
+    lock_refund,
+    settle_refund,
+    settle_refund_on,
+)
 from recoup.flows.take_calls import AN_ORDER, Wants, take_calls
-from recoup.providers.protocol import Lost, NotKnown, Provider, Refund, RefundOutcome
+from recoup.providers.protocol import Declined, Lost, NotKnown, Provider, Refund, RefundOutcome
 from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
 from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.records.refunds import RefundRow, refund_key
 from recoup.rules.refund_state import ASKED_ABOUT, RefundState
-from recoup.store import db, provider_accounts, quarantines, refunds
+from recoup.store import contradictions, db, provider_accounts, quarantines, refunds
 from recoup.store.db import Conn, Pool
+
+# Its payer has the money already: nothing is sent. Given back to us, it can be asked for anew.
+TAKEN_BACK: Final = Declined("charge_taken_back", message="The bank has taken the charge back.")
 
 
 class ToSend(msgspec.Struct, frozen=True):
@@ -86,9 +94,10 @@ async def _begin(
     `asked`: the provider was asked for it, does not know it, and is called in this manner.
     """
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
-        held = (await refunds.lock(conn, [key])).get(key)
-        if held is None:
+        locked = await lock_refund(conn, key)
+        if locked is None:
             return None
+        held, _ = locked
         if held.state is not RefundState.READY:
             return ToLookUp()
         if held.account_key in await quarantines.live(conn, [key.organization_id]):
@@ -98,6 +107,9 @@ async def _begin(
         request = await render_refund(conn, provider, held)
         if asked is None and (since := await lost_since(conn, held)) is not None:
             return ToAskFirst(held, request, account, since)
+        if await _payer_has_it(conn, held):
+            await _call_off(conn, held, request, now=now)
+            return None
         wanted = {key: held.account_key}
         limits = {held.account_key: provider.limit} if provider.limit else {}
         crowded = {} if asked else providers.under_way.crowded_out(wanted, now=now)
@@ -110,6 +122,19 @@ async def _begin(
     refund = Refund(refund_key(held.id), request, sent_at=now)
     was_troubled = held.account_key in pace.troubled
     return ToSend(refund, provider, held.account_key, sent_at=now, was_troubled=was_troubled)
+
+
+async def _payer_has_it(conn: Conn, held: RefundRow) -> bool:
+    """Whether the bank has taken the charge back since the refund was asked for."""
+    payment = RowKey(held.organization_id, held.payment_id)
+    return await contradictions.was_taken_back(conn, payment, held.provider_payment_id)
+
+
+async def _call_off(conn: Conn, held: RefundRow, request: str, *, now: datetime) -> None:
+    """End a refund without a call: `sent` and `failed` in one transaction, so nobody sends it."""
+    await refunds.send(conn, held.key, request, look_up_at=now, now=now)
+    report = RefundReport(held.key, TAKEN_BACK, Source.ANSWER)
+    await settle_refund_on(conn, report, now=now)
 
 
 async def _send(
@@ -140,6 +165,7 @@ async def look_up_refund(
             return
         account = await _account(conn, held)
         is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
+        payer_has_it = await _payer_has_it(conn, held)
     assert held.sent_at is not None, "what was sent has its time"
     refund = refund_as_sent(held)
     line = AccountLine(pool, providers, account, now=now)
@@ -153,7 +179,7 @@ async def look_up_refund(
         gone = RefundReport(key, Lost("sender_gone"), Source.ANSWER)
         if (await settle_refund(pool, gone, now=now())).moved_to is None:
             return  # somebody else knows more of it by now, or has taken it up
-    may_be_sent = held.state is not RefundState.PROCESSING and not is_held_back
+    may_be_sent = held.state is not RefundState.PROCESSING and not (is_held_back or payer_has_it)
     if isinstance(told, NotKnown) and may_be_sent and may_re_send(sent_at=held.sent_at, now=now()):
         told = await line.order(lambda provider: provider.refund(refund))
         if isinstance(told, LeftAlone):

@@ -163,11 +163,10 @@ async def told_of_another(
     return told
 
 
-async def was_taken_back(conn: Conn, contradiction: Contradiction) -> bool:
-    """Whether bank or provider took its charge's money back, and has not given it back since."""
-    payment = contradiction.payment
+async def was_taken_back(conn: Conn, payment: RowKey, provider_payment_id: str) -> bool:
+    """Whether bank or provider took this charge's money back, and has not given it back since."""
     was: bool = await conn.fetchval(
-        _WAS_TAKEN_BACK, payment.organization_id, payment.id, contradiction.provider_payment_id
+        _WAS_TAKEN_BACK, payment.organization_id, payment.id, provider_payment_id
     )
     return was
 
