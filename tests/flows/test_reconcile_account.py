@@ -221,7 +221,7 @@ async def test_a_state_that_nobody_had_served_from_is_compared_from_its_beginnin
     invoice = await shop.sell("pm_sandbox_ok")
     await charge_behind_our_back(shop, invoice)
     shop.clock.advance(days=10)
-    marker = BeatMarker(tmp_path / "last-beat")
+    marker = BeatMarker(tmp_path / "last-beat", writer=clock.new_id())
     marker.write(shop.clock.now())
     assert await notice_restore(
         shop.pool, scout, folder="", marker=marker, new_id=clock.new_id, now=shop.clock.now()
@@ -256,7 +256,7 @@ async def test_after_a_restore_every_later_charge_is_found_before_anything_is_ch
 ) -> None:
     """A copy of the database is taken at a random moment; what came after is lost here alone."""
     chance = Random(seed)
-    marker = BeatMarker(tmp_path / "last-beat")
+    marker = BeatMarker(tmp_path / "last-beat", writer=clock.new_id())
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base=psp.base)
         shop, invoices = await opened(dsn, providers, psp, None)
