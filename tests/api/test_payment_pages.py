@@ -250,6 +250,24 @@ async def test_a_retry_is_refused_while_nobody_can_tell_whether_the_page_is_clos
     assert (await tenant.post(f"/invoices/{invoice.id}/retry_payment")).status_code == 200
 
 
+async def test_a_page_of_an_account_whose_secrets_do_not_open_refuses_no_other_retry(
+    tenant: Tenant, shop: Shop
+) -> None:
+    with_page, without = await shop.sell("pm_sandbox_ok"), await shop.sell("pm_sandbox_ok")
+    await pay_page(tenant, with_page)
+    account = RowKey(shop.organization_id, shop.account_id)
+    await shop.change("provider_accounts", account, secrets_sealed=b"sealed with a lost key")
+    ids = [str(with_page.id), str(without.id)]
+    answer = await tenant.post("/invoices/retry_payments", {"invoice_ids": ids})
+    assert answer.status_code == 200, answer.text
+    assert [(one["accepted"], one["code"]) for one in answer.json()["results"]] == [
+        (False, "secrets_do_not_open"),
+        (True, None),
+    ]
+    alone = await tenant.post(f"/invoices/{with_page.id}/retry_payment")
+    assert (alone.status_code, alone.json()["code"]) == (503, "secrets_do_not_open")
+
+
 async def test_a_retry_of_what_was_paid_on_the_page_is_refused(
     tenant: Tenant, shop: Shop, psp: SandboxServer
 ) -> None:

@@ -56,6 +56,16 @@ async def test_an_operator_asks_for_the_comparison_of_every_account_now(
     assert (again.status, again.out) == (0, "promised: 2\n")
 
 
+async def test_a_quarantine_that_would_begin_before_our_era_is_refused_in_a_sentence(
+    recoup: Recoup,
+) -> None:
+    words = ("quarantine", "begin", "--by", "ann", "--reason", "an old backup")
+    refused = await recoup(*words, "--since-hours", "100000000")
+    assert (refused.status, refused.out) == (2, "")
+    assert "--since-hours" in refused.err
+    assert "Traceback" not in refused.err
+
+
 async def test_who_begins_a_quarantine_says_who_they_are_and_why(
     recoup: Recoup,
     shop: Shop,  # noqa: F811

@@ -19,6 +19,7 @@ from recoup import clock
 from recoup.flows.check_books import check_books
 from recoup.flows.notice_restore import hold_all_back, notice_restore
 from recoup.flows.open_provider import Providers
+from recoup.flows.prepare_installation import prepare
 from recoup.flows.reconcile_account import ASK_AGAIN_AFTER, reconcile_account
 from recoup.flows.sweep import sweep
 from recoup.providers.protocol import Charge, Order, Paid
@@ -212,6 +213,24 @@ async def connected(dsn: str) -> AsyncIterator[tuple[Pool, Pool]]:
         await scout.close()
 
 
+async def test_a_state_that_nobody_had_served_from_is_compared_from_its_beginning(
+    shop: Shop, scout: Pool, psp: SandboxServer, tmp_path: Path
+) -> None:
+    """The last beat tells when it was restored, and not how old what was restored is."""
+    await prepare(shop.pool, box=BOX, now=shop.clock.now())
+    invoice = await shop.sell("pm_sandbox_ok")
+    await charge_behind_our_back(shop, invoice)
+    shop.clock.advance(days=10)
+    marker = BeatMarker(tmp_path / "last-beat", writer=clock.new_id())
+    marker.write(shop.clock.now())
+    assert await notice_restore(
+        shop.pool, scout, folder="", marker=marker, new_id=clock.new_id, now=shop.clock.now()
+    )
+    await compare(shop)
+    assert await shop.shown(invoice) == ("succeeded", 0)
+    assert not await is_held_back(shop)
+
+
 async def opened(
     dsn: str, providers: Providers, psp: SandboxServer, before: Shop | None
 ) -> tuple[Shop, list[RowKey]]:
@@ -237,7 +256,7 @@ async def test_after_a_restore_every_later_charge_is_found_before_anything_is_ch
 ) -> None:
     """A copy of the database is taken at a random moment; what came after is lost here alone."""
     chance = Random(seed)
-    marker = BeatMarker(tmp_path / "last-beat")
+    marker = BeatMarker(tmp_path / "last-beat", writer=clock.new_id())
     async with aiohttp.ClientSession() as http:
         providers = Providers(http, BOX, sandbox_base=psp.base)
         shop, invoices = await opened(dsn, providers, psp, None)

@@ -231,3 +231,8 @@ async def test_health_and_metrics_tell_the_two_troubles_apart(
         await shop.owner.execute("UPDATE provider_health SET open_until = now()")
         down = "1 accounts at sandbox are left alone: it does not answer."
         assert (await visitor.get("/health")).json()["details"] == f"{down} {refuses}"
+        await shop.owner.execute("UPDATE provider_accounts SET deleted_at = now()")
+        assert "details" not in (await visitor.get("/health")).json(), "nobody calls it any more"
+        figures = (await visitor.get("/metrics")).text
+        assert 'recoup_provider_keys_refused{provider="sandbox"} 0.0' in figures
+        assert 'recoup_provider_accounts_down{provider="sandbox"} 0.0' in figures

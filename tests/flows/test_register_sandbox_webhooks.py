@@ -14,8 +14,10 @@ from recoup.flows.register_sandbox_webhooks import AGAIN_AFTER, register_sandbox
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
+from recoup.store.secret_box import SecretBox
 from tests.shop import BOX, SandboxServer, Shop
 
+OTHER_BOX = SecretBox.from_text(SecretBox.new_key())
 ODD_CODE = "a b&code=c#d+e%20/é"
 
 
@@ -66,3 +68,18 @@ async def test_one_that_was_not_told_is_told_again_and_the_others_now_and_then(
         assert await register(shop, scout, told, nobody) == 0  # told already: nobody is asked
         shop.clock.advance(seconds=AGAIN_AFTER.total_seconds())
         assert await register(shop, scout, told, nobody) == 1
+
+
+async def test_one_whose_secrets_do_not_open_keeps_nobody_from_being_told(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    for code, box in (("before", OTHER_BOX), ("after", BOX)):
+        async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+            await add_provider_account(
+                conn, shop.organization_id, kind="sandbox", code=code, name=code,
+                secrets={"api_key": shop.api_key, "webhook_secret": "whsec"},
+                box=box, account_id=clock.new_id(), now=shop.clock.now(),
+            )  # fmt: skip
+    told: dict[RowKey, datetime] = {}
+    assert await register(shop, scout, told) == 1
+    assert len(told) == 2

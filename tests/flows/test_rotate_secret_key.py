@@ -14,6 +14,7 @@ from recoup.flows.add_provider_account import add_provider_account, open_secrets
 from recoup.flows.create_organization import NewOrganization, create_organization
 from recoup.flows.prepare_installation import SecretKeyChangedError, prepare
 from recoup.flows.rotate_secret_key import Resealed, count_left, reseal
+from recoup.rules.refusal import Refused
 from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
 from recoup.store.sealed_columns import SEALED
@@ -96,6 +97,16 @@ async def test_all_is_sealed_anew_and_the_old_key_is_needed_no_more(
     again = await run(pool, scout)
     assert (again.resealed, again.is_done) == (0, True)
     assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE actor <> 'operator'") == 5
+
+
+async def test_who_does_not_say_who_they_are_changes_nothing(
+    pool: Pool, scout: Pool, owner: asyncpg.Connection
+) -> None:
+    [account] = await with_tenants(pool, 1)
+    with pytest.raises(Refused):
+        await reseal(pool, scout, box=BETWEEN, by=" ", new_id=clock.new_id, now=clock.now())
+    kept = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
+    assert kept == account.secrets_sealed
 
 
 async def test_a_row_that_somebody_holds_is_left_and_found_by_the_next_run(

@@ -1268,6 +1268,54 @@ BUGS: Final = (
         (COLLECTION + "test_an_ask_run_again_answers_as_before_whatever_has_changed", WORLDS),
     ),
     Bug(
+        "a state that never served is compared from the last beat on",
+        "Whoever was charged before that is on no list that is asked for, and is charged again.",
+        (
+            Edit(
+                "flows/notice_restore.py",
+                "kept.beat_at if kept else await _beginning(pool)",
+                "kept.beat_at if kept else last_beat or now",
+            ),
+        ),
+        (RECONCILE + "test_a_state_that_nobody_had_served_from_is_compared_from_its_beginning",),
+    ),
+    Bug(
+        "processes write the marker of the last beat by way of one file",
+        "One empties it while another puts it in its place, and no restore is known by it.",
+        (
+            Edit(
+                "store/beat_marker.py",
+                'path.with_suffix(f".{writer}.new")',
+                'path.with_suffix(".new")',
+            ),
+        ),
+        ("tests/store/test_beat_marker.py",),
+    ),
+    Bug(
+        "a page that cannot be asked about refuses a whole bulk call",
+        "The other attempts were begun, and whoever called knows of none.",
+        (
+            Edit(
+                "flows/close_payment_page.py",
+                "[said] = await serve_each(lambda one: asyncio.gather(*map(close, one)), [page])",
+                "said = await close(page)",
+            ),
+        ),
+        ("tests/api/test_payment_pages.py",),
+    ),
+    Bug(
+        "one account whose secrets do not open ends the telling of the sandbox",
+        "No new account is told where its events go until the process begins anew.",
+        (
+            Edit(
+                "flows/register_sandbox_webhooks.py",
+                "            not_told += 1\n            continue\n",
+                "            raise\n",
+            ),
+        ),
+        ("tests/flows/test_register_sandbox_webhooks.py",),
+    ),
+    Bug(
         "a restored database charges at once",
         "What was charged after the backup is unknown here, and is charged again.",
         (

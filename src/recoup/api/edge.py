@@ -83,7 +83,8 @@ class Edge:
             return await asyncio.gather(*map(self.retries.ask, asks))
 
         [answer] = await retry_past_pages([ask], retry=retry, close=self.close_page)
-        assert not isinstance(answer, Failed), "an ask that fails alone has raised"
+        if isinstance(answer, Failed):
+            raise answer.error  # it was the only one
         return answer
 
     async def close_page(self, page: RowKey) -> bool:

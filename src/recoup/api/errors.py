@@ -32,6 +32,7 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
 UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
 UNREADABLE: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
 LOCKED: Final = Refusal(RefusalKind.INVALID, "lock_acquisition_failed")
+SECRETS_DO_NOT_OPEN: Final = "secrets_do_not_open"
 NO_ROUTE: Final = Refusal(RefusalKind.NOT_FOUND, "resource_not_found")
 
 
@@ -153,9 +154,9 @@ def sealed_otherwise(request: AnyRequest, error: WrongSecretKeyError) -> Answer:
 
     A provider delivers its event again, and another process may have the key.
     """
-    log.error("secrets_do_not_open", path=request.url.path, field=str(error), do="docs/secrets.md")
+    log.error(SECRETS_DO_NOT_OPEN, path=request.url.path, field=str(error), do="docs/secrets.md")
     return Response(
-        {"status": 503, "error": "Service Unavailable", "code": "secrets_do_not_open"},
+        {"status": 503, "error": "Service Unavailable", "code": SECRETS_DO_NOT_OPEN},
         status_code=503,
         media_type="application/json",
     )

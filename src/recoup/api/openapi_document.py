@@ -39,6 +39,8 @@ REFUSALS: Final[Mapping[int, str]] = {
     405: "The thing exists, and its state forbids this.",
     409: "Somebody is doing the same at this moment.",
     422: "A field breaks a rule: `error_details` names it.",
+    503: "The database is away, or what is sealed does not open with our keys"
+    " (`secrets_do_not_open`): come again.",
 }
 
 _IDEMPOTENCY_KEY: Final = {
@@ -201,7 +203,7 @@ def _operation(
     if one.body:
         name = _body_name(schemas[one.body])
         made["requestBody"] = _request_body(name, components[name])
-    statuses = {401, *described.refuses} | ({404} if path_names else set())
+    statuses = {401, 503, *described.refuses} | ({404} if path_names else set())
     if one.body:
         statuses |= {400, 422}
     if one.method == "POST":  # an `Idempotency-Key` that is in use, or was used for something else

@@ -39,6 +39,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused, invalid
 from recoup.store.db import DATABASE_AWAY
 from recoup.store.idempotency_keys import KeptAnswer
+from recoup.store.secret_box import WrongSecretKeyError
 
 log = structlog.get_logger()
 
@@ -62,8 +63,9 @@ class RetryPaymentsBody(msgspec.Struct):
 class RetryResult(msgspec.Struct):
     """What became of one ask of a bulk call: accepted, or refused by `code`.
 
-    `lock_acquisition_failed` and `internal_error`: nothing of it was done. `service_unavailable`:
-    nobody knows; asked for again, a retry that was begun is refused as being under way.
+    `lock_acquisition_failed`, `internal_error` and `secrets_do_not_open` (its payment page cannot
+    be closed): nothing of it was done. `service_unavailable`: nobody knows; asked for again, a
+    retry that was begun is refused as being under way.
     """
 
     lago_id: str
@@ -196,6 +198,9 @@ def _code(error: Exception) -> str:
         return refusal.code
     if isinstance(error, DATABASE_AWAY):
         return "service_unavailable"
+    if isinstance(error, WrongSecretKeyError):
+        log.error(errors.SECRETS_DO_NOT_OPEN, field=str(error), do="docs/secrets.md")
+        return errors.SECRETS_DO_NOT_OPEN
     log.error("retry_failed", error=type(error).__name__, exc_info=error)
     return "internal_error"
 

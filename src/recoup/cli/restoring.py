@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
@@ -17,6 +17,7 @@ from recoup.cli.running import (
     with_database,
 )
 
+TEN_YEARS_HOURS: Final = 10 * 366 * 24
 quarantine = typer.Typer(no_args_is_help=True, help="Charge nothing until providers are asked.")
 reconciliation = typer.Typer(no_args_is_help=True, help="What providers and we do not say alike.")
 
@@ -26,7 +27,10 @@ def begin(
     by: By,
     reason: Annotated[str, typer.Option(help="Why: it is kept with the quarantine.")],
     since_hours: Annotated[
-        int, typer.Option(min=1, help="How many hours back charges may be unknown here.")
+        int,
+        typer.Option(
+            min=1, max=TEN_YEARS_HOURS, help="How many hours back charges may be unknown here."
+        ),
     ] = 72,
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from recoup.flows.as_sent import as_sent
-from recoup.flows.batches import Failed
+from recoup.flows.batches import Failed, serve_each
 from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.open_provider import Providers
 from recoup.flows.reports import Report, Source
@@ -81,7 +81,7 @@ async def retry_past_pages(
     """Ask for these retries; where a payment page is in the way, close it, and ask once more.
 
     A page that cannot be closed, or was opened anew meanwhile, answers as a charge that is being
-    handled. `retry` answers in the order given.
+    handled; one whose closing fails has failed alone. `retry` answers in the order given.
     """
     first = await retry(asks)
     pages = {
@@ -94,14 +94,18 @@ async def retry_past_pages(
         return answers
     places = asyncio.Semaphore(CLOSED_AT_ONCE)
 
-    async def closed(page: RowKey) -> bool:
+    async def closed(page: RowKey) -> bool | Failed:
         async with places:
-            return await close(page)
+            [said] = await serve_each(lambda one: asyncio.gather(*map(close, one)), [page])
+        return said
 
-    is_closed = dict(
-        zip(pages, await asyncio.gather(*(closed(page) for page in pages.values())), strict=True)
-    )
-    again = [position for position in pages if is_closed[position]]
+    said = await asyncio.gather(*map(closed, pages.values()))
+    again: list[int] = []
+    for position, is_closed in zip(pages, said, strict=True):
+        if isinstance(is_closed, Failed):
+            answers[position] = is_closed
+        elif is_closed:
+            again.append(position)
     told = await retry([asks[position] for position in again]) if again else []
     for position, answer in zip(again, told, strict=True):
         answers[position] = _of_a_charge(answer)

@@ -14,7 +14,7 @@ import structlog
 
 from recoup.rules.persons_word import refuse_unsaid
 from recoup.rules.restore_signs import why_restored
-from recoup.store import audit_log, database_signs, db, invariants, quarantines
+from recoup.store import audit_log, database_signs, db, installation, invariants, quarantines
 from recoup.store.audit_log import AuditEntry
 from recoup.store.beat_marker import BeatMarker
 from recoup.store.db import Pool
@@ -46,14 +46,25 @@ async def notice_restore(
         found = await database_signs.identity(conn, folder=folder)
     because = why_restored(kept, found, last_beat)
     if because is not None:
-        since = kept.beat_at if kept else min(last_beat or now, now)
+        since = (kept.beat_at if kept else await _beginning(pool)) - MARGIN
         await hold_all_back(
-            pool, scout, because=because, by=BY_ITSELF, since=since - MARGIN, new_id=new_id, now=now
+            pool, scout, because=because, by=BY_ITSELF, since=since, new_id=new_id, now=now
         )
     async with db.nameless(pool) as conn:
         beat = await database_signs.keep(conn, found, now=now)
     marker.write(beat)  # after the commit: what the file knows, the database knows
     return because
+
+
+async def _beginning(pool: Pool) -> datetime:
+    """From when on a state may have been served that does not say when it last was.
+
+    The last beat says when it was lost, and not how old it is.
+    """
+    async with db.nameless(pool) as conn:
+        made = await installation.read(conn)
+    assert made is not None, "nobody serves before there is one"
+    return made.created_at
 
 
 async def hold_all_back(

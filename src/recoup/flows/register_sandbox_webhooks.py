@@ -14,6 +14,7 @@ from recoup.flows.open_provider import Providers
 from recoup.rules.records.keys import RowKey
 from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
+from recoup.store.secret_box import WrongSecretKeyError
 
 AGAIN_AFTER: Final = timedelta(minutes=1)
 
@@ -29,7 +30,8 @@ async def register_sandbox_webhooks(
 ) -> int:
     """Register the accounts that `told` does not have, or has from long ago; note it there.
 
-    Answers how many could not be registered: the sandbox does not run, or does not take them.
+    Answers how many could not be registered: the sandbox does not run, or does not take them; or
+    their secrets do not open, which keeps nobody else from being told.
     """
     async with db.nameless(scout) as conn:
         keys = await provider_accounts.all_of_kind(conn, "sandbox")
@@ -41,9 +43,14 @@ async def register_sandbox_webhooks(
         accounts = await provider_accounts.by_ids(conn, due)
     not_told = 0
     for key, account in accounts.items():
+        try:
+            sandbox = providers.sandbox(account)
+        except WrongSecretKeyError:
+            not_told += 1
+            continue
         query = urlencode({"code": account.code})
         url = f"{public_url}/webhooks/sandbox/{key.organization_id}?{query}"
-        if await providers.sandbox(account).register_webhook(url):
+        if await sandbox.register_webhook(url):
             told[key] = now
         else:
             not_told += 1

@@ -16,6 +16,8 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.persons_word import unsaid
+from recoup.rules.refusal import Refused, invalid
 from recoup.store import audit_log, db, sealed_columns
 from recoup.store.audit_log import AuditEntry
 from recoup.store.db import Conn, Pool
@@ -48,7 +50,12 @@ async def reseal(
     new_id: Callable[[], UUID],
     now: datetime,
 ) -> Resealed:
-    """Seal what is not sealed with the current key; `by` is who asks, for the audit log."""
+    """Seal what is not sealed with the current key; `by` is who asks, for the audit log.
+
+    :raises Refused: 422 for a blank `by`.
+    """
+    if broken := unsaid(by=by):
+        raise Refused(invalid(broken))
     resealed = 0
     unreadable: set[str] = set()
     for _ in range(ROUNDS):
@@ -137,7 +144,7 @@ def _entry(
     return AuditEntry(
         organization_id=tenant,
         id=entry_id,
-        actor=by,
+        actor=by.strip(),
         action="secrets.resealed",
         object_id=tenant,
         detail={"values": changed[tenant], "key_id": box.keys.current.id.hex()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
@@ -16,10 +17,15 @@ log = structlog.get_logger()
 
 
 class BeatMarker:
-    """The file of one database; without it that database's own signs are left."""
+    """The file of one database; without it that database's own signs are left.
 
-    def __init__(self, path: Path) -> None:
+    `writer` is this process's own: several may share the folder, and each writes a file of its own
+    before that one takes the marker's place.
+    """
+
+    def __init__(self, path: Path, *, writer: UUID) -> None:
         self._path = path
+        self._new = path.with_suffix(f".{writer}.new")
         self._troubles: dict[str, str] = {}  # what was said: the event, and why
 
     def read(self) -> datetime | None:
@@ -36,9 +42,8 @@ class BeatMarker:
         """Keep this beat, if that can be."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new = self._path.with_suffix(".new")
-            new.write_text(beat.isoformat(), "utf-8")
-            new.replace(self._path)
+            self._new.write_text(beat.isoformat(), "utf-8")
+            self._new.replace(self._path)
         except OSError as error:
             self._note("marker_not_written", error)
             return

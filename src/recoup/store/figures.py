@@ -56,7 +56,7 @@ _READ: Final = """
       FROM provider_health h
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
-     WHERE h.open_until IS NOT NULL GROUP BY a.kind
+     WHERE h.open_until IS NOT NULL AND a.deleted_at IS NULL GROUP BY a.kind
      UNION ALL
     SELECT 'keys_refused', a.kind, count(*), NULL
       FROM provider_health h

@@ -59,13 +59,14 @@ _TRUST_KEY: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND key_refused_at IS NOT NULL
 """
 
+# Not the removed ones: most are called by nobody any more, who would find out that they answer.
 _COUNT_LEFT_ALONE: Final = """
     SELECT a.kind, count(*) FILTER (WHERE h.open_until IS NOT NULL) AS down,
-           count(*) FILTER (WHERE h.key_refused_at IS NOT NULL AND a.deleted_at IS NULL) AS refused
+           count(*) FILTER (WHERE h.key_refused_at IS NOT NULL) AS refused
       FROM provider_health h
       JOIN provider_accounts a
         ON (a.organization_id, a.id) = (h.organization_id, h.provider_account_id)
-     WHERE h.open_until IS NOT NULL OR h.key_refused_at IS NOT NULL
+     WHERE (h.open_until IS NOT NULL OR h.key_refused_at IS NOT NULL) AND a.deleted_at IS NULL
      GROUP BY a.kind ORDER BY a.kind
 """
 

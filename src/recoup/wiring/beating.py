@@ -25,7 +25,7 @@ def marker_of(settings: Settings, base: Opened) -> BeatMarker:
     """The file that holds the last beat of this database."""
     # One folder may serve several databases in turn: each has a marker of its own.
     name = hashlib.sha256(base.installation.jwt_public_key.encode()).hexdigest()[:16]
-    return BeatMarker(settings.data_dir / f"last-beat-{name}")
+    return BeatMarker(settings.data_dir / f"last-beat-{name}", writer=clock.new_id())
 
 
 async def beat(settings: Settings, base: Opened, marker: BeatMarker) -> None:
