@@ -307,6 +307,10 @@ async def test_the_payer_is_sent_where_the_issuer_wants_them(it: Stripe) -> None
         ({"status": "complete", "payment_intent": {**INTENT}}, Paid),
         ({"status": "complete", "payment_intent": {**INTENT, "status": "processing"}}, Processing),
         ({"status": "complete", "payment_intent": {**FAILED, "last_payment_error": NO}}, Declined),
+        (
+            {"status": "complete", "payment_intent": {**INTENT, "status": "requires_action"}},
+            Processing,
+        ),
         ({"status": "complete"}, Lost),
         ({"metadata": {"lago_payment_id": "another"}}, Lost),
         ({"metadata": None}, Lost),
@@ -349,6 +353,70 @@ async def test_nothing_is_unknown_before_the_list_was_read_to_its_end(
 ) -> None:
     it.says(200, answer)
     assert isinstance(await it.provider.look_up(a_charge()), word)
+
+
+def of_a_page(**fields: Any) -> dict[str, Any]:
+    """The intent of a page, after a try on it that failed."""
+    metadata = {"lago_payment_id": str(ATTEMPT), "payment_type": "one-time"}
+    return {**FAILED, "last_payment_error": NO, "metadata": metadata, **fields}
+
+
+def as_json(what: Any) -> tuple[int, bytes]:
+    return 200, msgspec.json.encode(what)
+
+
+LISTED = Charge(f"payment-{ATTEMPT}", "", sent_before=True, provider_payment_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["open", "expired"])
+async def test_of_a_page_known_by_the_list_alone_the_page_says_whether_it_ended(
+    it: Stripe, status: str
+) -> None:
+    """A try that failed on it is no decline while the payer may try again there."""
+    page = {**SESSION, "status": status, "url": SESSION["url"] if status == "open" else None}
+    it.says(500, b"")
+    it.server.by_path = {
+        "GET /v1/payment_intents/pi_1": as_json(of_a_page()),
+        "GET /v1/checkout/sessions": as_json(a_list({**page, "payment_intent": of_a_page()})),
+    }
+    told = await it.provider.look_up(LISTED)
+    assert isinstance(told, CustomerNeeded if status == "open" else Declined), told
+    assert told.provider_payment_id == "cs_1"
+
+
+async def test_a_page_known_by_the_list_alone_is_closed_as_a_page(it: Stripe) -> None:
+    it.says(500, b"")
+    it.server.by_path = {
+        "GET /v1/payment_intents/pi_1": as_json(of_a_page()),
+        "GET /v1/checkout/sessions": as_json(a_list({**SESSION, "payment_intent": of_a_page()})),
+        "POST /v1/checkout/sessions/cs_1/expire": as_json({**SESSION, "status": "expired"}),
+    }
+    told = await it.provider.cancel(LISTED)
+    assert told == Declined("canceled", provider_payment_id="cs_1", status="expired")
+
+
+@pytest.mark.parametrize("known_as", ["cs_1", "pi_1"])
+@pytest.mark.parametrize("takes_it", [True, False])
+async def test_a_transfer_that_was_chosen_on_a_page_is_waited_for_no_more(
+    it: Stripe, known_as: str, *, takes_it: bool
+) -> None:
+    """The page is complete, and its intent waits for the bank, without an end of its own."""
+    kind = "display_bank_transfer_instructions"
+    waiting = of_a_page(status="requires_action", next_action={"type": kind, kind: INSTRUCTIONS})
+    page = {**SESSION, "status": "complete", "url": None, "payment_intent": waiting}
+    it.refuses(400, message="Only open sessions can be expired.")
+    it.server.by_path = {
+        "GET /v1/checkout/sessions": as_json(a_list(page)),
+        "GET /v1/checkout/sessions/cs_1": as_json(page),
+    }
+    if takes_it:
+        canceled = of_a_page(status="canceled", next_action=None)
+        it.server.by_path["POST /v1/payment_intents/pi_1/cancel"] = as_json(canceled)
+    told = await it.provider.cancel(a_charge(Manner.PAGE, provider_payment_id=known_as))
+    if takes_it:
+        assert told == Declined("canceled", provider_payment_id="pi_1", status="canceled")
+    else:
+        assert told == Processing("pi_1", "requires_action")
 
 
 async def test_a_list_that_repeats_itself_is_lost(it: Stripe) -> None:
