@@ -23,6 +23,8 @@ from recoup.providers.protocol import (
     Outcome,
     Paid,
     Processing,
+    Refund,
+    SetUpOrder,
     StoredMethod,
 )
 from recoup.providers.stripe import StripeProvider, StripeSecrets
@@ -449,9 +451,21 @@ async def test_what_stripe_does_not_know_is_not_canceled(it: Stripe) -> None:
 async def test_no_odd_id_leads_to_another_path(it: Stripe) -> None:
     it.says(500, b"")
     for odd in ("", "../customers", "pm_1/detach", "pm 1", "pm_\n"):
-        assert isinstance(await it.provider.find_method(odd, "cus_1"), NotKnown)
-        assert isinstance(await it.provider.find_method("pm_1", odd), NotKnown)
-        assert isinstance(await it.provider.list_methods(odd), NotKnown)
+        nobody = NotKnown(was_asked=False)
+        assert await it.provider.find_method(odd, "cus_1") == nobody
+        assert await it.provider.find_method("pm_1", odd) == nobody
+        assert await it.provider.list_methods(odd) == nobody
+        of_nobody = msgspec.json.encode(
+            {"operation": "refunds.create", "params": {"payment_intent": odd}}
+        ).decode()
+        told = await it.provider.refund(Refund("refund-1", of_nobody))
+        assert told == Declined("no_such_id", was_asked=False)
+    of_no_kind = SetUpOrder(
+        idempotency_key="k", provider_customer_id="cus_1", currency="EUR", return_url="",
+        method_types=["customer_balance"], metadata={},
+    )  # fmt: skip
+    told = await it.provider.set_up_page(of_no_kind)
+    assert told == Declined("no_method_can_be_kept", was_asked=False)
 
 
 async def test_a_method_that_stripe_refuses_to_show_is_asked_whose_it_is(it: Stripe) -> None:
