@@ -62,8 +62,10 @@ async def cancel_charge(client: stripe.StripeClient, charge: Charge) -> Outcome:
     else:
         found = await _cancel_intent(client, charge, asked)
     outcome = await _became(client, charge, asked, found)
-    if isinstance(outcome, Processing) and outcome.status == WAITS_FOR_A_BANK:
-        # Its page is complete, which is no end, and cannot be expired any more.
+    is_known = (charge.provider_payment_id or "").startswith("pi_")
+    if is_known and isinstance(outcome, Processing) and outcome.status == WAITS_FOR_A_BANK:
+        # Its page is complete, and cannot be expired any more. Who knows only the page is told
+        # first: its payer has acted in time, and may have sent the money.
         canceling = client.v1.payment_intents.cancel_async(outcome.provider_payment_id)
         outcome = await _became(client, charge, asked, await call(canceling, Intent))
     # What Stripe does not know may still be on its way there: that is no end.
