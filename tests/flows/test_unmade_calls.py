@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import asyncpg
 
+from recoup import clock
 from recoup.flows.call_account import AccountLine, LeftAlone
+from recoup.flows.note_outcome import is_news
 from recoup.flows.open_provider import Providers
-from recoup.providers.protocol import CannotList, NotKnown
+from recoup.providers.protocol import CannotList, Declined, NotKnown, Refund, RefundOrder
 from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN, PROBE_FOR
 from recoup.rules.records.keys import RowKey
@@ -166,3 +168,22 @@ async def test_a_shopper_whom_adyen_cannot_have_takes_no_probe(
         assert (await health(shop))["probing_until"] is None
         assert await open_until(shop) is not None
         assert await states(shop) == {"unknown": OUTAGES_TO_OPEN}
+
+
+async def test_a_refund_of_a_payment_that_nobody_can_have_is_no_answer_of_adyens(
+    pool: Pool, owner: asyncpg.Connection
+) -> None:
+    async with at_adyen(pool, owner) as (shop, stub):
+        await outage(shop, stub)
+        shop.clock.advance(seconds=OPEN_FOR.total_seconds())
+        line = await line_of(shop)
+        order = RefundOrder(
+            refund_id=clock.new_id(), provider_payment_id="..", amount_cents=1, currency="EUR",
+            charged_cents=1, reference="r", metadata={},
+        )  # fmt: skip
+        refund = Refund("refund-1", line.provider.render_refund(order))
+        told = await line.order(lambda provider: provider.refund(refund))
+        assert told == Declined("no_such_id", was_asked=False)
+        assert await open_until(shop) is not None
+        assert (await health(shop))["probing_until"] is None
+        assert not is_news(told), "nor where it is the first call, which has no line"

@@ -594,6 +594,43 @@ BUGS: Final = (
         ("tests/providers/test_stripe_events.py",),
     ),
     Bug(
+        "a try that failed on a page of the list is a decline",
+        "After a restore the card is charged beside a page that the payer can still pay on.",
+        (
+            Edit(
+                "providers/stripe_charges.py",
+                "        if isinstance(found, Intent) and is_of_a_page(found):\n"
+                "            found = await find_page(client, charge, asked)\n",
+                "",
+            ),
+        ),
+        ("tests/providers/test_stripe_calls.py",),
+    ),
+    Bug(
+        "who did not know of a transfer cancels it",
+        "The payer has sent the money from a page, and its day was over: it is taken for nothing.",
+        (
+            Edit(
+                "providers/stripe_charges.py",
+                "    if is_known and isinstance(outcome, Processing)",
+                "    if isinstance(outcome, Processing)",
+            ),
+        ),
+        ("tests/providers/test_stripe_calls.py",),
+    ),
+    Bug(
+        "what was refused without a call is an answer",
+        "An account that is down is called by everybody, since a mistyped id was turned away here.",
+        (
+            Edit(
+                "flows/note_outcome.py",
+                "    if isinstance(told, NotKnown | Declined):\n",
+                "    if isinstance(told, NotKnown):\n",
+            ),
+        ),
+        (UNMADE,),
+    ),
+    Bug(
         "a direct debit that the key made for something else passes for ours",
         "An invoice counts as being collected, and nobody has been asked for its money.",
         (

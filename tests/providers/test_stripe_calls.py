@@ -23,6 +23,8 @@ from recoup.providers.protocol import (
     Outcome,
     Paid,
     Processing,
+    Refund,
+    SetUpOrder,
     StoredMethod,
 )
 from recoup.providers.stripe import StripeProvider, StripeSecrets
@@ -211,8 +213,9 @@ async def test_the_issuer_who_wants_the_payer_is_a_decline_with_that_code(it: St
     ],
 )
 async def test_a_decline_that_contradicts_itself_is_lost(it: Stripe, intent: Any) -> None:
-    it.refuses(402, code="card_declined", payment_intent=intent)
-    assert isinstance(await it.charge(), Lost)
+    for status in (400, 402):
+        it.refuses(status, code="card_declined", payment_intent=intent)
+        assert isinstance(await it.charge(), Lost), status
 
 
 @pytest.mark.parametrize(
@@ -307,6 +310,10 @@ async def test_the_payer_is_sent_where_the_issuer_wants_them(it: Stripe) -> None
         ({"status": "complete", "payment_intent": {**INTENT}}, Paid),
         ({"status": "complete", "payment_intent": {**INTENT, "status": "processing"}}, Processing),
         ({"status": "complete", "payment_intent": {**FAILED, "last_payment_error": NO}}, Declined),
+        (
+            {"status": "complete", "payment_intent": {**INTENT, "status": "requires_action"}},
+            Processing,
+        ),
         ({"status": "complete"}, Lost),
         ({"metadata": {"lago_payment_id": "another"}}, Lost),
         ({"metadata": None}, Lost),
@@ -351,6 +358,73 @@ async def test_nothing_is_unknown_before_the_list_was_read_to_its_end(
     assert isinstance(await it.provider.look_up(a_charge()), word)
 
 
+def of_a_page(**fields: Any) -> dict[str, Any]:
+    """The intent of a page, after a try on it that failed."""
+    metadata = {"lago_payment_id": str(ATTEMPT), "payment_type": "one-time"}
+    return {**FAILED, "last_payment_error": NO, "metadata": metadata, **fields}
+
+
+def as_json(what: Any) -> tuple[int, bytes]:
+    return 200, msgspec.json.encode(what)
+
+
+LISTED = Charge(f"payment-{ATTEMPT}", "", sent_before=True, provider_payment_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["open", "expired"])
+async def test_of_a_page_known_by_the_list_alone_the_page_says_whether_it_ended(
+    it: Stripe, status: str
+) -> None:
+    """A try that failed on it is no decline while the payer may try again there."""
+    page = {**SESSION, "status": status, "url": SESSION["url"] if status == "open" else None}
+    it.says(500, b"")
+    it.server.by_path = {
+        "GET /v1/payment_intents/pi_1": as_json(of_a_page()),
+        "GET /v1/checkout/sessions": as_json(a_list({**page, "payment_intent": of_a_page()})),
+    }
+    told = await it.provider.look_up(LISTED)
+    assert isinstance(told, CustomerNeeded if status == "open" else Declined), told
+    assert told.provider_payment_id == "cs_1"
+
+
+async def test_a_page_known_by_the_list_alone_is_closed_as_a_page(it: Stripe) -> None:
+    it.says(500, b"")
+    it.server.by_path = {
+        "GET /v1/payment_intents/pi_1": as_json(of_a_page()),
+        "GET /v1/checkout/sessions": as_json(a_list({**SESSION, "payment_intent": of_a_page()})),
+        "POST /v1/checkout/sessions/cs_1/expire": as_json({**SESSION, "status": "expired"}),
+    }
+    told = await it.provider.cancel(LISTED)
+    assert told == Declined("canceled", provider_payment_id="cs_1", status="expired")
+
+
+@pytest.mark.parametrize("known_as", ["cs_1", "pi_1"])
+@pytest.mark.parametrize("takes_it", [True, False])
+async def test_a_transfer_that_was_chosen_on_a_page_is_waited_for_no_more(
+    it: Stripe, known_as: str, *, takes_it: bool
+) -> None:
+    """The page is complete, and its intent waits for the bank, without an end of its own.
+
+    Who asks for the page's end does not know of it yet: they are told, and it goes on.
+    """
+    kind = "display_bank_transfer_instructions"
+    waiting = of_a_page(status="requires_action", next_action={"type": kind, kind: INSTRUCTIONS})
+    page = {**SESSION, "status": "complete", "url": None, "payment_intent": waiting}
+    it.refuses(400, message="Only open sessions can be expired.")
+    it.server.by_path = {
+        "GET /v1/checkout/sessions": as_json(a_list(page)),
+        "GET /v1/checkout/sessions/cs_1": as_json(page),
+    }
+    if takes_it:
+        canceled = of_a_page(status="canceled", next_action=None)
+        it.server.by_path["POST /v1/payment_intents/pi_1/cancel"] = as_json(canceled)
+    told = await it.provider.cancel(a_charge(Manner.PAGE, provider_payment_id=known_as))
+    if takes_it and known_as == "pi_1":
+        assert told == Declined("canceled", provider_payment_id="pi_1", status="canceled")
+    else:
+        assert told == Processing("pi_1", "requires_action")
+
+
 async def test_a_list_that_repeats_itself_is_lost(it: Stripe) -> None:
     it.says(200, a_list({"id": "pi_of_somebody"}, has_more=True))
     assert isinstance(await it.provider.look_up(a_charge()), Lost)
@@ -381,9 +455,21 @@ async def test_what_stripe_does_not_know_is_not_canceled(it: Stripe) -> None:
 async def test_no_odd_id_leads_to_another_path(it: Stripe) -> None:
     it.says(500, b"")
     for odd in ("", "../customers", "pm_1/detach", "pm 1", "pm_\n"):
-        assert isinstance(await it.provider.find_method(odd, "cus_1"), NotKnown)
-        assert isinstance(await it.provider.find_method("pm_1", odd), NotKnown)
-        assert isinstance(await it.provider.list_methods(odd), NotKnown)
+        nobody = NotKnown(was_asked=False)
+        assert await it.provider.find_method(odd, "cus_1") == nobody
+        assert await it.provider.find_method("pm_1", odd) == nobody
+        assert await it.provider.list_methods(odd) == nobody
+        of_nobody = msgspec.json.encode(
+            {"operation": "refunds.create", "params": {"payment_intent": odd}}
+        ).decode()
+        told = await it.provider.refund(Refund("refund-1", of_nobody))
+        assert told == Declined("no_such_id", was_asked=False)
+    of_no_kind = SetUpOrder(
+        idempotency_key="k", provider_customer_id="cus_1", currency="EUR", return_url="",
+        method_types=["customer_balance"], metadata={},
+    )  # fmt: skip
+    told = await it.provider.set_up_page(of_no_kind)
+    assert told == Declined("no_method_can_be_kept", was_asked=False)
 
 
 async def test_a_method_that_stripe_refuses_to_show_is_asked_whose_it_is(it: Stripe) -> None:

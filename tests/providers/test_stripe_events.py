@@ -121,6 +121,9 @@ def test_old_and_new_api_versions_are_read_alike() -> None:
 def test_what_fails_on_a_page_does_not_end_it() -> None:
     failed = {**FAILED, "last_payment_error": NO, "metadata": OF_PAGE}
     assert told("payment_intent.payment_failed", failed) == Ignored("the_page_goes_on")
+    # Where the issuer asks for the payer, the page asks them; the money that they send takes days.
+    acting = {**INTENT, "status": "requires_action", "next_action": LINK, "metadata": OF_PAGE}
+    assert told("payment_intent.requires_action", acting) == Ignored("the_page_goes_on")
     canceled = {**INTENT, "status": "canceled", "metadata": OF_PAGE}
     assert told("payment_intent.canceled", canceled) == LookUpNeeded(KEY, "pi_1")
     assert of_intent("succeeded", metadata=OF_PAGE) == of_intent("succeeded")

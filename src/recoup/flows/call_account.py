@@ -18,11 +18,11 @@ from typing import TypeVar
 import msgspec
 
 from recoup.flows.calls_under_way import FULL_FOR
-from recoup.flows.note_outcome import is_news, note_outcome
+from recoup.flows.note_outcome import asked_nobody, is_news, note_outcome
 from recoup.flows.open_provider import Providers
 from recoup.flows.take_calls import NOTHING, Used, Wants, give_back, take_calls
 from recoup.flows.wake_account import wake_account
-from recoup.providers.protocol import CannotList, NotKnown, Provider
+from recoup.providers.protocol import Provider
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import db
 from recoup.store.db import Pool
@@ -105,7 +105,7 @@ class AccountLine:
         with self._under_way.place(self._key, self, now=self._now()):
             told = await call(self.provider)  # outside any transaction
         used = pace.used.get(self._key, NOTHING)
-        self._had_no_way_to_ask = _asked_nobody(told)
+        self._had_no_way_to_ask = asked_nobody(told)
         self._is_probe = False
         if self._had_no_way_to_ask:
             await self._give_back(used)
@@ -122,7 +122,3 @@ class AccountLine:
             await give_back(conn, self._key, used, now=self._now())
         if used.is_probe:  # who met it meanwhile waits for its end: one of them may call instead
             await wake_account(self._pool, self._key, most=1, now=self._now())
-
-
-def _asked_nobody(told: object) -> bool:
-    return isinstance(told, CannotList) or (isinstance(told, NotKnown) and not told.was_asked)

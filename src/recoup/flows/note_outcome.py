@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from recoup.flows.wake_account import wake_account
-from recoup.providers.protocol import TOO_OFTEN, CannotList, Lost, NotKnown
+from recoup.providers.protocol import TOO_OFTEN, CannotList, Declined, Lost, NotKnown
 from recoup.rules.provider_key import KeyRefusal, after_refusal
 from recoup.rules.provider_pace import after_accepted, after_answer, after_outage, after_too_often
 from recoup.rules.records.keys import RowKey
@@ -31,9 +31,14 @@ def is_news(told: object) -> bool:
     """Whether an answer can say anything of the account as a whole."""
     if isinstance(told, Lost):
         return told.is_outage or told.key_refused or told.why == TOO_OFTEN
-    if isinstance(told, NotKnown):
-        return told.was_asked
-    return not isinstance(told, CannotList)
+    return not asked_nobody(told)
+
+
+def asked_nobody(told: object) -> bool:
+    """Whether no call was made: the provider cannot say, or what it is about can be nobody's."""
+    if isinstance(told, NotKnown | Declined):
+        return not told.was_asked
+    return isinstance(told, CannotList)
 
 
 async def note_outcome(

@@ -149,7 +149,7 @@ class AdyenProvider:
         """Pay back: at most once per key. That the money went back, an event tells."""
         kept = msgspec.json.decode(refund.request, type=RefundRequest)
         if (named := in_a_path(kept.payment)) is None:
-            return Declined(NO_SUCH_ID)  # it is nobody's, so nothing is ever sent
+            return Declined(NO_SUCH_ID, was_asked=False)  # it is nobody's, so nothing is ever sent
         body = bytes(kept.body).decode()
         answer = await self._calls.ask(
             lambda adyen: adyen.modifications.refund_captured_payment(

@@ -51,6 +51,7 @@ class Declined(msgspec.Struct, frozen=True):
     network_advice_code: str | None = None
     method_is_gone: bool = False  # the provider has no such method of this customer's any more
     provider_refund_id: str | None = None  # of a refund that was made, and came to nothing
+    was_asked: bool = True  # else no call was made, and this says nothing of whether it answers
 
 
 TOO_OFTEN: Final = "http_429"

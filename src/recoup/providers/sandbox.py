@@ -195,7 +195,7 @@ class SandboxProvider:
         """Ask for one method: every test method is every customer's."""
         named = in_a_path(provider_method_id)
         if named is None or (provider_customer_id and in_a_path(provider_customer_id) is None):
-            return NotKnown()
+            return NotKnown(was_asked=False)
         url = self._calls.v1.joinpath("payment_methods", named, encoded=True)
         answer = await self._calls.call("GET", url.with_query(customer=provider_customer_id or ""))
         if isinstance(answer, Lost):
@@ -215,7 +215,7 @@ class SandboxProvider:
     ) -> Sequence[StoredMethod] | NotKnown | Lost:
         """Ask for what a customer has left. They can be charged by any other test method too."""
         if (named := in_a_path(provider_customer_id)) is None:
-            return NotKnown()
+            return NotKnown(was_asked=False)
         found = await self._calls.get(f"customers/{named}/payment_methods", MethodsAnswer)
         if isinstance(found, Lost):
             return found

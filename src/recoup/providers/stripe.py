@@ -179,7 +179,9 @@ class StripeProvider:
         asked = read_request(refund.request)
         params: Any = asked.params
         if not AN_ID.match(params["payment_intent"]):
-            return Declined(code=NO_SUCH_ID)  # it is nobody's, so nothing is ever sent
+            return Declined(
+                code=NO_SUCH_ID, was_asked=False
+            )  # it is nobody's, so nothing is ever sent
         options: Any = {"idempotency_key": refund.idempotency_key}
         told = await call(self._stripe.v1.refunds.create_async(params, options), StripeRefund)
         if isinstance(told, Lost):
@@ -205,7 +207,7 @@ class StripeProvider:
     async def _set_up_page(self, order: SetUpOrder) -> Page | Declined | Lost:
         params: Any = set_up_params(order)
         if params is None:
-            return Declined(code="no_method_can_be_kept")
+            return Declined(code="no_method_can_be_kept", was_asked=False)
         options: Any = {"idempotency_key": order.idempotency_key}
         told = await call(self._stripe.v1.checkout.sessions.create_async(params, options), Session)
         if isinstance(told, Lost):

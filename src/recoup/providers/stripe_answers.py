@@ -33,6 +33,9 @@ from recoup.rules.records.provider_accounts import ProviderKind
 # What asks a payer to send the money by bank. It stays that until all of it has come.
 BY_BANK: Final = "display_bank_transfer_instructions"
 
+# The intent of a page that is complete: the payer has chosen to send the money, by bank or voucher.
+WAITS_FOR_A_BANK: Final = "requires_action"
+
 # Where Stripe keeps the address at which a payer acts, by kind of action.
 _ADDRESSES: Final = (
     *("url", "hosted_voucher_url", "hosted_instructions_url", "hosted_verification_url"),
@@ -71,6 +74,8 @@ def read_page(page: Session) -> Paid | Processing | CustomerNeeded | Declined | 
             return CustomerNeeded(page.id, page.status, link, page.url)
         case "expired":
             return canceled(page.id, page.status)
+        case "complete" if intent and intent.status == WAITS_FOR_A_BANK:
+            return Processing(intent.id, intent.status)  # as its event says, which has no intent
         case "complete" if intent:
             return read_intent(intent)
         case "complete":

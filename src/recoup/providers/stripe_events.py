@@ -49,6 +49,8 @@ from recoup.rules.records.refunds import refund_key
 
 UNREADABLE: Final = Ignored("unreadable")
 NOT_OURS: Final = Ignored("not_ours")
+# Of a page's intent: the payer may try again, or acts on the page itself.
+GOES_ON: Final = frozenset({"payment_intent.payment_failed", "payment_intent.requires_action"})
 
 
 class Data(msgspec.Struct):
@@ -123,8 +125,8 @@ def _intent_told(event: Event) -> Told:
         return NOT_OURS
     if is_of_a_page(intent) and event.type == "payment_intent.canceled":
         return LookUpNeeded(key, intent.id)  # the page says whether that was its end
-    if is_of_a_page(intent) and event.type == "payment_intent.payment_failed":
-        return Ignored("the_page_goes_on")  # the payer may try again; its end has its own event
+    if is_of_a_page(intent) and event.type in GOES_ON:
+        return Ignored("the_page_goes_on")  # what the payer does there has the page's own events
     if event.type == "payment_intent.partially_funded":
         # Less is asked of the payer from now on; how much less, the last of them says.
         return LookUpNeeded(key, intent.id)

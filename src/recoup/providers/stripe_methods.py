@@ -58,7 +58,7 @@ async def find_method(
 ) -> StoredMethod | NotKnown | Lost:
     """Ask for one method; `NotKnown` where it is detached, or not this customer's."""
     if not all(AN_ID.match(one) for one in (method_id, customer_id) if one is not None):
-        return NotKnown()
+        return NotKnown(was_asked=False)
     if customer_id is not None:
         told = await call(
             client.v1.customers.payment_methods.retrieve_async(customer_id, method_id), Method
@@ -86,7 +86,7 @@ async def list_methods(
 ) -> Sequence[StoredMethod] | NotKnown | Lost:
     """Ask for all methods of a customer, and which is the default."""
     if not AN_ID.match(customer_id):
-        return NotKnown()
+        return NotKnown(was_asked=False)
     customer = await call(client.v1.customers.retrieve_async(customer_id), Customer)
     if isinstance(customer, TurnedAway) and customer.is_missing:
         return NotKnown()

@@ -20,6 +20,11 @@ WITHOUT_MONEY: Final = frozenset({"requires_payment_method", "canceled"})
 def read_no(no: TurnedAway, asked: Operation | None, *, sent_before: bool) -> Declined | Lost:
     """A definite no, where it is one for certain."""
     error, intent = no.error, no.error.payment_intent
+    if asked is not None and intent is not None:
+        if attempt_in(intent.metadata) != asked.attempt_id:
+            return Lost("answer_about_another_charge")
+        if intent.status not in WITHOUT_MONEY:
+            return Lost("answer_contradicts_itself")
     if no.status in REFUSED_AT_THE_DOOR:
         if sent_before:
             return Lost(no.code)
@@ -32,9 +37,4 @@ def read_no(no: TurnedAway, asked: Operation | None, *, sent_before: bool) -> De
         )
     if not (error.code or error.decline_code):
         return Lost("unreadable_answer")
-    if intent is not None:
-        if asked is not None and attempt_in(intent.metadata) != asked.attempt_id:
-            return Lost("answer_about_another_charge")
-        if intent.status not in WITHOUT_MONEY:
-            return Lost("answer_contradicts_itself")
     return read_decline(error, intent)
