@@ -25,7 +25,7 @@ from tests.flows.pages import page_of, pays
 from tests.providers.adyen_schema import description as adyen_description
 from tests.providers.adyen_stub import AdyenStub, adyen_stub
 from tests.providers.adyen_webhooks import ACCOUNT, HMAC_KEY, a_batch, an_item
-from tests.providers.stripe_world import StripeWorld, stripe_world
+from tests.providers.stripe_world import Carry, StripeWorld, stripe_world
 from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
 
 NOWHERE = "http://127.0.0.1:9"
@@ -164,11 +164,14 @@ async def at_the_sandbox(
 
 @asynccontextmanager
 async def at_stripe(
-    pool: Pool, owner: asyncpg.Connection, localstripe_base: str
-) -> AsyncIterator[PageWorld]:
-    """A shop at Stripe, by its own time: a session ends within a day of it."""
+    pool: Pool, owner: asyncpg.Connection, localstripe_base: str, *, wire: Carry | None = None
+) -> AsyncIterator[AtStripe]:
+    """A shop at Stripe, by its own time: a session ends within a day of it.
+
+    `wire` carries the calls there and back, and may break them.
+    """
     async with (
-        stripe_world(localstripe_base, None) as stripe,
+        stripe_world(localstripe_base, None, wire=wire) as stripe,
         aiohttp.ClientSession() as http,
     ):
         providers = Providers(http, BOX, sandbox_base=NOWHERE, stripe_base=stripe.base)

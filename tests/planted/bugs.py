@@ -40,6 +40,7 @@ LOST_REFUNDS: Final = "tests/flows/test_lost_refunds.py"
 SWEEP: Final = "tests/flows/test_sweep.py"
 PACE: Final = "tests/flows/test_provider_pace.py::"
 UNMADE: Final = "tests/flows/test_unmade_calls.py"
+LOST_WEBHOOKS: Final = "tests/flows/test_lost_webhooks.py::"
 THREADS: Final = "tests/providers/test_sdk_threads.py::"
 TENANTS: Final = "tests/store/test_row_level_security.py"
 WORLDS: Final = "tests/simulation/test_books_agree.py::test_the_books_agree_whatever_happens[0]"
@@ -729,6 +730,18 @@ BUGS: Final = (
             ),
         ),
         ("tests/flows/test_provider_pace.py",),
+    ),
+    Bug(
+        "while an account is left alone hardly anybody asks there",
+        "What is unknown stays so for a quarter of an hour after its provider answers again.",
+        (
+            Edit(
+                "rules/provider_pace.py",
+                "PROBE_FOR: Final = timedelta(seconds=30)",
+                "PROBE_FOR: Final = timedelta(minutes=14)",
+            ),
+        ),
+        (LOST_WEBHOOKS + "test_stripe_is_asked", LOST_WEBHOOKS + "test_the_sandbox_is_asked"),
     ),
     Bug(
         "a 429 without a time is no news",

@@ -26,7 +26,7 @@ class Rush:
         self.unheard = 0
 
     @property
-    def heard(self) -> None:
+    def heard(self) -> int:
         """How many retries were accepted."""
         return len(self.attempts)
 

@@ -51,6 +51,21 @@ async def test_keys_and_charges_belong_to_one_account(sandbox: Sandbox) -> None:
     assert await sandbox.look_up(account=other) == []
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        "",
+        "?since=2027-03-01T00:00:00Z",
+        "?since=2027-03-01T00:00:00&before=2027-03-02T00:00:00",
+        "?since=yesterday&before=2027-03-02T00:00:00Z",
+    ],
+    ids=["none", "half", "no zone", "no instant"],
+)
+async def test_a_list_without_a_window_is_turned_away(sandbox: Sandbox, window: str) -> None:
+    status, answer = await sandbox.call("GET", f"/v1/charges{window}")
+    assert (status, answer["error"]["code"]) == (400, "parameter_missing")
+
+
 async def test_many_calls_at_once_under_one_key_are_one_charge(sandbox: Sandbox) -> None:
     answers = await asyncio.gather(*(sandbox.charge("ok") for _ in range(20)))
     assert {status for status, _ in answers} == {200}

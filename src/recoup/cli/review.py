@@ -69,7 +69,7 @@ def settle_payment(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Settle an attempt of which no provider tells any more: it waits for a person."""
+    """Settle an attempt of which no provider tells any more: in review, or not ended for a day."""
     from recoup import clock
     from recoup.flows.settle_by_hand import Decided, settle_by_hand
     from recoup.rules.records.keys import RowKey

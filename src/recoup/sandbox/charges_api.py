@@ -1,7 +1,7 @@
 """Charges and refunds over HTTP: the handlers answer the truth and leave breaking it to Trouble."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -15,6 +15,7 @@ from recoup.sandbox.refunds import Refunds
 from recoup.sandbox.tokens import CANCELED
 from recoup.sandbox.trouble import Think, Trouble, plain
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # one without a zone is no instant
 MOST_LISTED: Final = 100
 CHARGE_NOT_FOUND: Final = invalid_request(
     "charge_not_found", "This account has no such charge.", status=404
@@ -79,10 +80,10 @@ class ChargesApi:
     async def _list(self, account: str, request: web.Request, think: Think) -> Answer:
         try:
             since, before = (
-                msgspec.convert(request.query.get(name), datetime) for name in ("since", "before")
+                msgspec.convert(request.query.get(name), Instant) for name in ("since", "before")
             )
         except msgspec.ValidationError:
-            message = "Say which idempotency_key, or since and before."
+            message = "Say which idempotency_key, or since and before, each with its zone."
             return invalid_request("parameter_missing", message)
         await think()
         found = self._acquirer.made_between(
