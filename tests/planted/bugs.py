@@ -1620,7 +1620,7 @@ BUGS: Final = (
         (
             Edit(
                 "flows/refund_payment.py",
-                "if await contradictions.was_taken_back(conn, contradiction):",
+                "if await contradictions.was_taken_back(conn, contradiction.payment, charge):",
                 "if False:",
             ),
         ),
