@@ -24,7 +24,8 @@ import asyncpg
 import msgspec
 
 from recoup.store.embedded_postgres import EmbeddedPostgres
-from tests.planted.bugs import BUGS, Bug
+from tests.planted.bugs import BUGS
+from tests.planted.bugs.bug import Bug
 
 ROOT: Final = Path(__file__).parents[2]
 AT_ONCE: Final = 2

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.planted.__main__ import ROOT, copy, plant
-from tests.planted.bugs import BUGS, Bug
+from tests.planted.bugs import BUGS
+from tests.planted.bugs.bug import Bug
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name.replace(" ", "_") for bug in BUGS])
