@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.planted.bugs.bug import Bug, Edit
-from tests.planted.bugs.places import LOOK_UP, RETRY, SETTLING, WORLDS
+from tests.planted.bugs.places import ASKING_AGAIN, LOOK_UP, RETRY, WORLDS
 
 TRANSFERS: Final = "tests/flows/test_transfers.py::"
 
@@ -13,7 +13,7 @@ BUGS: Final = (
     Bug(
         "a bank transfer has a day to come",
         "The payer's bank takes three, and their money pays nothing.",
-        (Edit(SETTLING, "payer is not None and not payer.takes_days", "payer is not None"),),
+        (Edit(ASKING_AGAIN, "payer is not None and not payer.takes_days", "payer is not None"),),
         (TRANSFERS + "test_a_bank_takes_days_and_nobody_is_asked_to_hurry",),
     ),
     Bug(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from tests.planted.bugs.bug import Bug, Edit
-from tests.planted.bugs.places import COLLECTION, EVENTS, SETTLING, WORLDS
+from tests.planted.bugs.places import (
+    ASKING_AGAIN,
+    COLLECTION,
+    EVENTS,
+    READING,
+    SETTLING,
+    WORLDS,
+)
 
 SETTLE: Final = "tests/flows/test_settle_attempt.py"
 MOVES: Final = "store/migrations/0010_provider_pace.sql"  # the last one that tells them
@@ -38,7 +45,7 @@ BUGS: Final = (
     Bug(
         "unknown becomes failed by the passing of time",
         "Money that moved is asked for again.",
-        (Edit(SETTLING, "state=State.NEEDS_REVIEW", "state=State.FAILED"),),
+        (Edit(ASKING_AGAIN, "state=State.NEEDS_REVIEW", "state=State.FAILED"),),
         (COLLECTION + "test_an_unknown_attempt_whose_key_has_died_goes_to_a_person", WORLDS),
     ),
     Bug(
@@ -88,7 +95,7 @@ BUGS: Final = (
         (
             Edit(
                 SETTLING,
-                "case Repeated() if _is_second_charge(attempt, report):",
+                "case Repeated() if is_second_charge(attempt, report):",
                 "case Repeated() if False:",
             ),
         ),
@@ -196,7 +203,7 @@ BUGS: Final = (
         "Money that is rightly there is called too much, and may be paid back by itself.",
         (
             Edit(
-                SETTLING,
+                READING,
                 "report.is_implied or attempt.provider_payment_id is None:",
                 "report.is_implied:",
             ),
