@@ -2,6 +2,9 @@
 
 Like an attempt: `sent` is committed before the call, and what is found `sent` is looked up, never
 sent anew under another key; and it waits like one while its account is left alone.
+
+What would surprise you: one that waits fails without a call (`charge_taken_back`) where the bank
+has taken its charge back meanwhile. That is our own word: the provider was not asked.
 """
 
 from __future__ import annotations
