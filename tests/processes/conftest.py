@@ -183,7 +183,7 @@ class Tenant:
         self._sandbox = sandbox
         self._http = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {api_key}"},
-            connector=aiohttp.TCPConnector(limit=64),
+            connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=30),
         )
 
