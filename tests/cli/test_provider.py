@@ -120,7 +120,8 @@ async def test_an_account_that_is_removed_is_listed_no_more_and_its_code_is_free
 async def test_secrets_that_do_not_open_are_a_sentence_of_what_to_do(recoup: Recoup, owner) -> None:
     made, _ = await add(recoup, **GOOD)
     sealed = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
-    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", sealed[:-1] + b"?")
+    changed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", changed)
     whose = ("--organization", made["organization_id"])
     [listed] = (await recoup("provider", "list", *whose, "--json")).json["provider_accounts"]
     assert listed["secrets_set"] is None
