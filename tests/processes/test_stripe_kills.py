@@ -172,7 +172,7 @@ async def _kill_while_everybody_asks(
             within_seconds=2 * SETTLED_WITHIN_SECONDS,
             what=f"all but {LAST} have ended",
         )
-        # One in a hundred would go on to meet four faults in a row, and is asked for each minute.
+        # One in 256 meets four faults in a row, and is asked about once a minute from then on.
         wire.end()
         await eventually(
             all_have_ended, within_seconds=SETTLED_WITHIN_SECONDS, what="every end is told"
