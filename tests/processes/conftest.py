@@ -183,7 +183,7 @@ class Tenant:
         self._sandbox = sandbox
         self._http = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {api_key}"},
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0),  # who asks at once is not to queue here
             timeout=aiohttp.ClientTimeout(total=30),
         )
 

@@ -24,7 +24,7 @@ class Rush:
         self._waiting = invoices[::-1]
         self.attempts: dict[str, str] = {}  # by invoice, of those that were heard
         self.unheard = 0
-        self.is_heard = asyncio.Event()  # somebody is
+        self.first_heard = asyncio.Event()
 
     @property
     def heard(self) -> int:
@@ -52,7 +52,7 @@ class Rush:
             return False
         assert (status, bool(attempt)) == (200, True), said
         self.attempts[invoice] = str(attempt)
-        self.is_heard.set()
+        self.first_heard.set()
         return True
 
 

@@ -218,7 +218,7 @@ async def _bill(shop: Tenant, stripe: StripeWorld) -> tuple[list[str], list[str]
 async def _kill_under_the_askers(api: Program, rush: Rush, chance: Random) -> None:
     """Kill the API as soon as it has heard one of those who all ask at once, and again later."""
     async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
-        await rush.is_heard.wait()
+        await rush.first_heard.wait()
     await api.kill_and_start_again()
     moments = moments_of(chance, KILLS_OF_API - 1, until=INVOICES // 2)
     await kill_at(api, moments, lambda: rush.heard)
