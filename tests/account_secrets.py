@@ -10,3 +10,8 @@ SECRETS_OF: Mapping[str, Mapping[str, str]] = {
     "gocardless": {"access_token": "sandbox_moon", "webhook_secret": "sun"},
     "sandbox": {"api_key": "sk_sandbox_moon", "webhook_secret": "whsec_sandbox_sun"},
 }
+
+
+def spoiled(sealed: bytes) -> bytes:
+    """Sealed secrets that do not open any more, whatever their last byte was."""
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])

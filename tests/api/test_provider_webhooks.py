@@ -22,6 +22,7 @@ from recoup.flows.open_provider import Providers
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
+from tests.account_secrets import spoiled
 from tests.api.billing import count
 from tests.api.conftest import BOX, Tenant
 from tests.flows.test_provider_events import paid, signature
@@ -238,9 +239,7 @@ async def test_an_event_for_secrets_that_do_not_open_is_to_come_again(
     kept = await shop.owner.fetchval(
         "SELECT secrets_sealed FROM provider_accounts WHERE id = $1", shop.account_id
     )
-    await shop.change(
-        "provider_accounts", account, secrets_sealed=kept[:-1] + bytes([kept[-1] ^ 1])
-    )
+    await shop.change("provider_accounts", account, secrets_sealed=spoiled(kept))
     for secret in (OURS, "whsec_guessed"):
         answer = await provider.send(body, secret=secret)
         assert (answer.status_code, answer.json()) == (

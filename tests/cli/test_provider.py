@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.account_secrets import spoiled
 from tests.cli.conftest import Recoup
 
 GOOD = {
@@ -120,8 +121,7 @@ async def test_an_account_that_is_removed_is_listed_no_more_and_its_code_is_free
 async def test_secrets_that_do_not_open_are_a_sentence_of_what_to_do(recoup: Recoup, owner) -> None:
     made, _ = await add(recoup, **GOOD)
     sealed = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
-    changed = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", changed)
+    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", spoiled(sealed))
     whose = ("--organization", made["organization_id"])
     [listed] = (await recoup("provider", "list", *whose, "--json")).json["provider_accounts"]
     assert listed["secrets_set"] is None
