@@ -43,9 +43,12 @@ SCOUTED: Final = {
         "payment_due_date", "payment_dispute_lost_at", "next_try_at", "held_because",
     },
     "webhook_deliveries": {
-        "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at",
+        "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at", "ended_at",
     },
-    "provider_events": {"organization_id", "id", "received_at", "applied_at", "apply_at"},
+    "events": {"organization_id", "id", "created_at", "body_forgotten_at"},
+    "provider_events": {
+        *("organization_id", "id", "received_at", "applied_at", "apply_at", "body_forgotten_at"),
+    },
     "provider_health": {
         *("organization_id", "provider_account_id"),
         *("open_until", "slow_until", "key_refused_at"),
@@ -126,6 +129,7 @@ ROWS: Final = {
         " VALUES ({o}, {endpoint}, 'https://a.test', now())",
     "webhook_deliveries": "(organization_id, id, event_id, endpoint_id, created_at)"
         " VALUES ({o}, {delivery}, {event}, {endpoint}, now())",
+    "webhook_tries": "VALUES ({o}, {delivery}, 1, 'https://a.test', now(), 200, NULL)",
     "ledger_entries": "VALUES"
         " ({o}, {transaction}, 0, 'receivable', 0, 'EUR', {invoice}, {payment}, now())",
     "idempotency_keys": "VALUES ({o}, 'POST', '/', 'k', 'd', 200, '{{}}', '', now())",

@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.manage_add_ons import (
     AddOnInput,
@@ -118,4 +119,9 @@ async def destroy(request: ApiRequest, edge: TheEdge, code: FromPath[str]) -> Re
     return await edge.answer(request, do)
 
 
-routes = Router("/", route_handlers=[create, find_all, find, update, destroy], tags=["add_ons"])
+routes = Router(
+    "/",
+    route_handlers=[create, find_all, find, update, destroy],
+    tags=["add_ons"],
+    opt=needs("add_on"),
+)

@@ -34,6 +34,8 @@ from recoup.api import (
 )
 from recoup.api.edge import Edge
 from recoup.api.front import Authenticated, Front, Leaving
+from recoup.api.needs import resource_of
+from recoup.api.openapi_document import operations
 
 
 def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
@@ -65,7 +67,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
         route_handlers=[
             v1,
             health.routes,
-            metrics.make_routes(edge.scout, calls, now=edge.now),
+            metrics.make_routes(edge.scout, [calls, edge.turned_away], now=edge.now),
             openapi_pages.make_routes(servers=servers),
             provider_webhooks.receive,
         ],
@@ -75,4 +77,6 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
         openapi_config=None,  # openapi_pages describes the routes
         logging_config=None,
     )
-    return metrics.Measured(Leaving(Front(app), edge), calls)
+    for operation in operations(app):
+        resource_of(operation.handler)  # or the application is not built
+    return metrics.Measured(Leaving(Front(app, edge), edge), calls)

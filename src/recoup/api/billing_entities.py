@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from recoup.api.describe import answers
 from recoup.api.edge import ApiRequest, TheEdge
+from recoup.api.needs import needs
 from recoup.rules.lago.billing_entities import BillingEntityObject, billing_entity_object
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import organizations, taxes
@@ -55,4 +56,6 @@ async def find(request: ApiRequest, edge: TheEdge, code: FromPath[str]) -> Respo
     return await edge.read(request, look)
 
 
-routes = Router("/", route_handlers=[find_all, find], tags=["billing_entities"])
+routes = Router(
+    "/", route_handlers=[find_all, find], tags=["billing_entities"], opt=needs("billing_entity")
+)

@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.delete_customer import delete_customer
 from recoup.flows.find_customer import find_customer_details
@@ -138,4 +139,6 @@ async def destroy(
     return await edge.answer(request, do)
 
 
-routes = Router("/", route_handlers=[upsert, find_all, find, destroy], tags=["customers"])
+routes = Router(
+    "/", route_handlers=[upsert, find_all, find, destroy], tags=["customers"], opt=needs("customer")
+)

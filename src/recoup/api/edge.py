@@ -15,7 +15,9 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
+from recoup.api.callers import Callers
 from recoup.api.front import sent
+from recoup.api.limits import Limits, Paces, TurnedAway
 from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches, Failed
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
@@ -36,6 +38,7 @@ from recoup.store.db import Conn, Pool
 from recoup.store.idempotency_keys import KeptAnswer, Receipt
 
 ApiRequest = Request[None, Caller, State]
+UNLIMITED: Final = Limits()
 LONGEST_KEY: Final = 255
 KEYED_LONG_CALLS_AT_ONCE: Final = 2  # of the pool's connections, most are left to others
 
@@ -46,6 +49,7 @@ class Edge:
     `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
     `public_url` is the address at which the outside reaches us, where somebody has said it.
+    `limits` are of calls and bytes; without them no key is held back.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Edge:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         public_url: str | None = None,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self.pool = pool
         self.scout = scout
@@ -64,7 +69,10 @@ class Edge:
         self.new_id = new_id
         self.providers = providers
         self.public_url = public_url
-        self.callers: Batches[str, Caller | None] = Batches(partial(find_callers, pool))
+        self.limits = limits
+        self.paces = Paces(limits.calls) if limits.calls else None
+        self.turned_away = TurnedAway()
+        self.callers = Callers(partial(find_callers, pool))
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )

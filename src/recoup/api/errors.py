@@ -28,12 +28,27 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
     RefusalKind.NOT_ALLOWED: 405,
     RefusalKind.CONFLICT: 409,
     RefusalKind.INVALID: 422,
+    RefusalKind.TOO_LARGE: 413,
+    RefusalKind.TOO_OFTEN: 429,
 }
 UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
 UNREADABLE: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
 LOCKED: Final = Refusal(RefusalKind.INVALID, "lock_acquisition_failed")
 SECRETS_DO_NOT_OPEN: Final = "secrets_do_not_open"
 NO_ROUTE: Final = Refusal(RefusalKind.NOT_FOUND, "resource_not_found")
+TOO_LARGE: Final = Refusal(RefusalKind.TOO_LARGE, "request_too_large")
+TOO_OFTEN: Final = Refusal(RefusalKind.TOO_OFTEN, "too_many_requests")
+# Python's own phrases of these change with its version; contract section 9, 35.
+_PHRASES: Final = {
+    413: "Request Entity Too Large",
+    414: "URI Too Long",
+    422: "Unprocessable Entity",
+}
+
+
+def phrase(status: int) -> str:
+    """What a status is called."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def body(refusal: Refusal) -> dict[str, object]:
@@ -43,7 +58,7 @@ def body(refusal: Refusal) -> dict[str, object]:
         return {"status": status, "error": refusal.code}
     said: dict[str, object] = {
         "status": status,
-        "error": "Unprocessable Entity" if status == 422 else HTTPStatus(status).phrase,
+        "error": phrase(status),
         "code": refusal.code,
     }
     if refusal.details is not None:
@@ -54,6 +69,11 @@ def body(refusal: Refusal) -> dict[str, object]:
 def encoded(refusal: Refusal) -> tuple[int, bytes]:
     """Status and JSON bytes, for the middleware that answers before a handler is found."""
     return STATUS[refusal.kind], msgspec.json.encode(body(refusal))
+
+
+def bare(status: int) -> bytes:
+    """JSON bytes of a status that says it all."""
+    return msgspec.json.encode({"status": status, "error": phrase(status)})
 
 
 def response(refusal: Refusal) -> Response[dict[str, object]]:
@@ -107,9 +127,8 @@ def any_http_error(_request: AnyRequest, error: HTTPException) -> Answer:
     """No such route, a method that it has not (contract section 1.6), a body too large."""
     if error.status_code in {404, 405}:
         return response(NO_ROUTE)
-    phrase = HTTPStatus(error.status_code).phrase
     return Response(
-        {"status": error.status_code, "error": phrase},
+        {"status": error.status_code, "error": phrase(error.status_code)},
         status_code=error.status_code,
         media_type="application/json",
     )
@@ -143,7 +162,7 @@ def anything_else(request: AnyRequest, error: Exception) -> Answer:
         exc_info=None if away else error,
     )
     return Response(
-        {"status": status, "error": HTTPStatus(status).phrase},
+        {"status": status, "error": phrase(status)},
         status_code=status,
         media_type="application/json",
     )

@@ -14,6 +14,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_fees import find_fee
 from recoup.rules.lago.fees import FeeObject, fee_object
@@ -158,4 +159,6 @@ def _wanted(request: ApiRequest) -> FeeFilter:
     )
 
 
-routes = Router("/", route_handlers=[find_all, find, update, destroy], tags=["fees"])
+routes = Router(
+    "/", route_handlers=[find_all, find, update, destroy], tags=["fees"], opt=needs("fee")
+)

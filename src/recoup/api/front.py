@@ -1,12 +1,14 @@
 """What stands before the handlers: odd paths made plain, bodies read and capped, callers found.
 
-The order is the contract's (sections 1.2 and 1.6): the route, then the JSON, then the key.
+The order is the contract's (sections 1.2 and 1.6): the route, then the JSON, then the key and what
+it may do; its pace is last, so that who may not call at all is told so.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,17 +16,24 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from recoup.api import errors
+from recoup.api.callers import TooManyStrangersError
+from recoup.api.limits import BODY, HEAD, RATE, STRANGERS, pace_headers
+from recoup.api.needs import resource_of, weight_of
+from recoup.rules.key_permissions import why_not_permitted
 from recoup.rules.refusal import Refusal
 from recoup.store.api_keys import digest
 
 if TYPE_CHECKING:
     from recoup.api.edge import Edge
 
-MOST_BODY_BYTES: Final = 1_000_000
+MOST_HEAD_BYTES: Final = 64 * 1024  # names and values of all headers
+MOST_QUERY_BYTES: Final = 16 * 1024  # of path and query together
+DEEPEST: Final = 100  # arrays and objects within each other
+PROVIDERS: Final = "/webhooks/"
+COME_AGAIN: Final = [(b"retry-after", b"1"), (b"x-ratelimit-reset", b"1")]
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 # The last segment of these is free text (an external id, a code), so `.json` there is part of it.
 _FREE_TEXT = re.compile(r"^/api/v1/(customers|add_ons|taxes|billing_entities)/[^/]+$")
-_TOO_LARGE = b'{"status":413,"error":"Request Entity Too Large"}'
 
 
 class _CallerGoneError(Exception):
@@ -32,10 +41,16 @@ class _CallerGoneError(Exception):
 
 
 class Front:
-    """Wraps the whole application: plain paths in, and no body above the cap."""
+    """Wraps the whole application: plain paths in, and nothing above its cap.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A body whose length says that it is too large is not read at all; one without a length is read
+    up to the cap.
+    """
+
+    def __init__(self, app: ASGIApp, edge: Edge) -> None:
         self._app = app
+        self._limits = edge.limits
+        self._turned_away = edge.turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -46,14 +61,22 @@ class Front:
         if scope["method"] not in METHODS:
             await _refuse(send, errors.NO_ROUTE)
             return
+        if status := _too_large_a_head(scope):
+            self._turned_away.count(HEAD)
+            await _send(send, status, errors.bare(status))
+            return
         # The raw path, still encoded: `%2F` in an external id is no slash. Handlers decode it.
         scope["path"] = _plain(scope["raw_path"].decode("latin-1"))
+        is_provider = scope["path"].startswith(PROVIDERS)
+        limits = self._limits
+        most = limits.most_webhook_body_bytes if is_provider else limits.most_body_bytes
         try:
-            body = await _read(receive)
+            body = None if _said_length(scope) > most else await _read(receive, most)
         except _CallerGoneError:
             return
         if body is None:
-            await _send(send, 413, _TOO_LARGE)
+            self._turned_away.count(BODY)
+            await _refuse(send, errors.TOO_LARGE)
             return
         scope["recoup_body"] = body  # type: ignore[typeddict-unknown-key]
         await self._app(scope, _replay(body, receive), send)
@@ -80,7 +103,7 @@ class Leaving:
 
 
 class Authenticated:
-    """Wraps the handlers below `/api/v1`: readable JSON, then a key that we know."""
+    """Wraps the handlers below `/api/v1`: readable JSON, then a key that we know and that may."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -95,10 +118,30 @@ class Authenticated:
         scope_values["recoup_sent"] = asked
         key = _shown_key(scope_values["headers"])
         edge: Edge = scope_values["litestar_app"].state["edge"]
-        caller = await edge.callers.ask(digest(key)) if key else None
+        try:
+            caller = await edge.callers.ask(digest(key)) if key else None
+        except TooManyStrangersError:
+            edge.turned_away.count(STRANGERS)
+            await _refuse(send, errors.TOO_OFTEN, COME_AGAIN)
+            return
         if caller is None:
             await _refuse(send, errors.UNAUTHORIZED)
             return
+        handler = scope_values["route_handler"]
+        refusal = why_not_permitted(
+            caller.permissions, resource_of(handler), scope_values["method"]
+        )
+        if refusal is not None:
+            await _refuse(send, refusal)
+            return
+        if edge.paces is not None:
+            taken = edge.paces.take(caller.key, weight_of(handler, asked), now=edge.now())
+            told = pace_headers(edge.paces.limit, taken)
+            if not taken.granted:
+                edge.turned_away.count(RATE)
+                await _refuse(send, errors.TOO_OFTEN, told)
+                return
+            send = _telling(send, told)
         scope["auth"] = caller
         scope["user"] = None
         await self._app(scope, receive, send)
@@ -135,11 +178,60 @@ def _read_object(body: bytes) -> dict[str, Any] | None:
         return None
     if decoded is None:
         return {}
-    return decoded if isinstance(decoded, dict) else None
+    if not isinstance(decoded, dict):
+        return None
+    # Few brackets cannot nest deep, and nobody has to look.
+    is_flat = body.count(b"{") + body.count(b"[") <= DEEPEST
+    return decoded if is_flat or _nests_within(decoded, DEEPEST) else None
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Read the body to its end; None where it is larger than we take."""
+def _nests_within(outermost: object, deepest: int) -> bool:
+    """Whether arrays and objects lie within each other no deeper than this; level by level."""
+    level: list[Any] = [outermost]
+    for _ in range(deepest):
+        inner = [
+            held
+            for one in level
+            for held in (one.values() if isinstance(one, dict) else one)
+            if isinstance(held, dict | list)
+        ]
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
+def _too_large_a_head(scope: Scope) -> int | None:
+    """The status that refuses a head larger than anybody needs; None: it is none."""
+    values: Any = scope
+    if len(values["raw_path"]) + len(values["query_string"]) > MOST_QUERY_BYTES:
+        return HTTPStatus.REQUEST_URI_TOO_LONG
+    if sum(len(name) + len(value) for name, value in values["headers"]) > MOST_HEAD_BYTES:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return None
+
+
+def _said_length(scope: Scope) -> int:
+    """The length that the call says its body has; 0 where it says none that can be read."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0
+
+
+def _telling(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:
+    """Answer with these headers besides."""
+
+    async def telling(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
+        await send(message)
+
+    return telling
+
+
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """Read the body to its end; None where it is larger than `most` bytes."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -148,7 +240,7 @@ async def _read(receive: Receive) -> bytes | None:
             raise _CallerGoneError  # half a body is no ask: nothing is done
         parts.append(message["body"])
         size += len(message["body"])
-        if size > MOST_BODY_BYTES:
+        if size > most:
             return None
         if not message["more_body"]:
             return b"".join(parts)
@@ -167,18 +259,23 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(send: Send, refusal: Refusal) -> None:
+async def _refuse(
+    send: Send, refusal: Refusal, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     status, body = errors.encoded(refusal)
-    await _send(send, status, body)
+    await _send(send, status, body, headers)
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
+async def _send(
+    send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     start: Message = {
         "type": "http.response.start",
         "status": status,
         "headers": [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
+            *headers,
         ],
     }
     await send(start)

@@ -14,6 +14,7 @@ from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
 from recoup.api.invoice_filters import FILTERS, wanted_invoices
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.create_invoice import create_invoice
 from recoup.flows.find_customer import find_customer
@@ -211,4 +212,5 @@ routes = Router(
     "/",
     route_handlers=[create, find_all, find_all_of_customer, find, update, void, lose],
     tags=["invoices"],
+    opt=needs("invoice"),
 )

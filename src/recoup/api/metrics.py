@@ -126,8 +126,10 @@ class Measured:
             self._calls.count(seen["method"], route, status, perf_counter() - began)
 
 
-def make_routes(scout: Pool, calls: Calls, *, now: Callable[[], datetime]) -> Router:
-    """Build the route. `scout` reads the figures; `calls` has what was answered."""
+def make_routes(
+    scout: Pool, counted: Sequence[Collector], *, now: Callable[[], datetime]
+) -> Router:
+    """Build the route. `scout` reads the figures; `counted` is what this process has counted."""
 
     async def read_once(asks: Sequence[None]) -> Sequence[Figures]:
         return [await figures.read(scout, now=now())] * len(asks)
@@ -138,7 +140,8 @@ def make_routes(scout: Pool, calls: Calls, *, now: Callable[[], datetime]) -> Ro
     async def metrics() -> Response[bytes]:
         """Everything there is to know in figures."""
         registry = CollectorRegistry()
-        registry.register(calls)
+        for one in counted:
+            registry.register(one)
         registry.register(_Collected(await readings.ask(None)))
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

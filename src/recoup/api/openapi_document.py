@@ -7,7 +7,6 @@ refusals that are not ours, and serves HTML where a route is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from litestar.types import Method
 
 from recoup import __version__
 from recoup.api.describe import JSON, OPTION, Described, ErrorBody, Query
+from recoup.api.errors import phrase
 
 BASE: Final = "/api/v1/"
 _SCHEMAS: Final = "#/components/schemas/"
@@ -34,11 +34,14 @@ an `Idempotency-Key` may be sent again and is done once."""
 REFUSALS: Final[Mapping[int, str]] = {
     400: "The body is no JSON object, or lacks the object that holds the fields.",
     401: "No API key, or one that nobody may use.",
-    403: "This key may not do that.",
+    403: "This key may not read, or may not write, what this is about.",
     404: "There is no such thing, as far as this organization can see.",
     405: "The thing exists, and its state forbids this.",
     409: "Somebody is doing the same at this moment.",
+    413: "The body is larger than this installation reads.",
     422: "A field breaks a rule: `error_details` names it.",
+    429: "This key calls too often: `Retry-After` says in how many seconds it may again, as"
+    " `x-ratelimit-reset` does.",
     503: "The database is away, or what is sealed does not open with our keys"
     " (`secrets_do_not_open`): come again.",
 }
@@ -203,7 +206,9 @@ def _operation(
     if one.body:
         name = _body_name(schemas[one.body])
         made["requestBody"] = _request_body(name, components[name])
-    statuses = {401, 503, *described.refuses} | ({404} if path_names else set())
+    statuses = {401, 403, 429, 503, *described.refuses} | ({404} if path_names else set())
+    if one.method != "GET":
+        statuses.add(413)
     if one.body:
         statuses |= {400, 422}
     if one.method == "POST":  # an `Idempotency-Key` that is in use, or was used for something else
@@ -246,7 +251,7 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def _refusal_name(status: int) -> str:
-    return HTTPStatus(status).phrase.title().replace(" ", "")
+    return phrase(status).title().replace(" ", "")
 
 
 def _tag(one: Operation) -> str:

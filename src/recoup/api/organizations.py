@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 
 from recoup.api.describe import answers
 from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.needs import needs
 from recoup.flows.manage_organization import OrganizationInput, update_organization
 from recoup.rules.lago.organizations import OrganizationObject, organization_object
 from recoup.store import organizations, taxes, webhook_endpoints
@@ -71,4 +72,6 @@ async def update(
     return await edge.answer(request, do)
 
 
-routes = Router("/", route_handlers=[find, update], tags=["organizations"])
+routes = Router(
+    "/", route_handlers=[find, update], tags=["organizations"], opt=needs("organization")
+)

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.attach_payment_method import attach_payment_method
 from recoup.flows.find_customer import find_customer
@@ -139,5 +140,8 @@ async def destroy(
 
 
 routes = Router(
-    "/", route_handlers=[find_all, attach, set_as_default, destroy], tags=["payment_methods"]
+    "/",
+    route_handlers=[find_all, attach, set_as_default, destroy],
+    tags=["payment_methods"],
+    opt=needs("payment_method"),
 )

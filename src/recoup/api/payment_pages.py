@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from recoup.api.describe import answers
 from recoup.api.edge import ApiRequest, TheEdge
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.open_set_up_page import open_set_up_page
 
@@ -86,7 +87,7 @@ async def payment_url(
 @post(
     "/customers/{external_id:str}/checkout_url",
     status_code=200,
-    opt=answers(CheckoutUrlAnswer, refuses=[422]),
+    opt=answers(CheckoutUrlAnswer, refuses=[422]) | needs("customer"),
 )
 async def checkout_url(
     request: ApiRequest, edge: TheEdge, external_id: FromPath[str]
@@ -115,4 +116,9 @@ async def checkout_url(
     return await edge.answer_outside(request, do)
 
 
-routes = Router("/", route_handlers=[payment_url, checkout_url], tags=["hosted pages"])
+routes = Router(
+    "/",
+    route_handlers=[payment_url, checkout_url],
+    tags=["hosted pages"],
+    opt=needs("invoice"),
+)

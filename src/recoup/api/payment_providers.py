@@ -17,6 +17,7 @@ from recoup import clock
 from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, Edge, TheEdge, required
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.add_provider_account import add_provider_account, names_of_secrets
 from recoup.flows.manage_provider_accounts import (
@@ -231,5 +232,8 @@ def _shown(edge: Edge, account: ProviderAccount) -> PaymentProviderObject:
 
 
 routes = Router(
-    "/", route_handlers=[create, find_all, find, update, destroy], tags=["payment_providers"]
+    "/",
+    route_handlers=[create, find_all, find, update, destroy],
+    tags=["payment_providers"],
+    opt=needs("payment_provider"),
 )

@@ -16,6 +16,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters, last_said
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.api.verdicts import wanted_verdict
 from recoup.flows.find_customer import find_customer
@@ -191,5 +192,8 @@ def _invoice_id(request: ApiRequest) -> UUID | None:
 
 
 routes = Router(
-    "/", route_handlers=[create, find_all, find_all_of_customer, find, settle], tags=["payments"]
+    "/",
+    route_handlers=[create, find_all, find_all_of_customer, find, settle],
+    tags=["payments"],
+    opt=needs("payment"),
 )

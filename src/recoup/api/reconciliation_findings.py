@@ -13,6 +13,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.resolve_finding import Resolved, resolve_finding
 from recoup.rules.lago.instants import seconds
@@ -147,4 +148,9 @@ def _object(one: KeptFinding) -> ReconciliationFindingObject:
     )
 
 
-routes = Router("/", route_handlers=[find_all, find, resolve], tags=["reconciliation_findings"])
+routes = Router(
+    "/",
+    route_handlers=[find_all, find, resolve],
+    tags=["reconciliation_findings"],
+    opt=needs("reconciliation_finding"),
+)

@@ -13,6 +13,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.api.verdicts import wanted_verdict
 from recoup.flows.refund_payment import refund_contradiction
@@ -71,7 +72,7 @@ class ContradictionsAnswer(msgspec.Struct):
     meta: Meta
 
 
-@get("/contradictions", opt=answers(ContradictionsAnswer, query=PAGES))
+@get("/contradictions", opt=answers(ContradictionsAnswer, query=PAGES) | needs("contradiction"))
 async def find_contradictions(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     """List what did not fit what was known of payments and refunds, newest first."""
     page = wanted_page(request)
@@ -189,5 +190,8 @@ def _contradiction(told: Told) -> ContradictionObject:
 
 
 routes = Router(
-    "/", route_handlers=[find_contradictions, pay_back, find_all, find, settle], tags=["refunds"]
+    "/",
+    route_handlers=[find_contradictions, pay_back, find_all, find, settle],
+    tags=["refunds"],
+    opt=needs("refund"),
 )

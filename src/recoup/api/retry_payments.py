@@ -23,6 +23,7 @@ from recoup.api import errors
 from recoup.api.describe import answers
 from recoup.api.edge import ApiRequest, Edge, TheEdge, json_response, receipt_of
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs, weighs
 from recoup.flows.answer_once import answer_once_in_pieces
 from recoup.flows.batches import Failed, serve_each
 from recoup.flows.close_payment_page import retry_past_pages
@@ -107,7 +108,11 @@ async def retry_payment(
     return Response(b"", headers=headers, media_type="application/json")
 
 
-@post("/invoices/retry_payments", status_code=200, opt=answers(RetryPaymentsAnswer))
+@post(
+    "/invoices/retry_payments",
+    status_code=200,
+    opt=answers(RetryPaymentsAnswer) | weighs("invoice_ids"),
+)
 async def retry_many(
     request: ApiRequest, edge: TheEdge, data: JSONBody[RetryPaymentsBody | None] = None
 ) -> Response[bytes]:
@@ -205,4 +210,6 @@ def _code(error: Exception) -> str:
     return "internal_error"
 
 
-routes = Router("/", route_handlers=[retry_payment, retry_many], tags=["invoices"])
+routes = Router(
+    "/", route_handlers=[retry_payment, retry_many], tags=["invoices"], opt=needs("invoice")
+)

@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.manage_taxes import TaxInput, create_tax, delete_tax, find_tax, update_tax
 from recoup.rules.lago.pages import Meta, meta
@@ -110,4 +111,6 @@ async def destroy(request: ApiRequest, edge: TheEdge, code: FromPath[str]) -> Re
     return await edge.answer(request, do)
 
 
-routes = Router("/", route_handlers=[create, find_all, find, update, destroy], tags=["taxes"])
+routes = Router(
+    "/", route_handlers=[create, find_all, find, update, destroy], tags=["taxes"], opt=needs("tax")
+)

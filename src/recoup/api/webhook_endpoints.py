@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.manage_webhook_endpoints import (
     WebhookEndpointInput,
@@ -121,5 +122,8 @@ async def destroy(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) ->
 
 
 routes = Router(
-    "/", route_handlers=[create, find_all, find, update, destroy], tags=["webhook_endpoints"]
+    "/",
+    route_handlers=[create, find_all, find, update, destroy],
+    tags=["webhook_endpoints"],
+    opt=needs("webhook_endpoint"),
 )

@@ -9,6 +9,7 @@ from litestar import Response, Router, get
 
 from recoup.api.describe import answers
 from recoup.api.edge import TheEdge, json_response
+from recoup.api.needs import needs
 from recoup.store import db, installation
 from recoup.store.db import Pool
 
@@ -51,4 +52,9 @@ def _broken_into_lines(pem: str) -> str:
     return "".join(f"{encoded[at : at + 60]}\n" for at in range(0, len(encoded), 60))
 
 
-routes = Router("/", route_handlers=[find_json, find_text], tags=["webhooks"])
+routes = Router(
+    "/",
+    route_handlers=[find_json, find_text],
+    tags=["webhooks"],
+    opt=needs("webhook_jwt_public_key"),
+)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
 from recoup.cli.running import (
     AsJson,
+    By,
     DataDir,
     OrganizationId,
     fail,
@@ -18,6 +19,16 @@ from recoup.cli.running import (
     with_database,
 )
 
+if TYPE_CHECKING:
+    from recoup.store.api_keys import ApiKey
+
+Permission = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="`invoice:read`, or `invoice` to read and write; again for another. Without any the"
+        " key may do everything."
+    ),
+]
 organization = typer.Typer(no_args_is_help=True, help="Tenants.")
 key = typer.Typer(no_args_is_help=True, help="API keys.")
 
@@ -63,6 +74,7 @@ def create_key(
     expires_at: Annotated[
         datetime | None, typer.Option(help="When it ends, UTC; never if left out.")
     ] = None,
+    permission: Permission = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +90,7 @@ def create_key(
         until = expires_at.replace(tzinfo=UTC) if expires_at else None
         await flow(
             base.pool, organization_id, key_id=key_id, key=secret, name=name, expires_at=until,
-            now=clock.now(),
+            now=clock.now(), permissions=permission or None,
         )  # fmt: skip
         return {"key_id": str(key_id), "api_key": secret, "expires_at": instant(until)}
 
@@ -89,25 +101,64 @@ def create_key(
 def list_keys(
     organization_id: OrganizationId, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
-    """List an organization's API keys: their ids and last four characters, never the keys."""
+    """List an organization's API keys: their ids, last characters and permissions, never the keys.
+
+    Without a list of its own a key may do everything, and its `permissions` are null.
+    """
     from recoup.flows.manage_keys import list_keys as flow
     from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
         keys = await flow(base.pool, organization_id)
-        return {
-            "keys": [
-                {
-                    "key_id": str(one.id),
-                    "name": one.name,
-                    "last4": one.last4,
-                    "created_at": instant(one.created_at),
-                    "expires_at": instant(one.expires_at),
-                    "revoked_at": instant(one.revoked_at),
-                }
-                for one in keys
-            ]
-        }
+        return {"keys": [_shown(one) for one in keys]}
+
+    show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+@key.command("change")
+def change_key(
+    key_id: Annotated[UUID, typer.Argument(help="The key's id, as `key list` shows it.")],
+    organization_id: OrganizationId,
+    by: By,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="When it ends, UTC.")] = None,
+    never_expires: Annotated[bool, typer.Option("--never-expires", help="It has no end.")] = False,
+    permission: Permission = None,
+    all_permissions: Annotated[
+        bool, typer.Option("--all-permissions", help="It may do everything.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an API key: what is said, and nothing else. It holds from the key's next request on.
+
+    `--permission` says all that the key may do from then on, not what is added.
+    """
+    from datetime import UTC
+
+    from msgspec import UNSET
+
+    from recoup import clock
+    from recoup.flows.manage_keys import change_key as flow
+    from recoup.rules.records.keys import RowKey
+    from recoup.store.api_keys import KeyChange
+    from recoup.wiring.opening import Opened
+
+    if expires_at and never_expires:
+        fail("--expires-at and --never-expires contradict each other: give one of them.")
+    if permission and all_permissions:
+        fail("--permission and --all-permissions contradict each other: give one of them.")
+    until = None if never_expires else expires_at.replace(tzinfo=UTC) if expires_at else UNSET
+    said = KeyChange(
+        name=UNSET if name is None else name,
+        expires_at=until,
+        permissions=None if all_permissions else tuple(permission) if permission else UNSET,
+    )
+
+    async def run(base: Opened) -> dict[str, Any]:
+        audit_id, whose = clock.new_id(), RowKey(organization_id, key_id)
+        changed = await flow(base.pool, whose, said, by=by, audit_id=audit_id, now=clock.now())
+        return _shown(changed) | {"audit_id": str(audit_id)}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
 
@@ -129,3 +180,17 @@ def revoke_key(
         return {"key_id": str(key_id), "revoked": True}
 
     show_answer(with_database(data_dir, run), as_json=as_json)
+
+
+def _shown(one: ApiKey) -> dict[str, Any]:
+    from recoup.rules.key_permissions import by_resource
+
+    return {
+        "key_id": str(one.id),
+        "name": one.name,
+        "last4": one.last4,
+        "permissions": None if one.permissions is None else by_resource(one.permissions),
+        "created_at": instant(one.created_at),
+        "expires_at": instant(one.expires_at),
+        "revoked_at": instant(one.revoked_at),
+    }

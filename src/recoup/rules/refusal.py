@@ -21,6 +21,8 @@ class RefusalKind(StrEnum):
     NOT_ALLOWED = "not_allowed"  # the state of the thing forbids it
     CONFLICT = "conflict"  # somebody is doing the same at this moment
     INVALID = "invalid"  # the values break a rule
+    TOO_LARGE = "too_large"  # more bytes than we read
+    TOO_OFTEN = "too_often"  # later, it may be had
 
 
 class Refusal(msgspec.Struct, frozen=True):

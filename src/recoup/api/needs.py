@@ -1,0 +1,49 @@
+"""Say what a route asks of a key: which resource it reads or writes, and how much it weighs.
+
+Every router below `/api/v1` says it in its `opt`, and a route of another resource in its own:
+
+    routes = Router("/", route_handlers=[…], tags=["taxes"], opt=needs("tax"))
+    @get("/customers/{external_id:str}/invoices", opt=answers(InvoicesAnswer) | needs("invoice"))
+
+The application is not built while a route does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litestar.handlers.base import BaseRouteHandler
+
+from recoup.rules.key_permissions import RESOURCES
+
+_RESOURCE: Final = "needs"
+_WEIGHED_BY: Final = "weighs"
+
+
+def needs(resource: str) -> dict[str, Any]:
+    """The resource of a route: a GET needs `read` of it, everything else `write`."""
+    assert resource in RESOURCES, f"{resource} is no resource: see rules/key_permissions.py"
+    return {_RESOURCE: resource}
+
+
+def weighs(field: str) -> dict[str, Any]:
+    """A call of this route weighs as much as the list in this field of its body is long."""
+    return {_WEIGHED_BY: field}
+
+
+def resource_of(handler: BaseRouteHandler) -> str:
+    """The resource that a route needs.
+
+    :raises AssertionError: it does not say.
+    """
+    resource = handler.opt.get(_RESOURCE)
+    assert isinstance(resource, str), f"{handler} does not say what it needs: see api/needs.py"
+    return resource
+
+
+def weight_of(handler: BaseRouteHandler, asked: Mapping[str, Any]) -> int:
+    """How many calls a call of this route with this body counts as: one at least."""
+    field = handler.opt.get(_WEIGHED_BY)
+    listed = asked.get(field) if field else None
+    return max(len(listed), 1) if isinstance(listed, list) else 1
