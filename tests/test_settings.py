@@ -26,6 +26,10 @@ WRONG = {
     "RECOUP_GOCARDLESS_API_BASE": ["api.gocardless.com", "http://proxy.internal/gocardless"],
     "RECOUP_API_SERVERS": ["eu.example.com", "https://eu.example.com,nonsense"],
     "RECOUP_LOG_LEVEL": ["LOUD"],
+    "RECOUP_API_CALLS_PER_SECOND": ["-1", "many", "nan", "inf"],
+    "RECOUP_API_CALLS_AT_ONCE": ["0", "1.5"],
+    "RECOUP_MOST_BODY_BYTES": ["0", "1MB"],
+    "RECOUP_MOST_WEBHOOK_BODY_BYTES": ["9999", "100000001"],
 }
 
 
@@ -53,6 +57,8 @@ def test_without_settings_everything_has_its_default() -> None:
     assert settings.data_dir == Path.home() / ".local/share/recoup"
     assert str(settings.sandbox_api_base) == "http://127.0.0.1:8400/"
     assert settings.webhook_allow_networks == ()
+    assert settings.api_calls_per_second == 0, "no key is held back"
+    assert (settings.most_body_bytes, settings.most_webhook_body_bytes) == (1_000_000, 2_000_000)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,32 @@ class Settings(BaseSettings):
         description="for how many seconds of its end a process still answers calls, while /ready"
         " says 503: longer than a balancer takes to ask twice",
     )
+    api_calls_per_second: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="how many calls a second each API key may make at each API process; 0 for as"
+        " many as it likes",
+    )
+    api_calls_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how many calls a key has in hand after a pause: a whole number, 1 or more; ten"
+        " seconds' worth unless told",
+    )
+    most_body_bytes: int = Field(
+        default=1_000_000,
+        ge=10_000,
+        le=100_000_000,
+        description="how many bytes the body of an API call may have, 10000 to 100000000",
+    )
+    most_webhook_body_bytes: int = Field(
+        default=2_000_000,
+        ge=10_000,
+        le=100_000_000,
+        description="how many bytes the body of a provider's webhook may have, 10000 to 100000000",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )

@@ -57,3 +57,49 @@ async def test_an_organization_that_there_is_not_has_no_keys(recoup: Recoup, com
     nobody = "00000000-0000-7000-8000-00000000abcd"
     ended = await recoup("key", command, "--organization", nobody)
     assert (ended.status, ended.err) == (1, "Refused: organization_not_found {}\n")
+
+
+async def test_a_key_is_made_for_a_purpose_and_changed_by_what_is_said(
+    recoup: Recoup, pool: Pool
+) -> None:
+    owner = (await recoup("organization", "create", "Acme", "--json")).json
+    whose = ("--organization", owner["organization_id"], "--json")
+    wanted = ("--permission", "invoice", "--permission", "payment:read")
+    made = (await recoup("key", "create", *whose, "--name", "till", *wanted)).json
+    [first, till] = (await recoup("key", "list", *whose)).json["keys"]
+    assert first["permissions"] is None
+    assert till["permissions"] == {"invoice": ["read", "write"], "payment": ["read"]}
+
+    change = ("key", "change", made["key_id"], *whose, "--by", "ann")
+    changed = (await recoup(*change, "--permission", "tax:read")).json
+    assert changed.pop("audit_id")
+    assert changed == till | {"permissions": {"tax": ["read"]}}
+    [caller] = await find_callers(pool, [digest(made["api_key"])])
+    assert caller is not None
+    assert caller.permissions == {"tax:read"}
+
+    ended = (await recoup(*change, "--expires-at", "2999-12-31", "--all-permissions")).json
+    assert (ended["expires_at"], ended["permissions"]) == ("2999-12-31T00:00:00+00:00", None)
+    endless = (await recoup(*change, "--never-expires", "--name", "kiosk")).json
+    assert (endless["expires_at"], endless["name"]) == (None, "kiosk")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "value_is_mandatory"),
+        (("--permission", "invoices"), "value_is_invalid: invoices"),
+        (("--expires-at", "2020-01-01"), "value_is_out_of_range"),
+        (("--expires-at", "2999-01-01", "--never-expires"), "contradict each other"),
+        (("--permission", "tax", "--all-permissions"), "contradict each other"),
+    ],
+)
+async def test_a_change_that_cannot_be_is_refused(
+    recoup: Recoup, words: tuple[str, ...], said: str
+) -> None:
+    owner = (await recoup("organization", "create", "Acme", "--json")).json
+    whose = ("--organization", owner["organization_id"])
+    made = (await recoup("key", "create", *whose, "--json")).json
+    refused = await recoup("key", "change", made["key_id"], *whose, "--by", "ann", *words)
+    assert (refused.status, refused.out) == (1, "")
+    assert said in refused.err

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest_asyncio
 
+from recoup.wiring.http_server import MOST_HEAD_BYTES
 from tests.processes.conftest import Installation, Program
 
 BAD_REQUEST = {"status": 400, "error": "Bad Request"}
@@ -77,3 +78,34 @@ async def test_what_uvicorn_is_doing_is_logged_for_debugging_alone(
     said = [json.loads(line)["event"] for line in server.log.read_text().splitlines()]
     assert "Invalid HTTP request received." in said
     assert "Application shutdown complete." not in said
+
+
+async def test_a_head_or_a_trailer_without_an_end_is_cut_off(server: Program) -> None:
+    """The server gathers these before anybody sees them."""
+    without_end = "x" * MOST_HEAD_BYTES
+    head = f"GET /api/v1/taxes HTTP/1.1\r\nHost: x\r\nX-Long: {without_end}"
+    assert (await said_to(server, head))[0] == 431
+    where = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    async with asyncio.timeout(20):
+        writer.write(
+            b"POST /api/v1/taxes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"0\r\n")
+        await writer.drain()
+        writer.write(f"X-Long: {without_end * 2}".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert b" 431 " in answer
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Program) -> None:
+    """Who asks first sends nothing."""
+    words = (
+        "POST /api/v1/taxes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        "Content-Length: 1000001\r\n\r\n"
+    )
+    status, _, body = await said_to(server, words)
+    assert (status, json.loads(body)["code"]) == (413, "request_too_large")

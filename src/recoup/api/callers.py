@@ -26,7 +26,15 @@ class TooManyStrangersError(Exception):
 class Callers:
     """Asks who shows a key: known ones together, and all others together."""
 
-    def __init__(self, find: Callable[[Sequence[str]], Awaitable[Sequence[Caller | None]]]) -> None:
+    def __init__(
+        self,
+        find: Callable[[Sequence[str]], Awaitable[Sequence[Caller | None]]],
+        *,
+        most_strangers: int = MOST_STRANGERS,
+        most_known: int = MOST_KNOWN,
+    ) -> None:
+        self._most_strangers = most_strangers
+        self._most_known = most_known
         self._known: Batches[str, Caller | None] = Batches(find)
         self._strangers: Batches[str, Caller | None] = Batches(find)
         self._strangers_waiting = 0
@@ -46,12 +54,12 @@ class Callers:
         else:
             self._good[digest] = None
             self._good.move_to_end(digest)
-            if len(self._good) > MOST_KNOWN:
+            if len(self._good) > self._most_known:
                 self._good.popitem(last=False)
         return caller
 
     async def _ask_for_stranger(self, digest: str) -> Caller | None:
-        if self._strangers_waiting >= MOST_STRANGERS:
+        if self._strangers_waiting >= self._most_strangers:
             raise TooManyStrangersError
         self._strangers_waiting += 1
         try:

@@ -72,7 +72,7 @@ class Edge:
         self.limits = limits
         self.paces = Paces(limits.calls) if limits.calls else None
         self.turned_away = TurnedAway()
-        self.callers = Callers(partial(find_callers, pool))
+        self.callers = Callers(partial(find_callers, pool), most_strangers=limits.most_strangers)
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )

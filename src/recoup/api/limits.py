@@ -16,6 +16,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from recoup.api.callers import MOST_STRANGERS
 from recoup.rules.call_pace import CallBucket, CallLimit, CallTaken, take_call
 from recoup.rules.records.keys import RowKey
 
@@ -28,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     calls: CallLimit | None = None  # of each key; None: as many as it likes
     most_body_bytes: int = 1_000_000
     most_webhook_body_bytes: int = 2_000_000  # of a provider's: some send many events in one
+    most_strangers: int = MOST_STRANGERS  # keys that nobody knows, asked for at once
 
 
 class Paces:

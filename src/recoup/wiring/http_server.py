@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from math import ceil
 from typing import Final
 
 import uvicorn
@@ -15,20 +16,53 @@ from recoup import clock
 from recoup.api import errors
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
+from recoup.api.limits import Limits
 from recoup.flows.open_provider import Providers
+from recoup.rules.call_pace import CallLimit
 from recoup.settings import Settings, WrongSettingsError
 from recoup.wiring.opening import Opened
 
 FINISH_WITHIN_SECONDS: Final = 20
+SECONDS_IN_HAND: Final = 10
+MOST_HEAD_BYTES: Final = 128 * 1024  # more than `api/front` takes, which says so in more detail
 
 
 class _Http(HttpToolsProtocol):
-    """uvicorn's HTTP, which refuses in JSON what is none, as everything above it refuses."""
+    """uvicorn's HTTP, which refuses in JSON what is none, as everything above it refuses.
+
+    Its parser gathers an address, a header or a trailer for as long as one comes: who sends one
+    without an end is cut off here. A body is not gathered, but handed on.
+    """
+
+    _gathered_bytes = 0  # since the parser last handed anything on
+
+    def data_received(self, data: bytes) -> None:
+        self._gathered_bytes += len(data)
+        super().data_received(data)
+        if self._gathered_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(431, errors.bare(431))
+
+    def on_headers_complete(self) -> None:
+        self._gathered_bytes = 0
+        super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._gathered_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._gathered_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._gathered_bytes = 0
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's own words, in English
-        status, body = errors.encoded(errors.UNREADABLE)
+        self._refuse(*errors.encoded(errors.UNREADABLE))
+
+    def _refuse(self, status: int, body: bytes) -> None:
         head = (
-            f"HTTP/1.1 {status} Bad Request\r\ncontent-type: application/json\r\n"
+            f"HTTP/1.1 {status} {errors.phrase(status)}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
@@ -100,6 +134,7 @@ async def run_api(
         now=clock.now,
         new_id=clock.new_id,
         public_url=without_slash(settings.public_url),
+        limits=_limits(settings),
     )
     app = make_app(edge, servers=settings.api_servers or (address,))
     own = listener.getsockname()
@@ -126,6 +161,16 @@ async def run_api(
     stop.set()
     server.should_exit = True
     await serving
+
+
+def _limits(settings: Settings) -> Limits:
+    per_second = settings.api_calls_per_second
+    at_once = settings.api_calls_at_once or max(1, ceil(SECONDS_IN_HAND * per_second))
+    return Limits(
+        calls=CallLimit(per_second, at_once) if per_second else None,
+        most_body_bytes=settings.most_body_bytes,
+        most_webhook_body_bytes=settings.most_webhook_body_bytes,
+    )
 
 
 def without_slash(said: object | None) -> str | None:
