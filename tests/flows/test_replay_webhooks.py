@@ -76,6 +76,12 @@ async def told_one_by_one(world: World, count: int) -> list[RowKey]:
     return keys
 
 
+async def deliver_due(world: World) -> None:
+    """One after the other: an endpoint that fails has a single place."""
+    for key in await world.due():
+        await world.deliver(key)
+
+
 async def replays(world: World, keys: Sequence[RowKey]) -> list[int]:
     return [(await world.row(key))["replays"] for key in keys]
 
@@ -220,12 +226,12 @@ async def test_all_of_a_kind_are_sent_again_piece_by_piece_each_once(
     receivers.manners["/hook"] = status(answer)
     await world.add_endpoint(receivers.url("/hook"))
     keys = await told_one_by_one(world, 5)
-    await world.deliver_all(keys)
+    await deliver_due(world)
     after, counts = None, []
     while True:
         count, after = await piece(world, wanted, after)
         counts.append(count)
-        await world.deliver_all(await world.due())
+        await deliver_due(world)
         if after is None:
             break
     assert counts == [2, 2, 1]
@@ -272,8 +278,7 @@ async def test_a_filter_chooses_what_is_sent_again(world: World, receivers: Rece
         ({}, 4),
     ):  # fmt: skip
         assert await piece(world, DeliveryFilter(**fields), most=10) == (count, None), fields
-        for key in await world.due():  # one after the other: the failing one has a single place
-            await world.deliver(key)
+        await deliver_due(world)
 
 
 async def test_another_tenants_deliveries_are_not_sent_again(

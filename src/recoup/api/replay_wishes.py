@@ -64,12 +64,11 @@ def wanted_replay(asked: ReplayInput) -> ReplayWish:
     after = read_cursor(said["cursor"]) if "cursor" in said else None
     if "cursor" in said and after is None:
         broken["cursor"] = _WRONG
-    most = MOST_AT_ONCE if asked.limit in (UNSET, None) else asked.limit
-    if not isinstance(most, int) or not 1 <= most <= MOST_AT_ONCE:
+    most = asked.limit if isinstance(asked.limit, int) else MOST_AT_ONCE
+    if not 1 <= most <= MOST_AT_ONCE:
         broken["limit"] = ["value_is_out_of_range"]
     if broken:
         raise Refused(invalid(broken))
-    assert isinstance(most, int), "or it was refused"
     wanted = DeliveryFilter(
         endpoint_id=ids["webhook_endpoint_id"],
         webhook_type=webhook_type,

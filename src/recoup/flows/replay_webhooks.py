@@ -54,11 +54,11 @@ async def replay_delivery(conn: Conn, delivery: RowKey, *, now: datetime) -> See
     :raises Refused: `webhook_delivery_not_found`; 405 `webhook_delivery_is_waiting` for one that is
         still to be sent.
     """
-    match await delivery_lists.lock(conn, delivery):
-        case None:
-            raise Refused(NOT_FOUND)
-        case DeliveryState.WAITING:
-            raise Refused(not_allowed("webhook_delivery_is_waiting"))
+    state = await delivery_lists.lock(conn, delivery)
+    if state is None:
+        raise Refused(NOT_FOUND)
+    if state is DeliveryState.WAITING:
+        raise Refused(not_allowed("webhook_delivery_is_waiting"))
     await _replay(conn, delivery.organization_id, [delivery.id], now=now)
     return await find_delivery(conn, delivery)
 
