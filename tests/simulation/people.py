@@ -268,9 +268,7 @@ class People:
     async def _void(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
         at = self._now()
         done = await self._try(
-            lambda conn: void_invoice(
-                conn, self.tenant, invoice.id, with_credit_note=False, now=at
-            ),
+            lambda conn: void_invoice(conn, self.tenant, invoice.id, now=at),
             meanwhile,
         )
         if done == "done":

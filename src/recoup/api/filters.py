@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from datetime import date, datetime
 from typing import Final
 
 from litestar.datastructures import MultiDict
 
 from recoup.api.edge import ApiRequest
+from recoup.rules.money import MAX_CENTS
 from recoup.rules.refusal import Refused, invalid
 
 _METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
 MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at most
 _FLAGS: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Filters:
@@ -27,6 +30,14 @@ class Filters:
     def __init__(self, request: ApiRequest) -> None:
         self._query = request.query_params
         self._broken: dict[str, object] = {}
+
+    def known(self, *names: str, among: Collection[str]) -> tuple[str, ...] | None:
+        """The values of a list filter that are `among` those; others are ignored, as if not said.
+
+        For where Lago ignores them. None: nothing is asked for by any of these names.
+        """
+        said = [value for name in names for value in self.texts(name) if value in among]
+        return tuple(said) or None
 
     def texts(self, name: str, *, among: Collection[str] | None = None) -> list[str]:
         """The values of a list filter: any text, or words `among` those."""
@@ -57,6 +68,35 @@ class Filters:
         """The value of a filter that is `true` or `false`."""
         value = self.text(name, among=_FLAGS)
         return None if value is None else _FLAGS.get(value)
+
+    def boolean(self, name: str) -> bool | None:
+        """`true`, `false`, `1` or `0`."""
+        said = last_said(self._query, name)
+        if not said:
+            return None
+        if said not in _BOOLEANS:
+            self._broken[name] = ["must be boolean"]
+        return _BOOLEANS.get(said)
+
+    def day(self, name: str) -> date | None:
+        """An ISO date, or the date of an ISO instant; anything else asks for nothing."""
+        try:
+            return datetime.fromisoformat(last_said(self._query, name) or "").date()
+        except ValueError:
+            return None
+
+    def cents(self, name: str) -> int | None:
+        """A whole number of minor units, no larger than any amount can be."""
+        said = last_said(self._query, name)
+        if not said:
+            return None
+        digits = said.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()):
+            self._broken[name] = ["must be an integer"]
+            return None
+        digits = digits.lstrip("0") or "0"
+        amount = min(int(digits), MAX_CENTS) if len(digits) <= len(str(MAX_CENTS)) else MAX_CENTS
+        return -amount if said.startswith("-") else amount
 
     def metadata(self) -> dict[str, str]:
         """What `metadata[key]=value` asks for, by key; an empty value: the key must be absent."""
