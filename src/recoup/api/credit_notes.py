@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -27,7 +26,7 @@ from recoup.flows.update_credit_note import (
     update_credit_note,
     void_credit_note,
 )
-from recoup.rules.credit_note_asks import CreditNoteChange, CreditNoteInput
+from recoup.rules.credit_note_asks import CreditNoteChange, CreditNoteInput, Pairs
 from recoup.rules.lago.credit_notes import (
     CreditNoteObject,
     EstimateObject,
@@ -54,7 +53,7 @@ class CreditNoteChangeBody(msgspec.Struct):
 class MetadataBody(msgspec.Struct):
     """`{"metadata": {…}}` as a caller sends it."""
 
-    metadata: Any = None
+    metadata: Pairs = None
 
 
 class CreditNoteAnswer(msgspec.Struct):

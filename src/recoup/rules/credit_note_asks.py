@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -35,24 +35,53 @@ _DIGITS: Final = re.compile(r"[+-]?[0-9]{1,30}")  # a float would lose the last 
 ReadId = Callable[[str], UUID | None]
 
 
+# What is described to callers; what they send instead is read below, and refused by its own word.
+Cents = Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["integer", "null"]})]
+Items = Annotated[
+    Any,
+    msgspec.Meta(
+        extra_json_schema={
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "fee_id": {"type": "string", "format": "uuid"},
+                    "amount_cents": {"type": "integer"},
+                },
+                "required": ["fee_id", "amount_cents"],
+            },
+        }
+    ),
+]
+Pairs = Annotated[
+    Any,
+    msgspec.Meta(
+        extra_json_schema={
+            "type": ["object", "null"],
+            "additionalProperties": {"type": ["string", "null"]},
+        }
+    ),
+]
+
+
 class CreditNoteInput(msgspec.Struct, frozen=True):
     """A credit note as a caller asks for it, or for an estimate of it."""
 
     invoice_id: Text = None
     reason: Text = None
     description: Text = None
-    credit_amount_cents: Any = None  # None: nothing
-    refund_amount_cents: Any = None
-    offset_amount_cents: Any = None
-    items: Any = None
-    metadata: Any = None
+    credit_amount_cents: Cents = None  # None: nothing
+    refund_amount_cents: Cents = None
+    offset_amount_cents: Cents = None
+    items: Items = None
+    metadata: Pairs = None
 
 
 class CreditNoteChange(msgspec.Struct, frozen=True):
     """What a caller changes of a note; what is absent stays, and metadata are merged."""
 
     refund_status: Text = UNSET
-    metadata: Any = None
+    metadata: Pairs = None
 
 
 def read_lines(asked: Any, fees: Mapping[UUID, CreditableFee], *, read_id: ReadId) -> list[Line]:

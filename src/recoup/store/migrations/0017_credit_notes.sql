@@ -94,7 +94,8 @@ ALTER TABLE refunds
     ALTER COLUMN contradiction_id DROP NOT NULL,
     ADD COLUMN credit_note_id uuid,
     ADD FOREIGN KEY (organization_id, credit_note_id) REFERENCES credit_notes (organization_id, id),
-    ADD CONSTRAINT refund_has_one_reason CHECK (num_nonnulls(contradiction_id, credit_note_id) = 1);
+    ADD CONSTRAINT refund_has_a_reason
+        CHECK (contradiction_id IS NOT NULL OR credit_note_id IS NOT NULL);
 -- The same part of a note is never on its way back twice out of one charge.
 CREATE UNIQUE INDEX one_refund_per_credit_note_and_payment ON refunds
     (organization_id, credit_note_id, payment_id) WHERE credit_note_id IS NOT NULL;
