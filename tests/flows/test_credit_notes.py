@@ -31,6 +31,7 @@ from recoup.store.db import Pool
 from tests.conftest import eventually, waiting_for_locks
 from tests.flows.issuing import issue, stock
 from tests.flows.noting import make_note, refunds_of, send_refunds, status_of
+from tests.flows.pages import opened, page_of
 from tests.flows.test_retry_race import patient
 from tests.flows.test_submit_refund import books as refund_books
 from tests.shop import SandboxServer, Shop
@@ -97,6 +98,20 @@ async def test_an_attempt_that_is_ready_sees_the_offset_before_it_is_sent(
     assert (await shop.state(first), await shop.state(second)) == ("succeeded", "withdrawn")
     assert await shop.shown(wholly) == ("succeeded", 0)
     assert await shop.shown(partly) == ("succeeded", 0)
+
+
+async def test_a_page_that_asks_for_what_is_due_no_more_is_closed(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    invoice = await sold(shop)
+    await opened(shop, invoice)
+    page = await page_of(shop, invoice)
+    await make_note(shop, invoice, offset=400)
+    shop.clock.advance(minutes=1)
+    await shop.look_up(page)
+    assert await shop.state(page) == "failed"
+    await shop.collect(invoice)
+    assert [one["amount"] for one in await psp.charges() if one["status"] == "succeeded"] == [600]
 
 
 async def test_money_of_an_attempt_that_was_sent_before_the_offset_is_raised(
