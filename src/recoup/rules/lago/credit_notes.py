@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -22,7 +23,7 @@ from recoup.rules.records.credit_notes import CreditNoteDetails, CreditNoteItem,
 from recoup.rules.records.fees import FeeDetails
 from recoup.rules.records.invoices import Invoice
 
-REFUND_FAILURE_OBJECT = "credit_note_payment_provider_refund_error"
+REFUND_FAILURE_OBJECT: Final = "credit_note_payment_provider_refund_error"
 
 
 class CreditNoteItemObject(msgspec.Struct, frozen=True, kw_only=True):
