@@ -39,6 +39,7 @@ from recoup.store.events import Event
 from recoup.store.findings import Finding
 from tests.api.billing import has_customer, has_method, has_tax, issue, pay
 from tests.api.conftest import Tenant
+from tests.api.noting import note
 
 NOBODYS: Final = "00000000-0000-7000-8000-00000000abcd"
 # A field whose name ends like this names a row. `payment_method` holds the id of one.
@@ -51,6 +52,9 @@ OF_OTHERS: Final = {
 # A body that gets past all that is looked at before the row that the path names.
 FIT: Final[Mapping[str, Any]] = {
     "PUT /add_ons/{code}": {"add_on": {"name": "Mine"}},
+    "PUT /credit_notes/{lago_id}": {"credit_note": {"refund_status": "succeeded"}},
+    "POST /credit_notes/{lago_id}/metadata": {"metadata": {"k": "v"}},
+    "PUT /credit_notes/{lago_id}/metadata": {"metadata": {"k": "v"}},
     "POST /customers/{external_id}/payment_methods": {
         "payment_method": {"provider_method_id": "pm_sandbox_ok"}
     },
@@ -71,9 +75,14 @@ FIT: Final[Mapping[str, Any]] = {
 }
 # The filters, and whose ids or codes they take.
 FILTERS: Final[Mapping[str, str]] = {
+    "GET /credit_notes external_customer_id": "customers",
+    "GET /credit_notes billing_entity_codes[]": "billing_entities",
+    "GET /credit_notes search_term": "credit_notes",
     "GET /customers external_id": "customers",
     "GET /customers billing_entity_codes[]": "billing_entities",
     "GET /customers search_term": "customers",
+    "GET /customers/{external_id}/credit_notes billing_entity_codes[]": "billing_entities",
+    "GET /customers/{external_id}/credit_notes search_term": "credit_notes",
     "GET /customers/{external_id}/invoices external_customer_id": "customers",
     "GET /customers/{external_id}/invoices billing_entity_codes[]": "billing_entities",
     "GET /customers/{external_id}/invoices search_term": "invoices",
@@ -97,10 +106,26 @@ LINKED: Final = {"payment_provider": "sandbox", "payment_provider_code": "?"}
 LINE: Final = {"add_on_code": "$add_ons"}
 BILLED: Final = {"external_customer_id": "$customers", "fees": [LINE], "skip_psp": True}
 PAID_BY: Final = {"payment_method_type": "provider", "payment_method_id": "?"}
+NOTE_OF_INVOICE: Final = {
+    "credit_note": {
+        "invoice_id": "?", "items": [{"fee_id": "$fees", "amount_cents": 1}],
+        "credit_amount_cents": 1,
+    }
+}  # fmt: skip
+NOTE_OF_FEE: Final = {
+    "credit_note": {
+        "invoice_id": "$invoices", "items": [{"fee_id": "?", "amount_cents": 1}],
+        "credit_amount_cents": 1,
+    }
+}  # fmt: skip
 NOTED: Final = [{"id": "?", "key": "k", "value": "v"}]
 FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
     "POST /add_ons add_on.tax_codes": ("taxes", {"add_on": TAXED}),
     "PUT /add_ons/{code} add_on.tax_codes": ("taxes", {"add_on": {"tax_codes": ["?"]}}),
+    "POST /credit_notes credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
+    "POST /credit_notes credit_note.items.fee_id": ("fees", NOTE_OF_FEE),
+    "POST /credit_notes/estimate credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
+    "POST /credit_notes/estimate credit_note.items.fee_id": ("fees", NOTE_OF_FEE),
     "POST /customers customer.billing_entity_code": (
         "billing_entities",
         {"customer": {"external_id": "new", "billing_entity_code": "?"}},
@@ -324,6 +349,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     invoice = await issue(tenant, external_customer_id=customer, fees=lines)
     noted = await tenant.put(f"/invoices/{invoice['lago_id']}", {"invoice": {"metadata": metadata}})
     paid = await pay(tenant, invoice, 100)
+    made = await note(tenant, invoice, 100, credit_amount_cents=100, metadata={f"{name}-key": "v"})
     listening = {"webhook_endpoint": {"webhook_url": f"https://{name}.example"}}
     endpoint = await tenant.post("/webhook_endpoints", listening)
     about, delivery = await something_told(tenant, pool)
@@ -334,11 +360,13 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "add_ons": add_on,
         "billing_entities": entities[0]["code"],
         "contradictions": surprise,
+        "credit_notes": made["lago_id"],
         "customers": customer,
         "customer_metadata": kept[0]["lago_id"],
         "events": about,
         "fees": invoice["fees"][0]["lago_id"],
         "invoices": invoice["lago_id"],
+        "metadata": f"{name}-key",
         "invoice_metadata": noted.json()["invoice"]["metadata"][0]["lago_id"],
         "payment_methods": method,
         "payment_providers": account,

@@ -122,9 +122,7 @@ async def void(shop: Shop, attempt: RowKey) -> None:
         "SELECT invoice_id FROM payment_invoices WHERE payment_id = $1", attempt.id
     )
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        await void_invoice(
-            conn, shop.organization_id, invoice_id, with_credit_note=False, now=shop.clock.now()
-        )
+        await void_invoice(conn, shop.organization_id, invoice_id, now=shop.clock.now())
 
 
 async def pay_by_hand(shop: Shop, invoice: RowKey, cents: int) -> None:

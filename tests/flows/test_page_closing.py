@@ -55,9 +55,7 @@ async def test_what_is_no_page_is_not_closed(shop: Shop, psp: SandboxServer) -> 
 
 async def void(shop: Shop, invoice: RowKey) -> None:
     async with db.transaction(shop.pool, tenants=[invoice.organization_id]) as conn:
-        await void_invoice(
-            conn, invoice.organization_id, invoice.id, with_credit_note=False, now=shop.clock.now()
-        )
+        await void_invoice(conn, invoice.organization_id, invoice.id, now=shop.clock.now())
 
 
 async def look_up_when_due(shop: Shop, page: RowKey) -> None:

@@ -196,7 +196,7 @@ async def test_a_transfer_that_has_come_is_not_taken_by_card_as_well(payer: Paye
 async def void(payer: Payer, invoice: RowKey) -> None:
     async with db.transaction(payer.shop.pool, tenants=[invoice.organization_id]) as conn:
         await void_invoice(
-            conn, invoice.organization_id, invoice.id, with_credit_note=False,
+            conn, invoice.organization_id, invoice.id,
             now=payer.shop.clock.now(),
         )  # fmt: skip
 

@@ -30,6 +30,13 @@ from lago_python_client.models import (
     Tax,
     WebhookEndpoint,
 )
+from lago_python_client.models.credit_note import (
+    CreditNote,
+    CreditNoteEstimate,
+    CreditNoteUpdate,
+    Item,
+    Items,
+)
 from lago_python_client.models.payment_method import PaymentMethod
 
 from tests.lago.conftest import Shop
@@ -202,6 +209,7 @@ def test_lists_below_a_customer_come_without_a_key_and_are_refused(
         shop.client.customer_invoices,
         shop.client.customer_payments,
         shop.client.customer_payment_methods,
+        shop.client.customer_credit_notes,
     ):
         assert refusal(lambda below=below: below.find_all(customer)) == (401, None)
 
@@ -213,6 +221,38 @@ def test_a_payment_made_by_hand_pays(shop: Shop, add_on: str, new_name: NewName)
     )
     assert (paid.type, paid.payment_status, paid.reference) == ("manual", "succeeded", "cheque 7")
     assert shop.client.invoices.find(invoice.lago_id).payment_status == "succeeded"
+
+
+def test_credit_notes_are_estimated_made_found_changed_and_voided(
+    shop: Shop, add_on: str, new_name: NewName
+) -> None:
+    customer, notes = new_name("nora"), shop.client.credit_notes
+    invoice = sell(shop, add_on, customer)
+    items = Items(__root__=[Item(fee_id=invoice.fees.__root__[0].lago_id, amount_cents=1_000)])
+    of = {"invoice_id": invoice.lago_id, "items": items}
+    estimated = notes.estimate(CreditNoteEstimate(**of))
+    assert (estimated.taxes_amount_cents, estimated.max_offsettable_amount_cents) == (200, 1_200)
+    made = notes.create(
+        CreditNote(**of, credit_amount_cents=700, offset_amount_cents=500, metadata={"a": "b"})
+    )
+    assert (made.total_amount_cents, made.balance_amount_cents) == (1_200, 700)
+    assert (made.number, made.metadata) == (f"{invoice.number}-CN001", {"a": "b"})
+    told = shop.receiver.wait_for(
+        "credit_note.created", lambda thing: thing["lago_id"] == made.lago_id
+    )
+    assert told.thing["number"] == made.number
+    assert notes.find(made.lago_id) == made
+    listed = notes.find_all({"external_customer_id": customer, "credit_status": "available"})
+    assert [one.lago_id for one in listed["credit_notes"]] == [made.lago_id]
+    changed = notes.update(CreditNoteUpdate(metadata={"c": "d"}), made.lago_id)
+    assert changed.metadata == {"a": "b", "c": "d"}
+    assert notes.merge_metadata(made.lago_id, {"a": None}) == {"a": None, "c": "d"}
+    assert notes.delete_metadata_key(made.lago_id, "a") == {"c": "d"}
+    assert notes.replace_metadata(made.lago_id, {"e": "f"}) == {"e": "f"}
+    assert notes.delete_all_metadata(made.lago_id) is None
+    assert notes.void(made.lago_id).credit_status == "voided"
+    assert refusal(lambda: notes.void(made.lago_id)) == (405, "no_voidable_amount")
+    assert shop.client.invoices.find(invoice.lago_id).total_due_amount_cents == 11_500
 
 
 def test_fees_are_found_and_stay_with_their_invoice(

@@ -193,6 +193,27 @@ def test_amounts_are_in_stripes_units() -> None:
     assert read_request(render_refund(REFUND)).params["amount"] == 40
 
 
+@pytest.mark.parametrize(
+    ("reason", "theirs"),
+    [
+        (None, None),
+        ("other", None),
+        ("duplicated_charge", "duplicate"),
+        ("product_unsatisfactory", "requested_by_customer"),
+        ("order_change", "requested_by_customer"),
+        ("order_cancellation", "requested_by_customer"),
+        ("fraudulent_charge", "fraudulent"),
+    ],
+)
+def test_why_money_goes_back_is_said_in_stripes_words(
+    reason: str | None, theirs: str | None
+) -> None:
+    refund = msgspec.structs.replace(REFUND, reason=reason)
+    sent = read_request(render_refund(refund)).params
+    assert sent.get("reason") == theirs
+    strict(stripe_params.RefundCreateParams).validate_python(sent)
+
+
 def test_without_an_address_of_its_own_the_payer_goes_to_stripe() -> None:
     assert params(return_url="")["return_url"] == "https://stripe.com/"
 

@@ -23,7 +23,12 @@ from recoup.sandbox.charges import Status
 from recoup.sandbox.tokens import ON_A_PAGE
 from recoup.store import db
 from recoup.store.invariants import INVARIANTS, offenders
-from tests.simulation.audit_refunds import A_CALL_TAKES, A_KEY_LIVES, refunds_that_disagree
+from tests.simulation.audit_refunds import (
+    A_CALL_TAKES,
+    A_KEY_LIVES,
+    notes_that_disagree,
+    refunds_that_disagree,
+)
 from tests.simulation.people import TURNED_AWAY, People, asked_id
 from tests.simulation.world import World
 
@@ -85,6 +90,7 @@ class _Rows:
         self.decisions = {row["id"]: row for row in tables["decisions"]}
         self.provider_events = tables["provider_events"]
         self.refunds = tables["refunds"]
+        self.notes = tables["credit_notes"]
         self.invoice_of = {row["payment_id"]: row["invoice_id"] for row in self.covers}
         self.at_provider: Counter[UUID] = Counter()
         for entry in self.ledger:
@@ -95,7 +101,7 @@ class _Rows:
     async def read(cls, world: World, tenant: UUID) -> _Rows:
         tables = (
             "invoices", "payments", "payment_invoices", "contradictions", "ledger_entries",
-            "events", "decisions", "provider_events", "refunds",
+            "events", "decisions", "provider_events", "refunds", "credit_notes",
         )  # fmt: skip
         return cls(
             {
@@ -155,6 +161,7 @@ class _Audit:
             if row["applied_at"] is None:
                 wrong.append(f"an event was never applied: {row['body']}")
         wrong += refunds_that_disagree(self.world, rows.refunds, rows.contradictions, rows.events)
+        wrong += notes_that_disagree(self.world, rows.notes, rows.refunds, rows.events)
         return [*wrong, *self._ledger(), *self._ends()]
 
     # One attempt.
@@ -246,7 +253,7 @@ class _Audit:
                 yield "was applied to what was declared paid"
 
     def _owed(self, invoice_id: UUID, at: datetime, *, besides: UUID) -> tuple[int, list[int]]:
-        """What was due just before this moment, and what was paid at it, by hand or by charges.
+        """What was due just before this moment, and what was paid or taken off at it.
 
         The charge `besides` is left out.
         """
@@ -258,7 +265,11 @@ class _Audit:
             and attempt["id"] != besides
             and attempt["ended_at"]
         ]
-        paid = [*self.people.paid_by_hand.get(invoice_id, []), *by_charges]
+        paid = [
+            *self.people.paid_by_hand.get(invoice_id, []),
+            *self.people.offset_by_notes.get(invoice_id, []),
+            *by_charges,
+        ]
         before = sum(cents for when, cents in paid if when < at)
         return (
             self.people.billed[invoice_id] - before,
@@ -291,8 +302,18 @@ class _Audit:
             for entry in self.rows.ledger
             if entry["account"] == "unapplied" and entry["payment_id"] in ids
         )
-        if taken + by_hand != applied + unapplied:
-            yield f"{taken} + {by_hand} came in, {applied} + {unapplied} are accounted for"
+        back = sum(  # by credit notes; what belonged to nothing is less by what went back of it
+            row["amount_cents"]
+            for row in self.rows.refunds
+            if row["payment_id"] in ids and row["credit_note_id"] and row["state"] == "succeeded"
+        )
+        if taken + back + by_hand != applied + unapplied:
+            yield (
+                f"{taken} + {back} + {by_hand} came in, {applied} + {unapplied} are accounted for"
+            )
+        offset = sum(cents for _, cents in self.people.offset_by_notes.get(invoice["id"], []))
+        if invoice["offset_cents"] != offset:
+            yield f"{invoice['offset_cents']} are offset, and {offset} were asked for"
         receivable = sum(
             entry["amount_cents"]
             for entry in self.rows.ledger

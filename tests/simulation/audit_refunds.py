@@ -36,13 +36,55 @@ def refunds_that_disagree(
         told = [event["webhook_type"] for event in events if event["object_id"] == row["id"]]
         for fault in (
             *_end(row, there.get(refund_key(row["id"])), told),
-            *_money(row, there.get(refund_key(row["id"])), brought_in[row["contradiction_id"]]),
+            *_money(
+                row,
+                there.get(refund_key(row["id"])),
+                # What a note gives back of a charge is held against the note below.
+                brought_in.get(row["contradiction_id"], row["amount_cents"]),
+            ),
         ):
             yield f"refund {world.name(row['id'])}: {fault}"
-    went_back = Counter(row["contradiction_id"] for row in refunds if row["state"] == "succeeded")
+    went_back = Counter(
+        row["contradiction_id"]
+        for row in refunds
+        if row["state"] == "succeeded" and row["contradiction_id"]
+    )
     for contradiction, times in went_back.items():
         if times > 1:
             yield f"what {world.name(contradiction)} brought in went back {times} times"
+
+
+def notes_that_disagree(
+    world: World,
+    notes: Sequence[asyncpg.Record],
+    refunds: Sequence[asyncpg.Record],
+    events: Sequence[asyncpg.Record],
+) -> Iterator[str]:
+    """The same of credit notes: what they show of their refunds, and what was told of that."""
+    there = world.psp.refunds()
+    for note in notes:
+        own = [row for row in refunds if row["credit_note_id"] == note["id"]]
+        gone = [
+            made.amount
+            for row in own
+            if (made := there.get(refund_key(row["id"]))) and made.status == "succeeded"
+        ]
+        failed = [row for row in own if row["state"] == "failed"]
+        expected = None
+        if note["refund_cents"]:
+            expected = "succeeded" if sum(gone) == note["refund_cents"] else "pending"
+            expected = "failed" if failed else expected
+            world.happened[f"note_refund_{expected}"] += 1
+        name = world.name(note["id"])
+        if note["refund_status"] != expected:
+            yield f"note {name}: shows {note['refund_status']}, and is {expected}"
+        if sum(gone) > note["refund_cents"]:
+            yield f"note {name}: {sum(gone)} went back, of {note['refund_cents']}"
+        told = Counter(row["webhook_type"] for row in events if row["object_id"] == note["id"])
+        if told != Counter({"credit_note.created": 1}) + Counter(
+            {"credit_note.refund_failure": len(failed)}
+        ):
+            yield f"note {name}: told {dict(told)}"
 
 
 def _end(row: asyncpg.Record, there: Refund | None, told: Sequence[str]) -> Iterator[str]:

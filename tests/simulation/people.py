@@ -1,8 +1,8 @@
 """The people of the world: who issues invoices, asks for retries, and changes their mind meanwhile.
 
 Each act is one call of the API's flows, and answers what came of it, in a line for the trace. What
-was accepted is noted, since each such ask must end in one event; and what was billed and paid by
-hand, since only so much of an invoice may be charged.
+was accepted is noted, since each such ask must end in one event; and what was billed, paid by hand
+and taken off again, since only so much of an invoice may be charged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from uuid import UUID, uuid5
 import asyncpg
 
 from recoup.flows.attach_payment_method import attach_payment_method
+from recoup.flows.create_credit_note import create_credit_note, standings
 from recoup.flows.create_invoice import create_invoice
+from recoup.flows.credit_voided_invoice import AskedBack
 from recoup.flows.delete_customer import delete_customer
 from recoup.flows.manage_add_ons import AddOnInput, create_add_on
 from recoup.flows.manage_payment_methods import delete_payment_method, set_default_payment_method
@@ -28,6 +30,7 @@ from recoup.flows.retry_payment import Accepted, Answer, Ask, retry_payments, re
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
 from recoup.flows.upsert_customer import upsert_customer
 from recoup.flows.void_invoice import void_invoice
+from recoup.rules.credit_note_asks import CreditNoteInput
 from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
 from recoup.rules.one_off_asks import FeeInput, InvoiceInput
@@ -85,6 +88,7 @@ class People:
         self.invoices: list[RowKey] = []
         self.billed: dict[UUID, int] = {}  # of invoices, in minor units
         self.paid_by_hand: dict[UUID, list[tuple[datetime, int]]] = {}  # of invoices
+        self.offset_by_notes: dict[UUID, list[tuple[datetime, int]]] = {}  # of invoices
         self.meddled: set[RowKey] = set()  # voided, paid by hand, or of a status that was set
         self.declared: dict[UUID, list[tuple[datetime, str]]] = {}  # of invoices, in order
         self.voided: dict[UUID, datetime] = {}
@@ -197,20 +201,25 @@ class People:
 
     async def pay_a_part_before_it_is_sent(self) -> str | None:
         """Somebody transfers a part of what an attempt that waits to be sent was begun for."""
-        ready = await self._owner.fetch(
-            "SELECT pi.invoice_id FROM payments p"
-            "  JOIN payment_invoices pi"
-            "    ON (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)"
-            " WHERE p.organization_id = $1 AND p.state = 'ready' ORDER BY p.id",
-            self.tenant,
-        )
+        ready = await self._ready()
         if not ready:
             return None
-        told = await self._pay(
-            RowKey(self.tenant, self._chance.choice(ready)["invoice_id"]), wholly=False
-        )
+        told = await self._pay(self._chance.choice(ready), wholly=False)
         if told and told.endswith("done"):
             self._happened["paid_in_part_before_it_is_sent"] += 1
+        return told
+
+    async def make_a_note(self) -> str | None:
+        return await self._note(self.some_invoice())
+
+    async def offset_a_part_before_it_is_sent(self) -> str | None:
+        """Somebody takes a part off what an attempt that waits to be sent was begun for."""
+        ready = await self._ready()
+        if not ready:
+            return None
+        told = await self._note(self._chance.choice(ready), only="offset")
+        if told and told.endswith("done"):
+            self._happened["offset_before_it_is_sent"] += 1
         return told
 
     async def void(self) -> str:
@@ -226,7 +235,7 @@ class People:
         """
         invoice = self.some_invoice()
         acts: list[Callable[..., Awaitable[str | None]]] = [
-            *[self._retry_of] * 3, self._pay, self._declare, self._void,
+            *[self._retry_of] * 3, self._pay, self._declare, self._void, self._note,
         ]  # fmt: skip
         first, second = self._chance.choice(acts), self._chance.choice([*acts, *self.comes_second])
         others: list[asyncio.Task[str | None]] = []
@@ -265,14 +274,55 @@ class People:
             self.paid_by_hand.setdefault(invoice.id, []).append((at, amount))
         return f"{amount} of {due} of {self._name(invoice.id)} are paid by hand: {done}"
 
-    async def _void(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
-        at = self._now()
+    async def _note(
+        self, invoice: RowKey, *, only: str | None = None, meanwhile: Meanwhile | None = None
+    ) -> str | None:
+        """Take something off an invoice again, in one of the three ways; seldom too much."""
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            held = await standings(conn, self.tenant, invoice.id)
+        left = {
+            "credit": held.standing.remaining_cents,
+            "refund": held.standing.refundable_cents,
+            "offset": held.standing.offsettable_cents,
+        }
+        part = only or self._chance.choice(["credit", "refund", "refund", "offset", "offset"])
+        if left[part] < 1:
+            return None
+        cents = self._chance.choice([left[part], self._chance.randint(1, left[part])])
+        if self._chance.random() < 0.1:
+            cents += 2
+        asked = CreditNoteInput(
+            invoice_id=str(invoice.id),
+            items=[{"fee_id": str(held.fees[0].id), "amount_cents": cents}],
+            **{f"{part}_amount_cents": cents},
+        )
+        note_id, at = self._new_id(), self._now()
         done = await self._try(
-            lambda conn: void_invoice(
-                conn, self.tenant, invoice.id, with_credit_note=False, now=at
+            lambda conn: create_credit_note(
+                conn, self.tenant, asked, read_id=UUID, note_id=note_id, now=at
             ),
             meanwhile,
         )
+        self._happened[f"note_{part}" if done == "done" else "note_refused"] += 1
+        if done == "done" and part == "offset":
+            self.meddled.add(invoice)
+            self.offset_by_notes.setdefault(invoice.id, []).append((at, cents))
+        return f"{self._name(note_id)}, a {part} of {cents} of {self._name(invoice.id)}: {done}"
+
+    async def _void(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str:
+        """Void an invoice; now and then all that was paid of it goes back."""
+        at = self._now()
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            standing = (await standings(conn, self.tenant, invoice.id)).standing
+        asked_back = None
+        if self._chance.random() < 0.5:
+            asked_back = AskedBack(refund_amount=standing.refundable_cents)
+        done = await self._try(
+            lambda conn: void_invoice(conn, self.tenant, invoice.id, asked_back=asked_back, now=at),
+            meanwhile,
+        )
+        if done == "done" and asked_back and standing.refundable_cents:
+            self._happened["void_gives_back"] += 1
         if done == "done":
             self.meddled.add(invoice)
             self.voided[invoice.id] = at
@@ -417,6 +467,17 @@ class People:
         if isinstance(answer, Accepted):
             return self._name(answer.attempt_id) if answer.attempt_id else answer.because
         return getattr(answer, "code", "a page is open")
+
+    async def _ready(self) -> list[RowKey]:
+        """The invoices of attempts that wait to be sent."""
+        ready = await self._owner.fetch(
+            "SELECT pi.invoice_id FROM payments p"
+            "  JOIN payment_invoices pi"
+            "    ON (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)"
+            " WHERE p.organization_id = $1 AND p.state = 'ready' ORDER BY p.id",
+            self.tenant,
+        )
+        return [RowKey(self.tenant, row["invoice_id"]) for row in ready]
 
     async def _owed(self, invoice: RowKey) -> int:
         async with db.transaction(self._pool, tenants=[self.tenant]) as conn:

@@ -229,6 +229,8 @@ class World:
             people.delete_method: 1,
             people.pay_by_hand: 2,
             people.pay_a_part_before_it_is_sent: 3,
+            people.make_a_note: 3,
+            people.offset_a_part_before_it_is_sent: 1,
             people.void: 1,
             people.set_status: 2,
             self.take_jobs: 26,

@@ -114,6 +114,17 @@ ROWS: Final = {
     "refunds": "(organization_id, id, payment_id, contradiction_id, amount_cents, currency,"
         " asked_by, provider_account_id, provider_payment_id, created_at) VALUES ({o}, {refund},"
         " {payment}, {contradiction}, 1, 'EUR', 'ann', {account}, 'ch', now())",
+    "credit_notes": "(organization_id, id, invoice_id, customer_id, sequential_id, number,"
+        " issuing_date, reason, currency, total_cents, sub_total_excluding_taxes_amount_cents,"
+        " taxes_amount_cents, precise_total_cents, precise_taxes_cents, taxes_rate, offset_cents,"
+        " created_at, updated_at) VALUES ({o}, {note}, {invoice}, {customer}, 1, 'N-CN001',"
+        " now(), 'other', 'EUR', 1, 1, 0, 1, 0, 0, 1, now(), now())",
+    "credit_note_items": "(organization_id, id, credit_note_id, fee_id, position, amount_cents,"
+        " precise_amount_cents, amount_currency, created_at)"
+        " VALUES ({o}, {item}, {note}, {fee}, 0, 1, 1, 'EUR', now())",
+    "credit_note_applied_taxes": "(organization_id, id, credit_note_id, tax_id, tax_name,"
+        " tax_code, tax_rate, base_amount_cents, amount_cents, amount_currency, created_at)"
+        " VALUES ({o}, {noted}, {note}, {tax}, 'VAT', 'vat', 20, 1, 0, 'EUR', now())",
     "quarantines": "(organization_id, id, provider_account_id, because, compare_since, began_at)"
         " VALUES ({o}, {quarantine}, {account}, 'r', now(), now())",
     "reconciliations": "(organization_id, id, provider_account_id, since, before, began_at)"
@@ -433,7 +444,7 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         "payments.wanted_method_id", "invoices.payment_method_id",  # a caller's word
         # What the outside calls things.
         "customers.external_id", "customers.sequential_id", "customers.external_salesforce_id",
-        "invoices.sequential_id", "invoices.entity_sequential_id",
+        "invoices.sequential_id", "invoices.entity_sequential_id", "credit_notes.sequential_id",
         "payments.provider_customer_id", "payments.provider_method_id",
         "payments.provider_payment_id", "contradictions.provider_payment_id",
         "contradictions.provider_refund_id",

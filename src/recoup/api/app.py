@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 from recoup.api import (
     add_ons,
     billing_entities,
+    credit_notes,
     customers,
     errors,
     fees,
@@ -46,6 +47,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
         route_handlers=[
             add_ons.routes,
             billing_entities.routes,
+            credit_notes.routes,
             customers.routes,
             fees.routes,
             invoices.routes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from litestar.datastructures import MultiDict
 
 from recoup.api.edge import ApiRequest
 from recoup.rules.cursors import Cursor, in_utc, read_cursor
+from recoup.rules.money import MAX_CENTS
 from recoup.rules.refusal import Refused, invalid
 
 _METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
@@ -25,6 +26,7 @@ MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at mos
 _FLAGS: Final = {"true": True, "false": False}
 _DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
 Word = TypeVar("Word", bound=StrEnum)
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Filters:
@@ -33,6 +35,14 @@ class Filters:
     def __init__(self, request: ApiRequest) -> None:
         self._query = request.query_params
         self._broken: dict[str, object] = {}
+
+    def known(self, *names: str, among: Collection[str]) -> tuple[str, ...] | None:
+        """The values of a list filter that are `among` those; others are ignored, as if not said.
+
+        For where Lago ignores them. None: nothing is asked for by any of these names.
+        """
+        said = [value for name in names for value in self.texts(name) if value in among]
+        return tuple(said) or None
 
     def texts(self, name: str, *, among: Collection[str] | None = None) -> list[str]:
         """The values of a list filter: any text, or words `among` those."""
@@ -92,6 +102,35 @@ class Filters:
         if value and found is None:
             self._broken[name] = ["is in invalid format"]
         return found
+
+    def boolean(self, name: str) -> bool | None:
+        """`true`, `false`, `1` or `0`."""
+        said = last_said(self._query, name)
+        if not said:
+            return None
+        if said not in _BOOLEANS:
+            self._broken[name] = ["must be boolean"]
+        return _BOOLEANS.get(said)
+
+    def day(self, name: str) -> date | None:
+        """An ISO date, or the date of an ISO instant; anything else asks for nothing."""
+        try:
+            return datetime.fromisoformat(last_said(self._query, name) or "").date()
+        except ValueError:
+            return None
+
+    def cents(self, name: str) -> int | None:
+        """A whole number of minor units, no larger than any amount can be."""
+        said = last_said(self._query, name)
+        if not said:
+            return None
+        digits = said.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()):
+            self._broken[name] = ["must be an integer"]
+            return None
+        digits = digits.lstrip("0") or "0"
+        amount = min(int(digits), MAX_CENTS) if len(digits) <= len(str(MAX_CENTS)) else MAX_CENTS
+        return -amount if said.startswith("-") else amount
 
     def metadata(self) -> dict[str, str]:
         """What `metadata[key]=value` asks for, by key; an empty value: the key must be absent."""

@@ -7,20 +7,18 @@ cannot be read is ignored, and a boolean is refused, as at Lago.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 from recoup.api.describe import Query
 from recoup.api.edge import ApiRequest
-from recoup.api.filters import Filters, last_said
+from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
-from recoup.rules.money import MAX_CENTS
 from recoup.store.invoice_lists import InvoiceFilter
 
 STATUSES: Final = ("draft", "finalized", "voided", "failed", "pending")
 PAYMENT_STATUSES: Final = ("pending", "succeeded", "failed")
 SETTLEMENTS: Final = ("payment", "credit_note")
-_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 FILTERS: Final = (
     Query("external_customer_id", "The invoices of this customer, deleted or not."),
@@ -107,32 +105,3 @@ class _InvoiceFilters(Filters):
             self._broken[name] = [f"{must_be} or must be an array"]
         elif wrong:
             self._broken[name] = {place: [must_be] for place in wrong}
-
-    def boolean(self, name: str) -> bool | None:
-        """`true`, `false`, `1` or `0`."""
-        said = last_said(self._query, name)
-        if not said:
-            return None
-        if said not in _BOOLEANS:
-            self._broken[name] = ["must be boolean"]
-        return _BOOLEANS.get(said)
-
-    def day(self, name: str) -> date | None:
-        """An ISO date, or the date of an ISO instant; anything else asks for nothing."""
-        try:
-            return datetime.fromisoformat(last_said(self._query, name) or "").date()
-        except ValueError:
-            return None
-
-    def cents(self, name: str) -> int | None:
-        """A whole number of minor units, no larger than any amount can be."""
-        said = last_said(self._query, name)
-        if not said:
-            return None
-        digits = said.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit()):
-            self._broken[name] = ["must be an integer"]
-            return None
-        digits = digits.lstrip("0") or "0"
-        amount = min(int(digits), MAX_CENTS) if len(digits) <= len(str(MAX_CENTS)) else MAX_CENTS
-        return -amount if said.startswith("-") else amount

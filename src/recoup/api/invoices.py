@@ -17,6 +17,7 @@ from recoup.api.invoice_filters import FILTERS, wanted_invoices
 from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.create_invoice import create_invoice
+from recoup.flows.credit_voided_invoice import AskedBack
 from recoup.flows.find_customer import find_customer
 from recoup.flows.find_invoices import find_invoice, list_invoices
 from recoup.flows.lose_dispute import lose_dispute
@@ -161,7 +162,7 @@ async def update(
 @post(
     "/invoices/{lago_id:str}/void",
     status_code=200,
-    opt=answers(InvoiceAnswer, refuses=[403, 405]),
+    opt=answers(InvoiceAnswer, refuses=[405]),
 )
 async def void(
     request: ApiRequest,
@@ -169,15 +170,20 @@ async def void(
     lago_id: FromPath[str],
     data: JSONBody[VoidBody | None] = None,
 ) -> Response[bytes]:
-    """Void an invoice: nothing of it is due any more."""
-    with_credit_note = data is not None and is_true(data.generate_credit_note)
+    """Void an invoice: nothing of it is due any more.
+
+    With `generate_credit_note`, `refund_amount` and `credit_amount` go back to its customer.
+    """
+    asked_back = None
+    if data is not None and is_true(data.generate_credit_note):
+        asked_back = AskedBack(data.refund_amount, data.credit_amount)
 
     async def do(conn: Conn) -> InvoiceAnswer:
         details = await void_invoice(
             conn,
             request.auth.organization_id,
             row_id(lago_id),
-            with_credit_note=with_credit_note,
+            asked_back=asked_back,
             now=edge.now(),
         )
         return InvoiceAnswer(invoice_object(details))

@@ -23,7 +23,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.rules.refund_state import RefundState
 from recoup.rules.settlement import CONTRADICTED, Surprise, paid_back
-from recoup.store import contradictions, ledger, refunds, tries
+from recoup.store import contradictions, credit_notes, ledger, refunds, tries
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Conn
 from recoup.store.ledger import LedgerEntry
@@ -101,6 +101,11 @@ async def book_paid_back(
     now: datetime,
 ) -> None:
     """Enter money that went back to its payer; negative: that came back."""
+    note = None
+    if refund.credit_note_id is not None:
+        key = RowKey(refund.organization_id, refund.credit_note_id)
+        note = (await credit_notes.find(conn, [key]))[key]
+    lines = paid_back(amount_cents, of="to_refund" if note else "unapplied")
     entries = [
         LedgerEntry(
             organization_id=refund.organization_id,
@@ -109,10 +114,10 @@ async def book_paid_back(
             account=line.account,
             amount_cents=line.amount_cents,
             currency=currency,
-            invoice_id=None,
+            invoice_id=note.invoice_id if note else None,
             payment_id=refund.payment_id,
         )
-        for position, line in enumerate(paid_back(amount_cents))
+        for position, line in enumerate(lines)
     ]
     await ledger.write(conn, entries, now=now)
 

@@ -15,7 +15,7 @@ from recoup.providers.protocol import Provider, Refund, RefundOrder
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow, refund_key
 from recoup.rules.refund_state import RefundState
-from recoup.store import attempts, refunds
+from recoup.store import attempts, credit_notes, refunds
 from recoup.store.db import Conn
 
 
@@ -23,6 +23,11 @@ async def render_refund(conn: Conn, provider: Provider, held: RefundRow) -> str:
     """Render the request of a refund that is ready."""
     payment_key = RowKey(held.organization_id, held.payment_id)
     payment = (await attempts.find(conn, [payment_key]))[payment_key]
+    note = None
+    if held.credit_note_id is not None:
+        note_key = RowKey(held.organization_id, held.credit_note_id)
+        note = (await credit_notes.find(conn, [note_key]))[note_key]
+    of_note = {"lago_credit_note_id": str(note.id)} if note else {}
     return provider.render_refund(
         RefundOrder(
             refund_id=held.id,
@@ -36,7 +41,9 @@ async def render_refund(conn: Conn, provider: Provider, held: RefundRow) -> str:
                 "lago_refund_id": str(held.id),
                 "lago_payment_id": str(held.payment_id),
                 "lago_organization_id": str(held.organization_id),
+                **of_note,
             },
+            reason=note.reason if note else None,
         )
     )
 

@@ -103,6 +103,7 @@ async def begin_refund(
         id=refund_id,
         payment_id=contradiction.payment.id,
         contradiction_id=contradiction.id,
+        credit_note_id=None,
         state=RefundState.READY,
         amount_cents=contradiction.unapplied_cents,
         currency=contradiction.currency,

@@ -17,6 +17,7 @@ from uuid import uuid5
 import msgspec
 
 from recoup.flows.contradict_refund import book_paid_back, contradict_refund, own_id
+from recoup.flows.follow_refund import follow_refund
 from recoup.flows.reports import Source
 from recoup.flows.tell import News, tell
 from recoup.providers.protocol import (
@@ -134,15 +135,16 @@ async def _move(
         bounced = uuid5(held.id, "bounced")
         await book_paid_back(conn, held, bounced, -held.amount_cents, held.currency, now=now)
     if told in refund_state.ENDINGS:
-        await _tell(conn, held.key, told, now=now)
+        ended = (await refunds.find(conn, [held.key]))[held.key]
+        await _tell(conn, ended, now=now)
+        await follow_refund(conn, ended, now=now)
 
 
-async def _tell(conn: Conn, key: RowKey, end: RefundState, *, now: datetime) -> None:
+async def _tell(conn: Conn, refund: RefundRow, *, now: datetime) -> None:
     """Tell that a refund has ended, once for each end: one that succeeded may still fail."""
-    refund = (await refunds.find(conn, [key]))[key]
     ended = News(
         organization_id=refund.organization_id,
-        webhook_type=REFUNDED if end is RefundState.SUCCEEDED else REFUND_FAILED,
+        webhook_type=REFUNDED if refund.state is RefundState.SUCCEEDED else REFUND_FAILED,
         object_type="refund",
         payload=refund_object(refund),
         object_id=refund.id,

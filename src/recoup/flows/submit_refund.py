@@ -3,8 +3,10 @@
 Like an attempt: `sent` is committed before the call, and what is found `sent` is looked up, never
 sent anew under another key; and it waits like one while its account is left alone.
 
-What would surprise you: one that waits fails without a call (`charge_taken_back`) where the bank
-has taken its charge back meanwhile. That is our own word: the provider was not asked.
+What would surprise you: one that waits fails without a call where its payer has the money already.
+The bank has taken the charge back meanwhile (`charge_taken_back`), the dispute about its invoice
+was lost, or somebody has said of its credit note that it went back (`refunded_otherwise`). Those
+are our own words: the provider was not asked.
 """
 
 from __future__ import annotations
@@ -29,17 +31,29 @@ from recoup.flows.settle_refund import (
 )
 from recoup.flows.take_calls import AN_ORDER, Wants, take_calls
 from recoup.providers.protocol import Declined, Lost, NotKnown, Provider, Refund, RefundOutcome
+from recoup.rules import refund_state
 from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
 from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.records.refunds import RefundRow, refund_key
 from recoup.rules.refund_state import ASKED_ABOUT, RefundState
-from recoup.store import contradictions, db, provider_accounts, quarantines, refunds
+from recoup.store import (
+    contradictions,
+    credit_notes,
+    db,
+    provider_accounts,
+    quarantines,
+    refunds,
+)
 from recoup.store.db import Conn, Pool
 
 # Its payer has the money already: nothing is sent. Given back to us, it can be asked for anew.
 TAKEN_BACK: Final = Declined("charge_taken_back", message="The bank has taken the charge back.")
+DISPUTE_LOST: Final = Declined("dispute_lost", message="The dispute about its invoice was lost.")
+PAID_OTHERWISE: Final = Declined(
+    refund_state.PAID_OTHERWISE, message="It was said of its credit note that the money went back."
+)
 
 
 class ToSend(msgspec.Struct, frozen=True):
@@ -110,8 +124,8 @@ async def _begin(
         request = await render_refund(conn, provider, held)
         if asked is None and (since := await lost_since(conn, held)) is not None:
             return ToAskFirst(held, request, account, since)
-        if await _payer_has_it(conn, held):
-            await _call_off(conn, held, request, now=now)
+        if (moot := await _why_moot(conn, held)) is not None:
+            await _call_off(conn, held, request, moot, now=now)
             return None
         wanted = {key: held.account_key}
         limits = {held.account_key: provider.limit} if provider.limit else {}
@@ -127,16 +141,25 @@ async def _begin(
     return ToSend(refund, provider, held.account_key, sent_at=now, was_troubled=was_troubled)
 
 
-async def _payer_has_it(conn: Conn, held: RefundRow) -> bool:
-    """Whether the bank has taken the charge back since the refund was asked for."""
+async def _why_moot(conn: Conn, held: RefundRow) -> Declined | None:
+    """Say why the payer has the money already, since the refund was asked for; None: send it."""
     payment = RowKey(held.organization_id, held.payment_id)
-    return await contradictions.was_taken_back(conn, payment, held.provider_payment_id)
+    if await contradictions.was_taken_back(conn, payment, held.provider_payment_id):
+        return TAKEN_BACK
+    if held.credit_note_id is None:
+        return None
+    moot = await credit_notes.why_moot(conn, RowKey(held.organization_id, held.credit_note_id))
+    if moot.went_back_otherwise:
+        return PAID_OTHERWISE
+    return DISPUTE_LOST if moot.dispute_was_lost else None
 
 
-async def _call_off(conn: Conn, held: RefundRow, request: str, *, now: datetime) -> None:
+async def _call_off(
+    conn: Conn, held: RefundRow, request: str, because: Declined, *, now: datetime
+) -> None:
     """End a refund without a call: `sent` and `failed` in one transaction, so nobody sends it."""
     await refunds.send(conn, held.key, request, look_up_at=now, now=now)
-    report = RefundReport(held.key, TAKEN_BACK, Source.ANSWER)
+    report = RefundReport(held.key, because, Source.ANSWER)
     await settle_refund_on(conn, report, now=now)
 
 
@@ -168,7 +191,7 @@ async def look_up_refund(
             return
         account = await _account(conn, held)
         is_held_back = held.account_key in await quarantines.live(conn, [key.organization_id])
-        payer_has_it = await _payer_has_it(conn, held)
+        payer_has_it = await _why_moot(conn, held) is not None
     assert held.sent_at is not None, "what was sent has its time"
     refund = refund_as_sent(held)
     line = AccountLine(pool, providers, account, now=now)

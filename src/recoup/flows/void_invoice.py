@@ -1,7 +1,8 @@
 """Void an invoice: nothing of it is owed any more, whatever was paid of it before.
 
 What would surprise you: an attempt that is on its way goes on. Its success is then raised as a
-contradiction, never dropped. One that was not sent yet is withdrawn when its turn comes.
+contradiction, never dropped. One that was not sent yet is withdrawn when its turn comes. And what a
+void gives back is a credit note like any other, made of what the invoice was before it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from recoup.flows.create_credit_note import standings
+from recoup.flows.credit_voided_invoice import AskedBack, credit_voided_invoice, decide_parts
 from recoup.flows.find_invoices import find_invoice, lock_invoice
 from recoup.flows.tell import News, tell
 from recoup.rules.lago.invoices import Include, invoice_object
 from recoup.rules.records.invoices import InvoiceDetails
-from recoup.rules.refusal import Refusal, RefusalKind, Refused, not_allowed
+from recoup.rules.refusal import Refused, not_allowed
 from recoup.store import attempts, invoices, ledger
 from recoup.store.db import Conn
 
@@ -23,19 +26,23 @@ async def void_invoice(
     organization_id: UUID,
     invoice_id: UUID | None,
     *,
-    with_credit_note: bool,
+    asked_back: AskedBack | None = None,
     now: datetime,
 ) -> InvoiceDetails:
     """Void a finalized invoice, and answer it.
 
-    :raises Refused: `invoice_not_found`; 403 for credit notes, which are not offered; 405
-        `not_voidable` for anything that is not finalized.
+    `asked_back` is what goes back to the customer, by credit notes; None: there are none.
+
+    :raises Refused: `invoice_not_found`; 405 `not_voidable` for anything that is not finalized; 422
+        where more is to go back than the invoice has left.
     """
     invoice = await lock_invoice(conn, organization_id, invoice_id)
-    if with_credit_note:
-        raise Refused(Refusal(RefusalKind.FORBIDDEN, "feature_unavailable"))
     if invoice.status != "finalized":
         raise Refused(not_allowed("not_voidable"))
+    parts = None
+    if asked_back is not None:
+        held = await standings(conn, organization_id, invoice.id)
+        parts = decide_parts(asked_back, held)
     await invoices.void(conn, invoice.key, now=now)
     await attempts.close_pages(conn, [invoice.key], now=now)
     reversal = ledger.transfer(
@@ -43,6 +50,9 @@ async def void_invoice(
         debit="revenue", credit="receivable",
     )  # fmt: skip
     await ledger.write(conn, reversal, now=now)
+    if parts is not None:
+        held = await standings(conn, organization_id, invoice.id)
+        await credit_voided_invoice(conn, held, parts, now=now)
     details = await find_invoice(conn, organization_id, invoice.id)
     voided = News(
         organization_id=organization_id,

@@ -62,6 +62,7 @@ class RefundOrder(msgspec.Struct, frozen=True, kw_only=True):
     refunded_before_cents: int = 0  # of the same charge: some providers want the sum confirmed
     reference: str
     metadata: Mapping[str, str]
+    reason: str | None = None  # Lago's word, of a credit note; None: it belonged to no invoice
 
 
 class Refund(msgspec.Struct, frozen=True):

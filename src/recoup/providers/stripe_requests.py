@@ -50,6 +50,16 @@ BANK_TRANSFERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 EUROPEAN_ACCOUNTS: Final = frozenset({"BE", "DE", "ES", "FR", "IE", "NL"})
+# Stripe's words for the reasons of credit notes (contract section 3.9); the others have none.
+REFUND_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "duplicated_charge": "duplicate",
+        "product_unsatisfactory": "requested_by_customer",
+        "order_change": "requested_by_customer",
+        "order_cancellation": "requested_by_customer",
+        "fraudulent_charge": "fraudulent",
+    }
+)
 LONGEST_NAME: Final = 250  # of a line item, by Stripe
 
 
@@ -103,6 +113,8 @@ def render_refund(order: RefundOrder) -> str:
         "amount": amount,
         "metadata": {**order.metadata, "lago_refund_id": str(order.refund_id)},
     }
+    if reason := REFUND_REASONS.get(order.reason or ""):
+        params["reason"] = reason
     return _text(REFUND, params)
 
 

@@ -44,6 +44,11 @@ def number_per_billing_entity(
     return f"{prefix}-{month:%Y%m}-{_padded(entity_sequence)}"
 
 
+def credit_note_number(invoice_number: str, *, sequence: int) -> str:
+    """Number a credit note within its invoice (contract section 3.9)."""
+    return f"{invoice_number}-CN{_padded(sequence)}"
+
+
 def default_prefix(name: str, organization_id: UUID) -> str:
     """Make up an organization's prefix: three letters or digits of its name, four of its id."""
     letters = "".join(filter(str.isalnum, name.upper()))[:3] or "ORG"

@@ -9,7 +9,7 @@ says both of one refund of its own. A person's *failed* is not: the provider's s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -48,6 +48,22 @@ NEXT: Final[Mapping[RefundState, frozenset[RefundState]]] = {
     RefundState.SUCCEEDED: frozenset({RefundState.FAILED}),
     RefundState.FAILED: frozenset(),
 }
+
+
+# Our own word for a refund that is not sent any more, since a person said that it went back.
+PAID_OTHERWISE: Final = "refunded_otherwise"
+
+
+def status_of_note(refund_cents: int, ends: Sequence[tuple[RefundState, int]]) -> str | None:
+    """What a credit note shows once its refunds stand so; None: what it shows already.
+
+    `ends` are its refunds with their amounts. Less than the note gives back leaves a rest that no
+    provider can return, and that only a person can say the end of.
+    """
+    if any(state is RefundState.FAILED for state, _ in ends):
+        return "failed"
+    succeeded = sum(cents for state, cents in ends if state is RefundState.SUCCEEDED)
+    return "succeeded" if succeeded >= refund_cents else None
 
 
 def moves(current: RefundState, told: RefundState) -> bool:

@@ -113,9 +113,12 @@ def reversed_lines(amount_cents: int) -> tuple[Line, ...]:
     return (Line("at_provider", -amount_cents), Line("reversed", amount_cents))
 
 
-def paid_back(amount_cents: int) -> tuple[Line, ...]:
-    """The entries of unapplied money that goes back to its payer; negative: that came back."""
-    return (Line("unapplied", amount_cents), Line("at_provider", -amount_cents))
+def paid_back(amount_cents: int, *, of: str = "unapplied") -> tuple[Line, ...]:
+    """The entries of money that goes back to its payer; negative: that came back.
+
+    `of` is where it was: with what belongs to no invoice, or with what a credit note gives back.
+    """
+    return (Line(of, amount_cents), Line("at_provider", -amount_cents))
 
 
 def status_after_failure(debt: Debt) -> str:

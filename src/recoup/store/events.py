@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.rules.lago.event_types import ALSO_ASKED_FOR_AS
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 from recoup.store.rows import key_arrays
@@ -42,6 +43,9 @@ _INSERT: Final = """
       FROM told
       JOIN webhook_endpoints endpoint USING (organization_id)
      WHERE endpoint.event_types IS NULL OR told.webhook_type = ANY (endpoint.event_types)
+        OR EXISTS (SELECT FROM unnest($8::text[], $9::text[]) AS name (told_by, asked_by)
+                    WHERE name.told_by = told.webhook_type
+                      AND name.asked_by = ANY (endpoint.event_types))
        FOR KEY SHARE OF endpoint  -- one that is being deleted is waited for, and left out
  RETURNING organization_id, id
 """
@@ -82,6 +86,8 @@ async def insert(conn: Conn, events: Sequence[Event], *, now: datetime) -> list[
         [event.body for event in events],
         [event.ask_id for event in events],
         now,
+        list(ALSO_ASKED_FOR_AS.keys()),
+        list(ALSO_ASKED_FOR_AS.values()),
     )
     return [RowKey(row["organization_id"], row["id"]) for row in rows]
 

@@ -18,19 +18,10 @@ import msgspec
 
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.invariant import Invariant
+from recoup.store.note_invariants import NOTE_INVARIANTS
 
 MOST_EXAMPLES: Final = 5
-
-
-class Invariant(msgspec.Struct, frozen=True):
-    """Something that always holds, and the query of what breaks it.
-
-    `$1` are the tenants asked about, `$2` is the present instant.
-    """
-
-    name: str
-    says: str
-    sql: str
 
 
 class Offenders(msgspec.Struct, frozen=True):
@@ -184,6 +175,7 @@ INVARIANTS: Final = (
                 OR booked.least_currency <> i.currency OR booked.most_currency <> i.currency)
         """,
     ),
+    *NOTE_INVARIANTS,
     Invariant(
         "success_is_booked",
         "A payment is in the ledger exactly if it succeeded.",

@@ -59,6 +59,12 @@ _BY_PROVIDER_ID: Final = """
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_refund_id = $3
 """
 
+_OF_CREDIT_NOTE: Final = """
+    SELECT state, amount_cents FROM refunds
+     WHERE organization_id = $1 AND credit_note_id = $2
+     ORDER BY id
+"""
+
 _REFUNDED_BEFORE: Final = """
     SELECT coalesce(sum(amount_cents), 0)::bigint FROM refunds
      WHERE organization_id = $1 AND provider_account_id = $2 AND provider_payment_id = $3
@@ -177,6 +183,12 @@ async def by_provider_id(conn: Conn, account: RowKey, provider_refund_id: str) -
         _BY_PROVIDER_ID, account.organization_id, account.id, provider_refund_id
     )
     return _key(row) if row else None
+
+
+async def of_credit_note(conn: Conn, note: RowKey) -> list[tuple[RefundState, int]]:
+    """Where the refunds of this credit note stand, and what each pays back."""
+    rows = await conn.fetch(_OF_CREDIT_NOTE, note.organization_id, note.id)
+    return [(RefundState(row["state"]), row["amount_cents"]) for row in rows]
 
 
 async def refunded_before(conn: Conn, refund: RefundRow) -> int:

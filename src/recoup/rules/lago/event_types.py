@@ -1,14 +1,24 @@
 """The events that can be told, under the names of contract section 7.4; two more are ours.
 
-Lago tells of refunds by their credit notes; ours pay back money that belongs to no invoice.
+Lago tells of refunds by their credit notes. Ours are told of one by one besides, since some pay
+back money that belongs to no invoice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 REFUNDED: Final = "payment.refunded"  # ours: the money of a refund went back
 REFUND_FAILED: Final = "payment.refund_failed"  # ours: it did not, or came back
+
+CREDIT_NOTE_REFUND_FAILURE: Final = "credit_note.refund_failure"  # the name that Lago sends
+
+# An endpoint may ask for an event by another name than it is told by: Lago's filters know this one
+# alone, and compare it with the other, so that who asks for it hears nothing there.
+ALSO_ASKED_FOR_AS: Final[Mapping[str, str]] = {
+    CREDIT_NOTE_REFUND_FAILURE: "credit_note.provider_refund_failure",
+}
 
 EVENT_TYPES: Final = frozenset(
     {
@@ -21,8 +31,8 @@ EVENT_TYPES: Final = frozenset(
         "customer.checkout_url_generated",
         "credit_note.created",
         "credit_note.generated",
-        "credit_note.provider_refund_failure",  # the name that Lago's filters use
-        "credit_note.refund_failure",  # the name that Lago sends
+        *ALSO_ASKED_FOR_AS.values(),
+        CREDIT_NOTE_REFUND_FAILURE,
         "dunning_campaign.finished",
         "invoice.created",
         "invoice.one_off_created",

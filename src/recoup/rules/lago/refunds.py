@@ -16,7 +16,8 @@ class RefundObject(msgspec.Struct, frozen=True, kw_only=True):
 
     lago_id: UUID
     lago_payment_id: UUID
-    lago_contradiction_id: UUID
+    lago_contradiction_id: UUID | None  # one of these two says why it goes back
+    lago_credit_note_id: UUID | None
     amount_cents: int
     amount_currency: str
     status: str  # ready, sent, unknown, processing, needs_review, succeeded, failed
@@ -51,6 +52,7 @@ def refund_object(refund: RefundRow) -> RefundObject:
         lago_id=refund.id,
         lago_payment_id=refund.payment_id,
         lago_contradiction_id=refund.contradiction_id,
+        lago_credit_note_id=refund.credit_note_id,
         amount_cents=refund.amount_cents,
         amount_currency=refund.currency,
         status=refund.state.value,

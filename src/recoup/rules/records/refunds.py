@@ -17,7 +17,8 @@ class RefundRow(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: UUID
     id: UUID
     payment_id: UUID
-    contradiction_id: UUID
+    contradiction_id: UUID | None  # what brought the money in; or else:
+    credit_note_id: UUID | None  # what says that it goes back
     state: RefundState
     amount_cents: int
     currency: str
