@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from typing import Final
+from uuid import UUID
 
 from litestar.datastructures import MultiDict
 
@@ -18,6 +19,7 @@ from recoup.rules.refusal import Refused, invalid
 
 _METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
 MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at most
+_DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
 _FLAGS: Final = {"true": True, "false": False}
 
 
@@ -88,6 +90,19 @@ def last_said(query: MultiDict[str], name: str) -> str | None:
     """What a query says of a single value: the last of `name`, or else of `name[]`."""
     said = query.getall(name, []) or query.getall(f"{name}[]", [])
     return said[-1] if said else None
+
+
+def dashed_id(request: ApiRequest, name: str) -> UUID | None:
+    """A filter's id: here it must be dashed, unlike in a path (contract section 1.5).
+
+    :raises Refused: 422, it is not.
+    """
+    said = last_said(request.query_params, name)
+    if not said:
+        return None
+    if not _DASHED.fullmatch(said):
+        raise Refused(invalid({name: ["is in invalid format"]}))
+    return UUID(said)
 
 
 def _must_be(among: Collection[str]) -> str:
