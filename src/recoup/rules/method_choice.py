@@ -82,10 +82,10 @@ def choose_for_request(
             return nobody
         if debt.payment_method_type == "manual":
             return NoAttempt.METHOD_IS_MANUAL
-    if link.pays_by_transfer:
-        return ByTransfer()
-    method = link.method(wanted_method_id) if wanted_method_id else link.default
-    return method or NoAttempt.NO_METHOD
+    if not link.pays_by_transfer:
+        method = link.method(wanted_method_id) if wanted_method_id else link.default
+        return method or NoAttempt.NO_METHOD
+    return ByTransfer()
 
 
 def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | ByTransfer | NoAttempt:
