@@ -41,6 +41,8 @@ from recoup.store.secret_box import SecretBox
 
 BOX = SecretBox.from_text(SecretBox.new_key())
 NO_WISH = Wish()
+# What is told of an invoice that is paid at its first try.
+PAID_WORDS = ["invoice.payment_status_updated", "payment.succeeded", "payment_receipt.created"]
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
 

@@ -91,6 +91,10 @@ FILTERS: Final[Mapping[str, str]] = {
     "GET /invoices external_customer_id": "customers",
     "GET /invoices billing_entity_codes[]": "billing_entities",
     "GET /invoices search_term": "invoices",
+    "GET /customers/{external_id}/payment_requests billing_entity_codes[]": "billing_entities",
+    "GET /payment_receipts invoice_id": "invoices",
+    "GET /payment_requests external_customer_id": "customers",
+    "GET /payment_requests billing_entity_codes[]": "billing_entities",
     "GET /payments external_customer_id": "customers",
     "GET /payments invoice_id": "invoices",
     "GET /webhook_deliveries webhook_endpoint_id": "webhook_endpoints",
@@ -174,6 +178,14 @@ FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
     "PUT /payment_providers/{lago_id} payment_provider.code": (
         "provider_accounts",
         {"payment_provider": {"code": "?"}},
+    ),
+    "POST /payment_requests payment_request.external_customer_id": (
+        "customers",
+        {"payment_request": {"external_customer_id": "?", "lago_invoice_ids": ["$invoices"]}},
+    ),
+    "POST /payment_requests payment_request.lago_invoice_ids": (
+        "invoices",
+        {"payment_request": {"external_customer_id": "$customers", "lago_invoice_ids": ["?"]}},
     ),
     "POST /payments payment.invoice_id": (
         "invoices",
@@ -337,6 +349,18 @@ async def something_told(tenant: Tenant, pool: Pool) -> tuple[str, str]:
     return str(told.object_id), str(key.id)
 
 
+async def asked_for(tenant: Tenant, pool: Pool, customer: str, lines: Any) -> str:
+    """A payment request; what the customer owes besides is overdue as well."""
+    fields = {"external_customer_id": customer, "fees": lines}
+    invoice = await issue(tenant, **fields)
+    async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
+        await conn.execute("UPDATE invoices SET payment_overdue = true")
+    asked = {"external_customer_id": customer, "lago_invoice_ids": [invoice["lago_id"]]}
+    made = await tenant.post("/payment_requests", {"payment_request": asked})
+    assert made.is_success, made.text
+    return str(made.json()["payment_request"]["lago_id"])
+
+
 async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party:
     customer, tax, add_on = f"{name}-customer", f"{name}-tax", f"{name}-add-on"
     await has_tax(tenant, tax, 10)
@@ -354,6 +378,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     endpoint = await tenant.post("/webhook_endpoints", listening)
     about, delivery = await something_told(tenant, pool)
     payment = paid.json()["payment"]["lago_id"]
+    receipts = await tenant.get("/payment_receipts")
     surprise, refund, account = await surprise_and_refund(tenant, pool, payment)
     entities = (await tenant.get("/billing_entities")).json()["billing_entities"]
     words = {
@@ -370,6 +395,8 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "invoice_metadata": noted.json()["invoice"]["metadata"][0]["lago_id"],
         "payment_methods": method,
         "payment_providers": account,
+        "payment_receipts": receipts.json()["payment_receipts"][0]["lago_id"],
+        "payment_requests": await asked_for(tenant, pool, customer, lines),
         "payments": payment,
         "provider_accounts": f"play-{customer}",
         "reconciliation_findings": await something_found(tenant, pool),

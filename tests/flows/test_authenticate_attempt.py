@@ -86,6 +86,7 @@ async def test_the_seconds_end_is_the_asks(shop: Shop) -> None:
     assert await shop.shown(invoice) == ("succeeded", 0)
     assert sorted(await shop.words()) == [
         "invoice.payment_status_updated", "payment.requires_action", "payment.succeeded",
+        "payment_receipt.created",
     ]  # fmt: skip
     asks = await shop.owner.fetch("SELECT ask_id FROM events WHERE ask_id IS NOT NULL")
     assert [row["ask_id"] for row in asks] == [first.id]

@@ -27,8 +27,11 @@ from recoup.store.db import Pool
 from recoup.store.invariants import INVARIANTS, REPORTED, offenders
 from tests.databases import own_database
 from tests.flows.issuing import issue, stock
+from tests.flows.requests import attempt_of, requested
 from tests.own_shop import shop_in
 from tests.shop import MovableClock, Shop, sandbox_server
+
+ENDS = ("ok", "do_not_honor", "processing_ok")  # of requests: paid, declined, not told yet
 
 
 class Street(msgspec.Struct, frozen=True):
@@ -98,11 +101,26 @@ async def everything_happens(shop: Shop, scout: Pool) -> Street:
     await shop.ask(settled)
     declared = await sold(shop, "pm_sandbox_ok")
     await declare(shop, declared, "succeeded")
+    requests = {method: await asked_for(shop, f"pm_sandbox_{method}") for method in ENDS}
+    for name, request in requests.items():
+        attempts[f"of_{name}"] = attempt_of(request)
+        await shop.submit(attempts[f"of_{name}"])
+    await asked_for(shop, None)
     ids = {name: str(key.id) for name, key in attempts.items()}
+    ids |= {f"request_{name}": str(key.id) for name, key in requests.items()}
     ids |= {"invoice": str(without.id), "partly": str(by_hand.id), "declared": str(declared.id)}
     ids |= {"org": str(shop.organization_id), "new": str(uuid4()), "unasked": str(unasked.id)}
     ids |= {"account": str(shop.account_id)}
     return Street(shop, scout, ids)
+
+
+async def asked_for(shop: Shop, method: str | None) -> RowKey:
+    """A request of two invoices that are overdue; None: nobody can be charged for it."""
+    customer = await shop.customer(*([method] if method else []))
+    invoices = [await issue(shop, customer) for _ in range(2)]
+    for invoice in invoices:
+        await shop.change("invoices", invoice, payment_overdue=True)
+    return await requested(shop, invoices)
 
 
 async def sold(shop: Shop, method: str) -> RowKey:
@@ -222,6 +240,29 @@ BREAKS: dict[str, Sequence[str]] = {
     "ask_without_attempt_ends_in_one_event": (
         "UPDATE events SET ask_id = NULL WHERE object_id = '{invoice}'",
     ),
+    "payment_covers_its_request": (
+        "DELETE FROM payment_request_invoices WHERE (payment_request_id, invoice_id) IN"
+        " (SELECT payment_request_id, invoice_id FROM payment_request_invoices"
+        " WHERE payment_request_id = '{request_ok}' LIMIT 1)",
+    ),
+    "only_requests_cover_many": (
+        "UPDATE payments SET payment_request_id = NULL WHERE id = '{of_ok}'",
+    ),
+    "request_is_what_it_asks_for": (
+        "UPDATE payment_requests SET amount_cents = 1 WHERE id = '{request_ok}'",
+    ),
+    "request_shows_its_payments": (
+        "UPDATE payment_requests SET payment_status = 'pending' WHERE id = '{request_ok}'",
+    ),
+    "paid_request_settles_all_or_contradicts": (
+        "UPDATE payment_invoices SET applied_cents = 0 WHERE (payment_id, invoice_id) IN"
+        " (SELECT payment_id, invoice_id FROM payment_invoices WHERE payment_id = '{of_ok}'"
+        " LIMIT 1)",
+    ),
+    "success_has_its_receipt": ("DELETE FROM payment_receipts WHERE payment_id = '{ok}'",),
+    "receipts_are_numbered_without_a_gap": (
+        "UPDATE payment_receipts SET sequential_id = 2 WHERE payment_id = '{ok}'",
+    ),
     "waiting_delivery_is_planned": (
         "UPDATE webhook_deliveries SET deliver_at = NULL WHERE id IN"
         " (SELECT id FROM webhook_deliveries LIMIT 1)",
@@ -277,6 +318,15 @@ async def test_the_check_names_what_is_broken(street: Street, name: str) -> None
             " WHERE ask_id = '{first}'"),
         ("ask_without_attempt_ends_in_one_event", "UPDATE events SET ask_id = NULL"
             " WHERE webhook_type = 'invoice.payment_status_updated'"),
+        ("attempt_ends_in_one_event", "UPDATE events SET webhook_type = 'invoice.payment_failure'"
+            " WHERE ask_id = '{of_do_not_honor}'"),
+        ("request_shows_its_payments", "UPDATE payment_requests SET payment_status = 'succeeded'"
+            " WHERE id = '{request_do_not_honor}'"),
+        ("request_shows_its_payments", "UPDATE payment_requests SET payment_status = 'failed'"
+            " WHERE id = '{request_processing_ok}'"),
+        ("success_has_its_receipt", "UPDATE payment_receipts SET payment_id = '{ready}'"
+            " WHERE payment_id = '{ok}'"),
+        ("receipts_are_numbered_without_a_gap", "UPDATE payment_receipt_counters SET last = 9"),
         ("waiting_delivery_is_planned", "UPDATE webhook_deliveries SET state = 'delivered'"),
     ],
 )  # fmt: skip

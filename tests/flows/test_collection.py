@@ -22,7 +22,7 @@ from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
 from recoup.store import db
-from tests.shop import SandboxServer, Shop
+from tests.shop import PAID_WORDS, SandboxServer, Shop
 
 
 async def test_a_retry_is_paid(shop: Shop, psp: SandboxServer) -> None:
@@ -33,7 +33,7 @@ async def test_a_retry_is_paid(shop: Shop, psp: SandboxServer) -> None:
     assert await shop.state(attempt) == "succeeded"
     assert await shop.shown(invoice) == ("succeeded", 0)
     assert [(one["amount"], one["status"]) for one in await psp.charges()] == [(4_200, "succeeded")]
-    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
+    assert sorted(await shop.words()) == PAID_WORDS
     entries = await shop.owner.fetch("SELECT account, amount_cents FROM ledger_entries")
     assert {tuple(entry) for entry in entries} == {("at_provider", 4_200), ("receivable", -4_200)}
 
@@ -105,7 +105,7 @@ async def test_no_answer_is_unknown_until_the_provider_tells(
     charges = await psp.charges()
     assert [one["status"] for one in charges] == ["succeeded"]
     assert charges[0]["idempotency_key"] == f"payment-{attempt.id}"
-    assert sorted(await shop.words()) == ["invoice.payment_status_updated", "payment.succeeded"]
+    assert sorted(await shop.words()) == PAID_WORDS
 
 
 async def test_an_unknown_attempt_whose_key_has_died_goes_to_a_person(

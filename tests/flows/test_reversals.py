@@ -47,6 +47,7 @@ async def test_the_order_in_which_it_is_told_changes_nothing(
         "invoice.payment_dispute_lost",
         "invoice.payment_status_updated",
         "payment.succeeded",
+        "payment_receipt.created",
     ]
     [lost] = [told for kind, told in await shop.told() if kind == "invoice.payment_dispute_lost"]
     assert (lost["invoice"]["lago_id"], lost["provider_error"]) == (str(invoice.id), "fraudulent")

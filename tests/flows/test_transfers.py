@@ -33,7 +33,12 @@ from tests.providers.stripe_schema import StripeSchema
 
 DESCRIPTION = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "stripe-trim2.json"
 WAITING = ["payment.requires_action"]
-PAID = ["invoice.payment_status_updated", "payment.requires_action", "payment.succeeded"]
+PAID = [
+    "invoice.payment_status_updated",
+    "payment.requires_action",
+    "payment.succeeded",
+    "payment_receipt.created",
+]
 
 
 @pytest_asyncio.fixture

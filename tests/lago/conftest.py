@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from lago_python_client import Client
@@ -28,6 +30,31 @@ class Shop:
     api_key: str
     client: Client
     receiver: Receiver
+    data: Path
+
+    def owes(self, customer: str, add_on: str) -> str:
+        """Issue an invoice that is not charged, which the Python client has no word for."""
+        asked = {"external_customer_id": customer, "currency": "EUR", "skip_psp": True}
+        answer = httpx.post(
+            f"{self.api}/api/v1/invoices",
+            json={"invoice": asked | {"fees": [{"add_on_code": add_on}]}},
+            headers={"Authorization": f"Bearer {self.api_key}"},
+        )
+        return str(answer.raise_for_status().json()["invoice"]["lago_id"])
+
+    def let_be_overdue(self, *invoice_ids: str) -> None:
+        """Have invoices become overdue today: no call can, and the clock does so tomorrow."""
+
+        async def mark() -> None:
+            socket = (self.data / "postgres" / "postmaster.pid").read_text().splitlines()[4]
+            owner = await asyncpg.connect(host=socket, user="postgres", database="recoup")
+            await owner.execute(
+                "UPDATE invoices SET payment_overdue = true WHERE id = ANY ($1::uuid[])",
+                invoice_ids,
+            )
+            await owner.close()
+
+        asyncio.run(mark())
 
     def attach(self, customer: str, method: str) -> str:
         """Attach a payment method, which Lago's clients cannot; answer its id."""
@@ -41,7 +68,7 @@ class Shop:
     def charges(self, invoice_id: str) -> list[dict[str, Any]]:
         """What the sandbox has in its books for an invoice."""
         booked = httpx.get(f"{self.sandbox}/charges").raise_for_status().json()["charges"]
-        return [one for one in booked if one["metadata"]["lago_invoice_id"] == invoice_id]
+        return [one for one in booked if one["metadata"].get("lago_invoice_id") == invoice_id]
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +94,7 @@ def shop() -> Iterator[Shop]:
         ask_recoup("provider", "add", "sandbox", *link, environment=environment)
         client = Client(api_key=made["api_key"], api_url=api)
         receiver = stack.enter_context(Receiver())
-        yield Shop(api, sandbox, made["organization_id"], made["api_key"], client, receiver)
+        yield Shop(api, sandbox, made["organization_id"], made["api_key"], client, receiver, folder)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ from lago_python_client.models.credit_note import (
     Items,
 )
 from lago_python_client.models.payment_method import PaymentMethod
+from lago_python_client.models.payment_request import PaymentRequest
 
 from tests.lago.conftest import Shop
 
@@ -208,6 +209,7 @@ def test_lists_below_a_customer_come_without_a_key_and_are_refused(
     for below in (
         shop.client.customer_invoices,
         shop.client.customer_payments,
+        shop.client.customer_payment_requests,
         shop.client.customer_payment_methods,
         shop.client.customer_credit_notes,
     ):
@@ -253,6 +255,41 @@ def test_credit_notes_are_estimated_made_found_changed_and_voided(
     assert notes.void(made.lago_id).credit_status == "voided"
     assert refusal(lambda: notes.void(made.lago_id)) == (405, "no_voidable_amount")
     assert shop.client.invoices.find(invoice.lago_id).total_due_amount_cents == 11_500
+
+
+def test_several_overdue_invoices_are_paid_at_once_and_have_a_receipt(
+    shop: Shop, add_on: str, new_name: NewName
+) -> None:
+    client, customer = shop.client, new_name("maria")
+    sell(shop, add_on, customer, "pm_sandbox_ok")
+    ids = [shop.owes(customer, add_on) for _ in range(2)]
+    asked = PaymentRequest(
+        email="maria@example.com", external_customer_id=customer, lago_invoice_ids=ids
+    )
+    assert refusal(lambda: client.payment_requests.create(asked)) == (405, "invoices_not_overdue")
+    shop.let_be_overdue(*ids)
+    made = client.payment_requests.create(asked)
+    assert (made.amount_cents, made.payment_status) == (12_000, "pending")
+    assert {one.lago_id for one in made.invoices.__root__} == set(ids)
+    paid = shop.receiver.wait_for(
+        "payment.succeeded", lambda thing: thing["lago_payable_id"] == made.lago_id
+    ).thing
+    assert (paid["payable_type"], paid["lago_payable_id"]) == ("PaymentRequest", made.lago_id)
+    told = shop.receiver.wait_for(
+        "payment_request.payment_status_updated", lambda thing: thing["lago_id"] == made.lago_id
+    )
+    assert told.thing["payment_status"] == "succeeded"
+    assert client.payment_requests.find(made.lago_id).payment_status == "succeeded"
+    mine = {"external_customer_id": customer, "payment_status": "succeeded"}
+    listed = client.payment_requests.find_all(mine)["payment_requests"]
+    assert [one.lago_id for one in listed] == [made.lago_id]
+    for lago_id in ids:
+        assert client.invoices.find(lago_id).payment_status == "succeeded"
+        [receipt] = client.payment_receipts.find_all({"invoice_id": lago_id})["payment_receipts"]
+        assert client.payment_receipts.find(receipt.lago_id).number == receipt.number
+        assert receipt.payment.lago_id == paid["lago_id"]
+    by_hand = Payment(invoice_id=ids[0], amount_cents=1, reference="cash")
+    assert refusal(lambda: client.payments.create(by_hand)) == (422, "validation_errors")
 
 
 def test_fees_are_found_and_stay_with_their_invoice(

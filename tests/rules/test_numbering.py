@@ -13,6 +13,7 @@ from recoup.rules.numbering import (
     number_per_billing_entity,
     number_per_customer,
     numbering_of,
+    receipt_number,
 )
 
 NEW_YEAR_UTC = datetime(2027, 1, 1, 0, 30, tzinfo=UTC)
@@ -76,3 +77,10 @@ def test_a_customers_slug() -> None:
 def test_nothing_is_number_zero() -> None:
     with pytest.raises(AssertionError):
         customer_slug("HOO-BEEF", customer_sequence=0)
+
+
+def test_receipts_are_counted_within_their_customer() -> None:
+    assert receipt_number("ACM-1A2B-001", receipt_sequence=1) == "ACM-1A2B-001-RCPT-000001"
+    assert receipt_number("ACM-1A2B-001", receipt_sequence=1_234_567) == (
+        "ACM-1A2B-001-RCPT-1234567"
+    )

@@ -104,9 +104,17 @@ ROWS: Final = {
     "applied_taxes": "(organization_id, id, invoice_id, fee_id, tax_id, tax_name, tax_code,"
         " tax_rate, amount_cents, amount_currency, fees_amount_cents, created_at)"
         " VALUES ({o}, {applied}, {invoice}, {fee}, {tax}, 'VAT', 'vat', 20, 0, 'EUR', 0, now())",
+    "payment_requests": "(organization_id, id, customer_id, billing_entity_id, amount_cents,"
+        " currency, created_at, updated_at)"
+        " VALUES ({o}, {request}, {customer}, {entity}, 1, 'EUR', now(), now())",
+    "payment_request_invoices": "VALUES ({o}, {request}, {invoice}, 1)",
     "payments": "(organization_id, id, payment_type, customer_id, amount_cents, currency,"
-        " asked_by, provider_account_id, payment_method_id, created_at) VALUES"
-        " ({o}, {payment}, 'provider', {customer}, 1, 'EUR', 'api', {account}, {method}, now())",
+        " asked_by, provider_account_id, payment_method_id, created_at, payment_request_id) VALUES"
+        " ({o}, {payment}, 'provider', {customer}, 1, 'EUR', 'api', {account}, {method}, now(),"
+        " {request})",
+    "payment_receipt_counters": "VALUES ({o}, {customer}, 1)",
+    "payment_receipts": "(organization_id, id, payment_id, customer_id, sequential_id, number,"
+        " created_at) VALUES ({o}, {receipt}, {payment}, {customer}, 1, 'R', now())",
     "payment_invoices": "(organization_id, payment_id, invoice_id, amount_cents,"
         " payment_status_before) VALUES ({o}, {payment}, {invoice}, 1, 'pending')",
     "contradictions": "(organization_id, id, payment_id, was, told, reason, currency, created_at)"
@@ -445,6 +453,7 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         # What the outside calls things.
         "customers.external_id", "customers.sequential_id", "customers.external_salesforce_id",
         "invoices.sequential_id", "invoices.entity_sequential_id", "credit_notes.sequential_id",
+        "payment_receipts.sequential_id",
         "payments.provider_customer_id", "payments.provider_method_id",
         "payments.provider_payment_id", "contradictions.provider_payment_id",
         "contradictions.provider_refund_id",

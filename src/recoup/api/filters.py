@@ -164,5 +164,18 @@ def last_said(query: MultiDict[str], name: str) -> str | None:
     return said[-1] if said else None
 
 
+def dashed_id(request: ApiRequest, name: str) -> UUID | None:
+    """A filter's id: here it must be dashed, unlike in a path (contract section 1.5).
+
+    :raises Refused: 422, it is not.
+    """
+    said = last_said(request.query_params, name)
+    if not said:
+        return None
+    if not _DASHED.fullmatch(said):
+        raise Refused(invalid({name: ["is in invalid format"]}))
+    return UUID(said)
+
+
 def _must_be(among: Collection[str]) -> str:
     return f"must be one of: {', '.join(among)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import unquote
 from uuid import UUID
@@ -14,7 +13,7 @@ from msgspec import UNSET
 
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
-from recoup.api.filters import Filters, last_said
+from recoup.api.filters import Filters, dashed_id
 from recoup.api.identifiers import row_id
 from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
@@ -27,7 +26,6 @@ from recoup.rules.attempt_state import Verdict
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.lago.payments import PaymentObject, payment_object
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Text, text
 from recoup.store import payments
 from recoup.store.db import Conn
@@ -35,7 +33,6 @@ from recoup.store.payments import PaymentFilter
 
 OF_INVOICE: Final = Query("invoice_id", "The payments of this invoice.", UUID)
 OF_CUSTOMER: Final = Query("external_customer_id", "The payments of this customer.")
-_DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
 
 
 class PaymentBody(msgspec.Struct):
@@ -170,25 +167,12 @@ async def _list(
         if of_live_customer and external_customer_id is not None:
             await find_customer(conn, organization_id, external_customer_id)
         wanted = PaymentFilter(
-            invoice_id=_invoice_id(request), external_customer_id=external_customer_id
+            invoice_id=dashed_id(request, "invoice_id"), external_customer_id=external_customer_id
         )
         found, total = await payments.page(conn, organization_id, wanted, page)
         return PaymentsAnswer([payment_object(details) for details in found], meta(page, total))
 
     return await edge.read(request, look)
-
-
-def _invoice_id(request: ApiRequest) -> UUID | None:
-    """The filter's id: here it must be dashed (contract section 1.5).
-
-    :raises Refused: 422, it is not.
-    """
-    said = last_said(request.query_params, "invoice_id")
-    if not said:
-        return None
-    if not _DASHED.fullmatch(said):
-        raise Refused(invalid({"invoice_id": ["is in invalid format"]}))
-    return UUID(said)
 
 
 routes = Router(

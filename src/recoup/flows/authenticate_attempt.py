@@ -15,15 +15,21 @@ from recoup.flows.attempt_ends import Failure
 from recoup.rules.declines import wants_payer
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.manner import Manner
-from recoup.rules.method_choice import Wish, choose_method
-from recoup.rules.records.collection import Method
+from recoup.rules.method_choice import (
+    ByTransfer,
+    NoAttempt,
+    Wish,
+    choose_for_request,
+    choose_method,
+)
+from recoup.rules.records.collection import Debt, Link, Method
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import collection, jobs, new_attempts
 from recoup.store.collection import Decision
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
-from recoup.store.new_attempts import Begun
+from recoup.store.new_attempts import Begun, BegunTogether
 
 
 async def begin_authenticated(
@@ -46,47 +52,70 @@ async def begin_authenticated(
         {one.attempt.customer_key for one in wanting},
         {one.attempt.payment_method_id for one in wanting if one.attempt.payment_method_id},
     )
-    begun = []
-    for failure in wanting:
-        attempt, debt = failure.attempt, failure.covered[0].debt
-        link = links[attempt.customer_key]
-        method = choose_method(Wish(method_id=attempt.payment_method_id), debt, link)
-        if not isinstance(method, Method) or link.account_id != attempt.provider_account_id:
-            continue
-        key = RowKey(attempt.organization_id, uuid5(attempt.id, Manner.ON_SESSION))
-        begun.append(
-            (
-                failure,
-                Begun(
-                    key=key,
-                    debt=debt,
-                    asked_by=attempt.asked_by,
-                    wanted_method_id=method.id,
-                    link=link,
-                    method=method,
-                    payment_status_before="failed",
-                    manner=Manner.ON_SESSION,
-                    ask_id=attempt.answers,
-                ),
-            )
-        )
-    await new_attempts.begin(conn, [one for _, one in begun], now=now)
-    await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for _, one in begun])
+    begun = [
+        (failure, second)
+        for failure in wanting
+        if (second := _second(failure, links[failure.attempt.customer_key]))
+    ]
+    seconds = [second for _, second in begun]
+    await new_attempts.begin(conn, [one for one in seconds if isinstance(one, Begun)], now=now)
+    await new_attempts.begin_together(
+        conn, [one for one in seconds if isinstance(one, BegunTogether)], now=now
+    )
+    await jobs.promise(conn, Job.SUBMIT_ATTEMPT, [one.key for one in seconds])
     await collection.decide(
         conn,
         [
             Decision(
                 invoice=one.debt.key,
                 id=uuid5(failure.attempt.id, f"after/{one.debt.id}"),
-                payment_id=one.key.id,
+                payment_id=second.key.id,
                 decided="attempt",
                 because=failure.decline_class,
             )
-            for failure, one in begun
+            for failure, second in begun
+            for one in failure.covered
         ],
         now=now,
     )
     return {failure.attempt.key for failure, _ in begun}
+
+
+def _second(failure: Failure, link: Link) -> Begun | BegunTogether | None:
+    """The second attempt, of all that the first one covers; None: it cannot be charged again."""
+    attempt, debts = failure.attempt, [one.debt for one in failure.covered]
+    key = RowKey(attempt.organization_id, uuid5(attempt.id, Manner.ON_SESSION))
+    method: Method | ByTransfer | NoAttempt
+    if attempt.payment_request_id is not None:
+        method = choose_for_request(attempt.payment_method_id, debts, link)
+    else:
+        method = choose_method(Wish(method_id=attempt.payment_method_id), debts[0], link)
+    if not isinstance(method, Method) or link.account_id != attempt.provider_account_id:
+        return None
+    if attempt.payment_request_id is not None:
+        return BegunTogether(
+            key=key,
+            request_id=attempt.payment_request_id,
+            debts=debts,
+            asked_by=attempt.asked_by,
+            wanted_method_id=method.id,
+            link=link,
+            method=method,
+            statuses_before=["failed"] * len(debts),
+            manner=Manner.ON_SESSION,
+            ask_id=attempt.answers,
+        )
+    return Begun(
+        key=key,
+        debt=debts[0],
+        asked_by=attempt.asked_by,
+        wanted_method_id=method.id,
+        link=link,
+        method=method,
+        payment_status_before="failed",
+        manner=Manner.ON_SESSION,
+        ask_id=attempt.answers,
+    )
 
 
 def _wants_its_payer(
@@ -97,9 +126,10 @@ def _wants_its_payer(
         return False
     if attempt.manner is not Manner.OFF_SESSION or not accounts[attempt.account_key].supports_3ds:
         return False
-    if len(failure.covered) != 1:
-        return False
-    debt = failure.covered[0].debt
+    return all(_may_be_charged(one.debt, held) for one in failure.covered)
+
+
+def _may_be_charged(debt: Debt, held: Collection[RowKey]) -> bool:
     if debt.due_cents <= 0 or debt.held_because or debt.key in held:
         return False
     return why_not_charge(debt.status, debt.payment_status, attempt_is_open=False) is None

@@ -14,8 +14,16 @@ import msgspec
 from recoup.providers.protocol import Charge, NotChargeable, Order, Provider
 from recoup.rules.invoice_status import why_not_charge
 from recoup.rules.manner import Manner
-from recoup.rules.method_choice import ByTransfer, NoAttempt, Wish, choose_method, why_no_page
-from recoup.rules.records.collection import Attempt, Covered, Debt, Link, Method, idempotency_key
+from recoup.rules.method_choice import (
+    ByTransfer,
+    NoAttempt,
+    Wish,
+    choose_for_request,
+    choose_method,
+    why_no_page,
+)
+from recoup.rules.payment_requests import request_metadata, request_reference
+from recoup.rules.records.collection import Attempt, Covered, Link, Method, idempotency_key
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store.attempts import Sent
@@ -77,8 +85,8 @@ def freeze(
             currency=debt.currency,
             provider_customer_id=link.provider_customer_id,
             provider_method_id=method.provider_method_id if method else None,
-            reference=f"{debt.billing_entity_name} - Invoice {debt.number}",
-            metadata=_metadata(attempt, debt),
+            reference=_reference(attempt, covered),
+            metadata=_metadata(attempt, covered),
             manner=manner,
             return_url=through.account.return_url,
             customer_email=link.email,
@@ -111,6 +119,9 @@ def _look_again(attempt: Attempt, covered: Sequence[Covered], link: Link) -> _Ch
             return NoAttempt.NOT_COLLECTABLE
     if attempt.manner is Manner.PAGE:
         return why_no_page(covered[0].debt, link) or AtThePage()
+    if attempt.payment_request_id is not None:
+        debts = [one.debt for one in covered]
+        return choose_for_request(attempt.wanted_method_id, debts, link)
     return choose_method(Wish(method_id=attempt.wanted_method_id), covered[0].debt, link)
 
 
@@ -129,8 +140,20 @@ def _manner(attempt: Attempt, choice: _Choice) -> Manner:
             assert_never(choice)
 
 
-def _metadata(attempt: Attempt, debt: Debt) -> dict[str, str]:
-    """What the provider keeps beside the charge (contract sections 5.3 and 5.5)."""
+def _reference(attempt: Attempt, covered: Sequence[Covered]) -> str:
+    """What the payer reads of the charge (contract sections 5.3 and 8.3)."""
+    debt = covered[0].debt
+    if attempt.payment_request_id is not None:
+        return request_reference(debt.billing_entity_name, [one.debt.number for one in covered])
+    return f"{debt.billing_entity_name} - Invoice {debt.number}"
+
+
+def _metadata(attempt: Attempt, covered: Sequence[Covered]) -> dict[str, str]:
+    """What the provider keeps beside the charge (contract sections 5.3, 5.5 and 8.3)."""
+    if attempt.payment_request_id is not None:
+        debts = [one.debt for one in covered]
+        return request_metadata(attempt.id, attempt.payment_request_id, debts)
+    debt = covered[0].debt
     return {
         "lago_invoice_id": str(debt.id),
         "lago_customer_id": str(debt.customer_id),

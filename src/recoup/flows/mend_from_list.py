@@ -44,7 +44,7 @@ from recoup.rules.reconciliation import (
 )
 from recoup.rules.records.collection import Attempt, Debt, attempt_of
 from recoup.rules.records.keys import RowKey
-from recoup.store import attempts, collection, findings, new_attempts
+from recoup.store import attempts, collection, findings, new_attempts, payment_receipts
 from recoup.store.db import Conn
 from recoup.store.findings import Finding
 from recoup.store.reconciliations import Reconciliation
@@ -88,6 +88,9 @@ class Mending:
         lost = self._invoices(sorted_out[Judged.LOST])
         await collection.lock_together(self._conn, lost, list(known))
         known = await attempts.lock(self._conn, known)  # one may have been sent meanwhile
+        await payment_receipts.lock_counters(  # they are drawn one by one, as the list has them
+            self._conn, {one.customer_key for one in known.values()}
+        )
         for charge in sorted_out[Judged.KNOWN]:
             await self._tell(charge, known)
         await self._compare(sorted_out[Judged.KNOWN])

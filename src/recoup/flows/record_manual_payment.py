@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from recoup.flows.issue_receipts import issue_receipts, receipt_created
 from recoup.flows.tell import tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
 from recoup.rules.invoice_status import VISIBLE
@@ -21,7 +22,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_found
 from recoup.rules.scalars import Text, text
-from recoup.store import attempts, invoices, ledger, payments
+from recoup.store import attempts, invoices, ledger, payment_requests, payments
 from recoup.store.db import Conn
 
 LONGEST_REFERENCE: Final = 40
@@ -70,6 +71,8 @@ async def record_manual_payment(
         raise Refused(invalid({"amount_cents": ["value_is_out_of_range"]}))
     if invoice.invoice_type == "credit" and amount_cents != invoice.due_cents:
         raise Refused(invalid({"amount_cents": ["invalid_amount"]}))
+    if await payment_requests.has_succeeded_with(conn, invoice.key):
+        raise Refused(invalid({"base": ["payment_request_is_already_succeeded"]}))
     await payments.insert_by_hand(
         conn, payment_id, invoice, amount_cents, reference=reference, paid_at=paid_at, now=now
     )
@@ -83,7 +86,10 @@ async def record_manual_payment(
     if amount_cents == invoice.due_cents:
         await _settle(conn, invoice, payment_id, now=now)
     key = RowKey(organization_id, payment_id)
-    return (await payments.details(conn, [key]))[key]
+    receipts = await issue_receipts(conn, [(key, invoice.customer_key)], now=now)
+    details = (await payments.details(conn, [key]))[key]
+    await tell(conn, [receipt_created(receipts[key], details)], now=now)
+    return details
 
 
 async def _lock_payable(conn: Conn, organization_id: UUID, invoice_id: UUID | None) -> Invoice:

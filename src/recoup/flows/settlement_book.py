@@ -13,6 +13,7 @@ from recoup.flows.ask_again import OUR_QUESTIONS, answered, unanswered, waits
 from recoup.flows.attempt_ends import Failure, Success
 from recoup.flows.authenticate_attempt import begin_authenticated
 from recoup.flows.correct_payment_ids import name_nameless, take_from_others
+from recoup.flows.issue_receipts import issue_receipts
 from recoup.flows.plan_next_try import plan_next_tries
 from recoup.flows.read_report import as_it_is_for, class_of, is_of_a_canceled, is_second_charge
 from recoup.flows.reports import Report, Settled, Source
@@ -207,7 +208,9 @@ class Book:
         self._entries += entries_of(attempt.key, attempt.id, applied.lines, paid.currency.upper())
         unapplied_cents = applied.unapplied_cents
         for surprise in applied.surprises:
-            self._contradict(report, attempt, covered, surprise, booked_cents=unapplied_cents)
+            # Of several invoices those alone are held that the surprise is about.
+            about = applied.surprised_by(surprise, covered)
+            self._contradict(report, attempt, about, surprise, booked_cents=unapplied_cents)
             unapplied_cents = 0  # the money is one, however many surprises it has
         changed = tuple(
             effect.debt.key
@@ -217,7 +220,7 @@ class Book:
         self._successes.append(Success(attempt, changed))
 
     async def write(self, conn: Conn) -> None:
-        """Write attempts, invoices, ledger, plans and events, in this order."""
+        """Write attempts, invoices, ledger, plans, receipts and events, in this order."""
         self._news += [_failed_row(failure) for failure in self._failures]
         for mistaken in await take_from_others(conn, self._new_ids()):
             self._surprises.lose_id(mistaken.attempt, mistaken.covered, mistaken.known_as)
@@ -242,7 +245,14 @@ class Book:
         await ledger.write(conn, self._entries, now=self._now)
         await jobs.promise(conn, Job.CHECK_METHOD, self._gone_methods())
         await plan_next_tries(conn, ended, held, now=self._now)
-        await tell_ends(conn, self._successes, ended, self._customer_needed, now=self._now)
+        receipts = await issue_receipts(
+            conn,
+            [(one.attempt.key, one.attempt.customer_key) for one in self._successes],
+            now=self._now,
+        )
+        await tell_ends(
+            conn, self._successes, receipts, ended, self._customer_needed, now=self._now
+        )
 
     def _new_ids(self) -> dict[RowKey, str]:
         """What attempts are known by from now on, in the provider's own word."""

@@ -1,21 +1,26 @@
 """Tell the outside how attempts have ended, and where a payer has to act.
 
 Called by `settle_attempt` alone, in the transaction that settles. One event ends each ask:
-`payment.succeeded` or `invoice.payment_failure`; what else changed is told beside it.
+`payment.succeeded`, or `payment_failure` of the invoice or of the payment request; what else
+changed is told beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from recoup.flows.attempt_ends import Failure, Success
+from recoup.flows.issue_receipts import receipt_created
 from recoup.flows.retry_payment import payment_failure
 from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
+from recoup.flows.tell_requests import end_requests, request_failure
 from recoup.rules.lago.failures import ProviderError
 from recoup.rules.lago.payments import payment_object
 from recoup.rules.records.collection import Attempt, Link
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payment_receipts import PaymentReceipt
 from recoup.rules.settlement import status_after_failure
 from recoup.store import collection, payments
 from recoup.store.db import Conn
@@ -24,29 +29,34 @@ from recoup.store.db import Conn
 async def tell_ends(
     conn: Conn,
     successes: Sequence[Success],
+    receipts: Mapping[RowKey, PaymentReceipt],
     failures: Sequence[Failure],
     customer_needed: Sequence[Attempt],
     *,
     now: datetime,
 ) -> None:
-    """Tell of these ends, and of the attempts that wait for their payer."""
+    """Tell of these ends, of their receipts, and of the attempts that wait for their payer."""
     told = [
-        *await _of_payments(conn, successes, customer_needed),
+        *await _of_payments(conn, successes, receipts, customer_needed),
         *await _of_failures(conn, failures),
+        *await _of_requests(conn, successes, failures, now=now),
         *await payment_status_updated(conn, _changes(successes, failures)),
     ]
     await tell(conn, told, now=now)
 
 
 async def _of_payments(
-    conn: Conn, successes: Sequence[Success], customer_needed: Sequence[Attempt]
+    conn: Conn,
+    successes: Sequence[Success],
+    receipts: Mapping[RowKey, PaymentReceipt],
+    customer_needed: Sequence[Attempt],
 ) -> list[News]:
     shown = [
         *((one.attempt, "payment.succeeded", one.attempt.answers) for one in successes),
         *((one, "payment.requires_action", None) for one in customer_needed),
     ]
     details = await payments.details(conn, {attempt.key for attempt, _, _ in shown})
-    return [
+    told = [
         News(
             organization_id=attempt.organization_id,
             webhook_type=webhook_type,
@@ -58,6 +68,22 @@ async def _of_payments(
         )
         for attempt, webhook_type, ask_id in shown
     ]
+    return told + [receipt_created(one, details[payment]) for payment, one in receipts.items()]
+
+
+async def _of_requests(
+    conn: Conn, successes: Sequence[Success], failures: Sequence[Failure], *, now: datetime
+) -> list[News]:
+    """What has become of the payment requests that these attempts collected for."""
+    by: dict[RowKey, Attempt] = {}
+    became: dict[RowKey, str] = {}
+    for attempt, status in (
+        *((one.attempt, "succeeded") for one in successes),
+        *((one.attempt, "failed") for one in failures),
+    ):
+        if request := attempt.request_key:
+            by[request], became[request] = attempt, status
+    return await end_requests(conn, became, by, now=now)
 
 
 async def _of_failures(conn: Conn, failures: Sequence[Failure]) -> list[News]:
@@ -66,7 +92,7 @@ async def _of_failures(conn: Conn, failures: Sequence[Failure]) -> list[News]:
 
 
 def _of_failure(failure: Failure, link: Link) -> News:
-    """`invoice.payment_failure`, once per attempt: the first invoice it covers ends the ask."""
+    """`invoice.payment_failure`, or that of the request: one event ends the ask."""
     attempt, declined = failure.attempt, failure.declined
     details = {
         "code": declined.code,
@@ -79,6 +105,11 @@ def _of_failure(failure: Failure, link: Link) -> News:
         "lago_payment_id": attempt.id,
         "provider_payment_id": declined.provider_payment_id or attempt.provider_payment_id,
     }
+    provider_error = ProviderError(message=declined.message, error_code=declined.code)
+    if attempt.payment_request_id is not None:
+        return request_failure(
+            attempt, failure.covered, link, error_details=details, provider_error=provider_error
+        )
     return payment_failure(
         failure.covered[0].debt,
         link,
@@ -86,7 +117,7 @@ def _of_failure(failure: Failure, link: Link) -> News:
         ask_id=attempt.answers,
         error_details=details,
         provider_customer_id=attempt.provider_customer_id,
-        provider_error=ProviderError(message=declined.message, error_code=declined.code),
+        provider_error=provider_error,
     )
 
 

@@ -7,6 +7,7 @@ by bank transfer alone is asked for one, whatever methods they may have besides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
@@ -65,6 +66,26 @@ def why_no_page(debt: Debt, link: Link) -> NoAttempt | None:
     if link.provider_customer_id is None:
         return NoAttempt.NO_PROVIDER_CUSTOMER
     return None
+
+
+def choose_for_request(
+    wanted_method_id: UUID | None, debts: Sequence[Debt], link: Link
+) -> Method | ByTransfer | NoAttempt:
+    """Choose what to charge for all of `debts` at once, or say why nothing can be charged.
+
+    The customer's default, whatever methods the invoices name for themselves (contract section
+    8.3); but one that is to be paid by hand is charged on no card behind anybody's back.
+    """
+    assert debts, "a request has invoices"
+    for debt in debts:
+        if nobody := why_no_page(debt, link):
+            return nobody
+        if debt.payment_method_type == "manual":
+            return NoAttempt.METHOD_IS_MANUAL
+    if not link.pays_by_transfer:
+        method = link.method(wanted_method_id) if wanted_method_id else link.default
+        return method or NoAttempt.NO_METHOD
+    return ByTransfer()
 
 
 def choose_method(wish: Wish, debt: Debt, link: Link) -> Method | ByTransfer | NoAttempt:

@@ -1,7 +1,8 @@
-"""What documents and customers are called: invoice numbers, customer slugs, prefixes.
+"""What documents and customers are called: numbers of invoices and receipts, slugs, prefixes.
 
-Called by whoever creates a customer or finalizes an invoice; the sequences are drawn, under a lock,
-by the caller. Sources: contract sections 3.1 (prefix), 3.3 (slug) and 4.4 (numbers).
+Called by whoever creates a customer, finalizes an invoice or issues a receipt; the sequences are
+drawn, under a lock, by the caller. Sources: contract sections 3.1 (prefix), 3.3 (slug), 3.12
+(receipts) and 4.4 (invoices).
 
 What would surprise you: the month in a number per billing entity does not restart its sequence,
 padding is a least width (number 1000 has four digits), and a voided invoice keeps its number.
@@ -58,6 +59,12 @@ def default_prefix(name: str, organization_id: UUID) -> str:
 def customer_slug(prefix: str, *, customer_sequence: int) -> str:
     """Name a customer; `prefix` is the organization's."""
     return f"{prefix}-{_padded(customer_sequence)}"
+
+
+def receipt_number(slug: str, *, receipt_sequence: int) -> str:
+    """Number a payment's receipt within its customer, whose slug it begins with (section 3.12)."""
+    assert receipt_sequence > 0, "sequences count from 1"
+    return f"{slug}-RCPT-{receipt_sequence:06}"
 
 
 def _padded(sequence: int) -> str:

@@ -43,6 +43,7 @@ class Effect(msgspec.Struct, frozen=True):
     debt: Debt
     applied_cents: int
     payment_status: str  # what the invoice shows from now on
+    surprise: Surprise | None = None  # why not all of it could be applied
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -65,6 +66,11 @@ class Applied(msgspec.Struct, frozen=True):
         """What of the money belongs to no invoice."""
         return -sum(line.amount_cents for line in self.lines if line.account == "unapplied")
 
+    def surprised_by(self, surprise: Surprise, covered: Sequence[Covered]) -> Sequence[Covered]:
+        """Which of the invoices covered it is about: its own; all, where it is of the whole."""
+        own = {effect.debt.key for effect in self.effects if effect.surprise is surprise}
+        return [one for one in covered if one.debt.key in own] or covered
+
 
 def apply_success(
     covered: Sequence[Covered], *, asked: tuple[int, str], told: tuple[int, str]
@@ -85,11 +91,11 @@ def apply_success(
     left = amount
     for one in covered:
         surprise, fits = _what_fits(one)
-        if surprise:
+        if surprise and surprise not in surprises:  # said once, however many invoices it is of
             surprises.append(surprise)
         applied = min(fits, left)
         left -= applied
-        effects.append(Effect(one.debt, applied, _status_after(one.debt, applied)))
+        effects.append(Effect(one.debt, applied, _status_after(one.debt, applied), surprise))
     lines = [Line("at_provider", amount)]
     lines += [
         Line("receivable", -effect.applied_cents, effect.debt.key)

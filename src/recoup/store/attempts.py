@@ -85,6 +85,17 @@ _SHOW_AS_BEFORE: Final = """
        AND i.payment_status = 'pending' AND pi.payment_status_before <> 'pending'
 """
 
+# Of a request that is withdrawn only one invoice need be settled: the others are tried as planned.
+_PLAN_AS_BEFORE: Final = """
+    UPDATE invoices i SET next_try_at = pi.next_try_before
+      FROM unnest($1::uuid[], $2::uuid[]) AS ended (organization_id, id)
+      JOIN payment_invoices pi
+        ON (pi.organization_id, pi.payment_id) = (ended.organization_id, ended.id)
+     WHERE (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+       AND pi.next_try_before IS NOT NULL
+       AND i.status = 'finalized' AND i.payment_status <> 'succeeded' AND i.held_because IS NULL
+"""
+
 _OTHERS_KNOWN_AS: Final = """
     SELECT other.organization_id, other.id, other.provider_payment_id
       FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS told (organization_id, id, known_as)
@@ -208,6 +219,7 @@ async def withdraw(conn: Conn, because: Mapping[RowKey, str], *, now: datetime) 
         return
     await conn.execute(_WITHDRAW, *key_arrays(because.keys()), list(because.values()), now)
     await conn.execute(_SHOW_AS_BEFORE, *key_arrays(because.keys()), now)
+    await conn.execute(_PLAN_AS_BEFORE, *key_arrays(because.keys()))
 
 
 async def take_back(conn: Conn, key: RowKey, *, sent_at: datetime, send_at: datetime) -> bool:

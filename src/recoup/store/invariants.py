@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from recoup.rules.records.keys import RowKey
+from recoup.store import request_invariants
 from recoup.store.db import Conn
 from recoup.store.invariant import Invariant
 from recoup.store.note_invariants import NOTE_INVARIANTS
@@ -267,19 +268,22 @@ INVARIANTS: Final = (
         "Every attempt that has ended was told of in exactly one event, and in the right words.",
         """
         SELECT p.organization_id, p.id
-          FROM payments p
+          FROM (SELECT organization_id, id, ask_id, state, payment_type, manner,
+                       CASE WHEN payment_request_id IS NULL THEN 'invoice.payment_failure'
+                            ELSE 'payment_request.payment_failure' END AS failure_is_told_as
+                  FROM payments WHERE organization_id = ANY ($1::uuid[])) AS p
           LEFT JOIN events e
             ON (e.organization_id, e.ask_id) = (p.organization_id, coalesce(p.ask_id, p.id))
-         WHERE p.organization_id = ANY ($1::uuid[]) AND p.payment_type = 'provider'
+         WHERE p.payment_type = 'provider'
            AND p.manner <> 'page'  -- a payer opened it: nobody asked
            AND NOT EXISTS (SELECT FROM payments second  -- whose end is told instead
                 WHERE second.organization_id = p.organization_id AND second.ask_id = p.id)
-         GROUP BY p.organization_id, p.id, p.state
+         GROUP BY p.organization_id, p.id, p.state, p.failure_is_told_as
         HAVING coalesce(array_agg(e.webhook_type) FILTER (WHERE e.id IS NOT NULL), '{}')
                <> CASE p.state
                   WHEN 'succeeded' THEN ARRAY['payment.succeeded']
-                  WHEN 'failed' THEN ARRAY['invoice.payment_failure']
-                  WHEN 'withdrawn' THEN ARRAY['invoice.payment_failure']
+                  WHEN 'failed' THEN ARRAY[p.failure_is_told_as]
+                  WHEN 'withdrawn' THEN ARRAY[p.failure_is_told_as]
                   ELSE ARRAY[]::text[]
                   END
         """,
@@ -298,6 +302,7 @@ INVARIANTS: Final = (
                        ELSE 'invoice.payment_failure' END) <> 1
         """,
     ),
+    *request_invariants.INVARIANTS,
     Invariant(
         "waiting_delivery_is_planned",
         "A webhook delivery has a time for its next try exactly while it waits.",

@@ -1,4 +1,4 @@
-"""New attempts: of an ask, and of what a restore has lost."""
+"""New attempts: of an ask, of a payment request, and of what a restore has lost."""
 
 from __future__ import annotations
 
@@ -44,6 +44,41 @@ _BEGIN: Final = """
        AND asked.manner <> 'page'  -- it may never be used: the invoice shows nothing of it
 """
 
+# One attempt, and all the invoices of its request: the same as above, but that what an invoice had
+# planned is kept, to be planned again should the request be withdrawn.
+_BEGIN_TOGETHER: Final = """
+    WITH asked AS (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[],
+                             $6::text[], $7::uuid[], $8::uuid[], $9::text[], $10::uuid[],
+                             $11::text[], $12::text[], $13::uuid[], $14::uuid[])
+            AS asked (organization_id, id, customer_id, amount_cents, currency, asked_by,
+                      wanted_method_id, provider_account_id, provider_customer_id,
+                      payment_method_id, provider_method_id, manner, ask_id, payment_request_id)
+    ), begun AS (
+        INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents,
+               currency, asked_by, wanted_method_id, provider_account_id, provider_customer_id,
+               payment_method_id, provider_method_id, created_at, manner, ask_id,
+               payment_request_id)
+        SELECT organization_id, id, 'provider', customer_id, amount_cents, currency, asked_by,
+               wanted_method_id, provider_account_id, provider_customer_id, payment_method_id,
+               provider_method_id, $15, manner, ask_id, payment_request_id
+          FROM asked
+    ), owed AS (
+        SELECT * FROM unnest($16::uuid[], $17::uuid[], $18::uuid[], $19::bigint[], $20::text[])
+            AS owed (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
+    ), covered AS (
+        INSERT INTO payment_invoices (organization_id, payment_id, invoice_id, amount_cents,
+               payment_status_before, next_try_before)
+        SELECT owed.*, i.next_try_at
+          FROM owed
+          JOIN invoices i ON (i.organization_id, i.id) = (owed.organization_id, owed.invoice_id)
+    )
+    UPDATE invoices i SET payment_status = 'pending', next_try_at = NULL, updated_at = $15
+      FROM owed
+     WHERE (i.organization_id, i.id) = (owed.organization_id, owed.invoice_id)
+       AND (i.payment_status <> 'pending' OR i.next_try_at IS NOT NULL)
+"""
+
 # Made anew from a provider's record: it was sent, and what exactly was sent nobody knows any more.
 _RECREATE: Final = """
     WITH made AS (
@@ -73,6 +108,21 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class BegunTogether(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that is to be inserted for all invoices of a payment request."""
+
+    key: RowKey
+    request_id: UUID
+    debts: Sequence[Debt]  # one at least, all of one customer and in one currency
+    asked_by: AskedBy
+    wanted_method_id: UUID | None
+    link: Link
+    method: Method | None  # None: the payer sends the money
+    statuses_before: Sequence[str]  # of the invoices, in the order of the debts
+    manner: Manner = Manner.OFF_SESSION
+    ask_id: UUID | None = None  # None: the ask of its own id
+
+
 async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
     """Insert these attempts, in state `ready`, and show their invoices as pending."""
     if not begun:
@@ -96,6 +146,40 @@ async def begin(conn: Conn, begun: Sequence[Begun], *, now: datetime) -> None:
         [one.manner.value for one in begun],
         [one.ask_id for one in begun],
         [one.expires_at for one in begun],
+    )
+
+
+async def begin_together(conn: Conn, begun: Sequence[BegunTogether], *, now: datetime) -> None:
+    """Insert these attempts, in state `ready`, and show all their invoices as pending."""
+    if not begun:
+        return
+    owed = [
+        (one.key, debt, before)
+        for one in begun
+        for debt, before in zip(one.debts, one.statuses_before, strict=True)
+    ]
+    await conn.execute(
+        _BEGIN_TOGETHER,
+        [one.key.organization_id for one in begun],
+        [one.key.id for one in begun],
+        [one.debts[0].customer_id for one in begun],
+        [sum(debt.due_cents for debt in one.debts) for one in begun],
+        [one.debts[0].currency for one in begun],
+        [one.asked_by.value for one in begun],
+        [one.wanted_method_id for one in begun],
+        [one.link.account_id for one in begun],
+        [one.link.provider_customer_id for one in begun],
+        [one.method.id if one.method else None for one in begun],
+        [one.method.provider_method_id if one.method else None for one in begun],
+        [one.manner.value for one in begun],
+        [one.ask_id for one in begun],
+        [one.request_id for one in begun],
+        now,
+        [key.organization_id for key, _, _ in owed],
+        [key.id for key, _, _ in owed],
+        [debt.id for _, debt, _ in owed],
+        [debt.due_cents for _, debt, _ in owed],
+        [before for _, _, before in owed],
     )
 
 

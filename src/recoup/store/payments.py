@@ -26,7 +26,7 @@ _DETAILS: Final = """
            c.external_id AS external_customer_id, p.amount_cents, p.currency, p.reference,
            a.kind AS provider_kind, a.code AS provider_code, p.provider_customer_id,
            p.provider_payment_id, p.provider_status, p.next_action, p.payment_method_id,
-           p.created_at, covered.ids, covered.numbers
+           p.created_at, p.payment_request_id, covered.ids, covered.numbers
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN payments p USING (organization_id, id)
       JOIN customers c ON (c.organization_id, c.id) = (p.organization_id, p.customer_id)

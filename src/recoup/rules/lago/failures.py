@@ -5,13 +5,14 @@ Keys without a value are null rather than absent, as Lago sends them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 OBJECT_TYPE = "payment_provider_invoice_payment_error"
+REQUEST_OBJECT_TYPE = "payment_provider_payment_request_payment_error"
 
 
 class ProviderError(msgspec.Struct, frozen=True):
@@ -31,6 +32,23 @@ class PaymentFailureObject(msgspec.Struct, frozen=True, kw_only=True):
     payment_provider: str | None = None
     payment_provider_code: str | None = None
     provider_error: ProviderError | None = None
+    error_details: Mapping[str, Any]
+
+
+class RequestFailureObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a payment request was not paid.
+
+    `error_details` is ours, and tells what an invoice's own failure would.
+    """
+
+    lago_payment_request_id: UUID
+    lago_invoice_ids: Sequence[UUID]
+    lago_customer_id: UUID
+    external_customer_id: str
+    provider_customer_id: str | None = None
+    payment_provider: str | None = None
+    payment_provider_code: str | None = None
+    provider_error: ProviderError
     error_details: Mapping[str, Any]
 
 

@@ -25,6 +25,7 @@ class AskedBy(StrEnum):
     NEW_METHOD = "new_method"  # the customer has left one, and owes something
     PAYER = "payer"  # at the provider's hosted page
     PROVIDER = "provider"  # made anew from a provider's record, after a restore had lost it
+    REQUEST = "payment_request"  # of several invoices at once
     CREATION = "creation"  # the first charge of a new invoice: nobody waits for its answer
 
 
@@ -142,6 +143,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     payer_url: str | None
     error_code: str | None
+    payment_request_id: UUID | None  # that it collects for: all its invoices, or none
 
     @property
     def answers(self) -> UUID | None:
@@ -152,6 +154,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> RowKey:
         """Which attempt this is."""
         return RowKey(self.organization_id, self.id)
+
+    @property
+    def request_key(self) -> RowKey | None:
+        """The payment request that it collects for, if it does so for one."""
+        if self.payment_request_id is None:
+            return None
+        return RowKey(self.organization_id, self.payment_request_id)
 
     @property
     def customer_key(self) -> RowKey:

@@ -44,3 +44,4 @@ class PaymentDetails(msgspec.Struct, frozen=True, kw_only=True):
     next_action: Mapping[str, Any] | None
     method: PaymentMethod | None  # that it was charged on
     created_at: datetime
+    payment_request_id: UUID | None = None  # that all its invoices were asked for by

@@ -1,0 +1,66 @@
+"""Give every payment that has succeeded its receipt, in the transaction that makes it succeed.
+
+Called by `settlement_book`, for what a provider took, and by `record_manual_payment`.
+
+What would surprise you: a customer's receipts are numbered without a gap, so two payments of one
+customer wait for each other here. Receipts come last among all that is locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import uuid5
+
+from recoup.flows.tell import News
+from recoup.rules.lago.payment_receipts import payment_receipt_object
+from recoup.rules.numbering import receipt_number
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payment_receipts import PaymentReceipt, PaymentReceiptDetails
+from recoup.rules.records.payments import PaymentDetails
+from recoup.store import payment_receipts
+from recoup.store.db import Conn
+
+
+async def issue_receipts(
+    conn: Conn, paid: Sequence[tuple[RowKey, RowKey]], *, now: datetime
+) -> dict[RowKey, PaymentReceipt]:
+    """Number and keep a receipt for each of these payments, each given with its customer.
+
+    Answers them by payment. Those of one customer are numbered in the order given.
+    """
+    if not paid:
+        return {}
+    drawn = await payment_receipts.draw(conn, [customer for _, customer in paid])
+    left: dict[RowKey, int] = {}
+    for _, customer in paid:
+        left[customer] = left.get(customer, 0) + 1
+    receipts = []
+    for payment, customer in paid:
+        left[customer] -= 1
+        sequence = drawn[customer].last - left[customer]
+        receipts.append(
+            PaymentReceipt(
+                organization_id=payment.organization_id,
+                id=uuid5(payment.id, "receipt"),
+                payment_id=payment.id,
+                customer_id=customer.id,
+                sequential_id=sequence,
+                number=receipt_number(drawn[customer].slug, receipt_sequence=sequence),
+                created_at=now,
+            )
+        )
+    await payment_receipts.insert(conn, receipts)
+    return {receipt.payment_key: receipt for receipt in receipts}
+
+
+def receipt_created(receipt: PaymentReceipt, payment: PaymentDetails) -> News:
+    """`payment_receipt.created`."""
+    return News(
+        organization_id=receipt.organization_id,
+        webhook_type="payment_receipt.created",
+        object_type="payment_receipt",
+        payload=payment_receipt_object(PaymentReceiptDetails(receipt, payment)),
+        object_id=receipt.id,
+        cause=receipt.payment_id,
+    )

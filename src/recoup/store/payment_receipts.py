@@ -1,0 +1,133 @@
+"""Rows of `payment_receipts`, and the counters that number them within a customer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.lago.pages import Page
+from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payment_receipts import PaymentReceipt, PaymentReceiptDetails
+from recoup.store import payments
+from recoup.store.conditions import Conditions
+from recoup.store.db import Conn
+from recoup.store.rows import columns, key_arrays
+
+# Whoever draws numbers holds the counters until the transaction ends: no number is ever left out.
+_DRAW: Final = """
+    WITH drawn AS (
+        INSERT INTO payment_receipt_counters AS counter (organization_id, customer_id, last)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[])
+               AS asked (organization_id, customer_id, how_many)
+         ORDER BY organization_id, customer_id  -- everybody in this order, against deadlocks
+            ON CONFLICT (organization_id, customer_id)
+            DO UPDATE SET last = counter.last + excluded.last
+     RETURNING organization_id, customer_id, last
+    )
+    SELECT drawn.organization_id, drawn.customer_id AS id, drawn.last, c.slug
+      FROM drawn
+      JOIN customers c ON (c.organization_id, c.id) = (drawn.organization_id, drawn.customer_id)
+"""
+
+_LOCK_COUNTERS: Final = """
+    SELECT FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
+      JOIN payment_receipt_counters c USING (organization_id, customer_id)
+     ORDER BY c.organization_id, c.customer_id
+       FOR NO KEY UPDATE OF c
+"""
+
+_INSERT: Final = """
+    INSERT INTO payment_receipts
+           (organization_id, id, payment_id, customer_id, sequential_id, number, created_at)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[],
+                         $7::timestamptz[])
+"""
+
+_FIND: Final = f"""
+    SELECT {columns(PaymentReceipt, "r")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payment_receipts r USING (organization_id, id)
+"""
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """Numbers that are a customer's from now on: up to `last`, under its slug."""
+
+    last: int
+    slug: str
+
+
+class ReceiptFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which receipts a list wants; None: all."""
+
+    id: UUID | None = None
+    invoice_id: UUID | None = None
+
+
+async def draw(conn: Conn, customers: Sequence[RowKey]) -> dict[RowKey, Drawn]:
+    """Draw a number for each of these customers, named as often as they need one."""
+    wanted = Counter(customers)
+    rows = await conn.fetch(_DRAW, *key_arrays(wanted.keys()), list(wanted.values()))
+    return {
+        RowKey(row["organization_id"], row["id"]): Drawn(row["last"], row["slug"]) for row in rows
+    }
+
+
+async def lock_counters(conn: Conn, customers: Collection[RowKey]) -> None:
+    """Hold these customers' numbers, for whoever draws them one by one further on."""
+    await conn.execute(_LOCK_COUNTERS, *key_arrays(customers))
+
+
+async def insert(conn: Conn, receipts: Sequence[PaymentReceipt]) -> None:
+    """Add receipts. A second one of a payment is refused by the database."""
+    await conn.execute(
+        _INSERT,
+        [one.organization_id for one in receipts],
+        [one.id for one in receipts],
+        [one.payment_id for one in receipts],
+        [one.customer_id for one in receipts],
+        [one.sequential_id for one in receipts],
+        [one.number for one in receipts],
+        [one.created_at for one in receipts],
+    )
+
+
+async def page(
+    conn: Conn, organization_id: UUID, wanted: ReceiptFilter, page: Page
+) -> tuple[list[PaymentReceiptDetails], int]:
+    """One page, newest first, and how many there are in all."""
+    where = _where(organization_id, wanted)
+    count = await conn.fetchval(
+        f"SELECT count(*) FROM payment_receipts r WHERE {where.sql()}", *where.values
+    )
+    rows = await conn.fetch(
+        f"SELECT r.organization_id, r.id FROM payment_receipts r WHERE {where.sql()}"
+        f" ORDER BY r.created_at DESC, r.id LIMIT {page.size} OFFSET {page.offset}",
+        *where.values,
+    )
+    keys = [RowKey(row["organization_id"], row["id"]) for row in rows]
+    found = {
+        RowKey(row["organization_id"], row["id"]): PaymentReceipt(**dict(row))
+        for row in await conn.fetch(_FIND, *key_arrays(keys))
+    }
+    paid = await payments.details(conn, {one.payment_key for one in found.values()})
+    return [PaymentReceiptDetails(found[key], paid[found[key].payment_key]) for key in keys], count
+
+
+def _where(organization_id: UUID, wanted: ReceiptFilter) -> Conditions:
+    where = Conditions()
+    where.add("r.organization_id = {0}", organization_id)
+    if wanted.id is not None:
+        where.add("r.id = {0}", wanted.id)
+    if wanted.invoice_id is not None:
+        where.add(
+            "r.payment_id IN (SELECT pi.payment_id FROM payment_invoices pi"
+            " WHERE pi.organization_id = {0} AND pi.invoice_id = {1})",
+            organization_id,
+            wanted.invoice_id,
+        )
+    return where
