@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from datetime import timedelta
-from typing import Any
 
 import asyncpg
 
@@ -14,6 +12,7 @@ from recoup.flows import finalize_draft as flow
 from recoup.flows.create_invoice import create_invoice
 from recoup.flows.delete_draft import delete_draft
 from recoup.flows.finalize_draft import finalize_draft, finalize_due_drafts
+from recoup.flows.issue_invoice import Collect
 from recoup.flows.refresh_draft import refresh_draft
 from recoup.flows.retry_payment import Ask, retry_payments_on
 from recoup.rules.one_off_asks import FeeInput, InvoiceInput
@@ -25,28 +24,24 @@ from recoup.store.db import Conn, Pool
 from tests.shop import Shop
 
 
-async def collect(conn: Conn, invoice: RowKey) -> None:
-    ask = Ask(invoice, clock.new_id(), AskedBy.CREATION)
-    await retry_payments_on(conn, [ask], now=invoice_clock.now())
+def collecting(shop: Shop) -> Collect:
+    """Begin the first charge, as the edge and the worker do."""
+
+    async def collect(conn: Conn, invoice: RowKey) -> None:
+        ask = Ask(invoice, clock.new_id(), AskedBy.CREATION)
+        await retry_payments_on(conn, [ask], now=shop.clock.now())
+
+    return collect
 
 
-class _Clock:
-    """What `collect` is given as the time: the shop's, which each test sets."""
-
-    def __init__(self) -> None:
-        self.shop: Shop | None = None
-
-    def now(self) -> Any:
-        assert self.shop is not None
-        return self.shop.clock.now()
-
-
-invoice_clock = _Clock()
+async def clock_ticks(shop: Shop, scout: Pool) -> int:
+    return await finalize_due_drafts(
+        shop.pool, scout, collect=collecting(shop), now=shop.clock.now()
+    )
 
 
 async def sells(shop: Shop, *methods: str, grace_days: int = 3) -> None:
     """Have the customer `c` with these methods, and the add-on `setup`."""
-    invoice_clock.shop = shop
     customer = await shop.customer(*methods)
     await shop.owner.execute(
         "UPDATE customers SET external_id = 'c', invoice_grace_period = $2, currency = 'EUR'"
@@ -65,7 +60,7 @@ async def draft(shop: Shop) -> RowKey:
     asked = InvoiceInput(external_customer_id="c", fees=[FeeInput(add_on_code="setup")], draft=True)
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
         made = await create_invoice(
-            conn, shop.organization_id, asked, invoice_id=clock.new_id(), collect=collect,
+            conn, shop.organization_id, asked, invoice_id=clock.new_id(), collect=collecting(shop),
             now=shop.clock.now(),
         )  # fmt: skip
     return made.invoice.key
@@ -74,7 +69,7 @@ async def draft(shop: Shop) -> RowKey:
 async def finalize(shop: Shop, key: RowKey) -> str:
     async with db.transaction(shop.pool, tenants=[key.organization_id]) as conn:
         details = await finalize_draft(
-            conn, key.organization_id, key.id, collect=collect, now=shop.clock.now()
+            conn, key.organization_id, key.id, collect=collecting(shop), now=shop.clock.now()
         )
     return details.invoice.status
 
@@ -111,15 +106,15 @@ async def test_the_clock_finalizes_and_charges_once_when_the_grace_ends(
     await sells(shop, "pm_sandbox_ok")
     key = await draft(shop)
     shop.clock.advance(days=2)
-    assert await finalize_due_drafts(pool, scout, collect=collect, now=shop.clock.now()) == 0
+    assert await clock_ticks(shop, scout) == 0
     assert (await rows(shop))[0]["status"] == "draft"
     shop.clock.advance(days=1)
-    assert await finalize_due_drafts(pool, scout, collect=collect, now=shop.clock.now()) == 1
+    assert await clock_ticks(shop, scout) == 1
     [row] = await rows(shop)
     assert (row["status"], row["sequential_id"], row["finalize_at"]) == ("finalized", 1, None)
     assert await events(shop) == ["invoice.created", "invoice.drafted"]
     assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
-    assert await finalize_due_drafts(pool, scout, collect=collect, now=shop.clock.now()) == 0
+    assert await clock_ticks(shop, scout) == 0
     assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
     assert await shop.owner.fetchval("SELECT invoice_id FROM payment_invoices") == key.id
 
@@ -128,12 +123,11 @@ async def test_whoever_comes_at_once_finalizes_once(shop: Shop, pool: Pool, scou
     await sells(shop, "pm_sandbox_ok")
     key = await draft(shop)
     shop.clock.advance(days=4)
-    now = shop.clock.now()
     ends = await asyncio.gather(
         outcome(finalize(shop, key)),
         outcome(finalize(shop, key)),
-        outcome(finalize_due_drafts(pool, scout, collect=collect, now=now)),
-        outcome(finalize_due_drafts(pool, scout, collect=collect, now=now)),
+        outcome(clock_ticks(shop, scout)),
+        outcome(clock_ticks(shop, scout)),
     )
     assert sum(end in {"finalized", 1} for end in ends) == 1, ends
     [row] = await rows(shop)
@@ -157,7 +151,7 @@ async def test_finalizing_deleting_and_the_clock_leave_no_gap(
     doing: list[Awaitable[str | int]] = []
     for key in keys:
         doing += [outcome(delete(shop, key)), outcome(finalize(shop, key))]
-    doing.append(outcome(finalize_due_drafts(pool, scout, collect=collect, now=shop.clock.now())))
+    doing.append(outcome(clock_ticks(shop, scout)))
     await asyncio.gather(*doing)
     found = await rows(shop)
     final = [row["sequential_id"] for row in found if row["status"] == "finalized"]
@@ -211,23 +205,22 @@ async def test_a_draft_that_cannot_be_finalized_keeps_nobody_else(
     )  # fmt: skip
     shop.clock.advance(days=4)
     now = shop.clock.now()
-    assert await finalize_due_drafts(pool, scout, collect=collect, now=now) == 1
+    assert await clock_ticks(shop, scout) == 1
     statuses = {row["id"]: (row["status"], row["finalize_at"]) for row in await rows(shop)}
     assert statuses[good.id] == ("finalized", None)
     assert statuses[bad.id] == ("draft", now + flow.AFTER_A_FAILURE)
     await shop.owner.execute("UPDATE fees SET units = 1, unit_amount_cents = 1")
-    later = now + flow.AFTER_A_FAILURE
-    assert await finalize_due_drafts(pool, scout, collect=collect, now=later) == 1
+    shop.clock.at = now + flow.AFTER_A_FAILURE
+    assert await clock_ticks(shop, scout) == 1
 
 
 async def test_more_drafts_than_one_look_finds_are_all_finalized(
-    shop: Shop, pool: Pool, scout: Pool, monkeypatch: Any
+    shop: Shop, pool: Pool, scout: Pool
 ) -> None:
-    monkeypatch.setattr(flow, "MOST_AT_ONCE", 2)
     await sells(shop)
     for _ in range(5):
         await draft(shop)
     shop.clock.advance(days=4)
-    now = shop.clock.now() + timedelta(0)
-    assert await finalize_due_drafts(pool, scout, collect=None, now=now) == 5
+    now = shop.clock.now()
+    assert await finalize_due_drafts(pool, scout, collect=None, now=now, at_once=2) == 5
     assert [row["sequential_id"] for row in await rows(shop)] == [1, 2, 3, 4, 5]

@@ -50,13 +50,21 @@ async def finalize_draft(
 
 
 async def finalize_due_drafts(
-    pool: Pool, scout: Pool, *, collect: Collect | None, now: datetime
+    pool: Pool,
+    scout: Pool,
+    *,
+    collect: Collect | None,
+    now: datetime,
+    at_once: int = MOST_AT_ONCE,
 ) -> int:
-    """Finalize every draft of every tenant whose grace has ended by `now`; say how many."""
+    """Finalize every draft of every tenant whose grace has ended by `now`; say how many.
+
+    `at_once` is how many one look finds; they are looked for until there are none.
+    """
     finalized = 0
     while True:
         async with db.nameless(scout) as conn:
-            due = await invoices.find_drafts_to_finalize(conn, now=now, limit=MOST_AT_ONCE)
+            due = await invoices.find_drafts_to_finalize(conn, now=now, limit=at_once)
         for key in due:  # each in its own transaction: numbers are drawn under a customer's lock
             [answer] = await serve_each(
                 lambda keys: _finalize_due(pool, keys, collect=collect, now=now), [key]
@@ -65,7 +73,7 @@ async def finalize_due_drafts(
             if isinstance(answer, Refusal | Failed):
                 async with db.transaction(pool, tenants=[key.organization_id]) as conn:
                     await invoices.put_off_drafts(conn, [key], until=now + AFTER_A_FAILURE)
-        if len(due) < MOST_AT_ONCE:
+        if len(due) < at_once:
             return finalized
 
 
