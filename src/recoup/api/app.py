@@ -18,6 +18,7 @@ from recoup.api import (
     fees,
     health,
     invoices,
+    mails,
     metrics,
     openapi_pages,
     organizations,
@@ -37,8 +38,11 @@ from recoup.api.edge import Edge
 from recoup.api.front import Authenticated, Front, Leaving
 
 
-def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
-    """Build the application around an edge. `servers` are the addresses that OpenAPI names."""
+def make_app(edge: Edge, *, servers: Sequence[str], pages: Sequence[Router] = ()) -> ASGIApp:
+    """Build the application around an edge.
+
+    `servers` are the addresses that OpenAPI names; `pages` are for people, and no part of the API.
+    """
     v1 = Router(
         "/api/v1",
         route_handlers=[
@@ -48,6 +52,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             drafts.routes,
             fees.routes,
             invoices.routes,
+            mails.routes,
             organizations.routes,
             payment_methods.routes,
             payment_pages.routes,
@@ -70,6 +75,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             metrics.make_routes(edge.scout, calls, now=edge.now),
             openapi_pages.make_routes(servers=servers),
             provider_webhooks.receive,
+            *pages,
         ],
         state=State({"edge": edge}),
         dependencies={"edge": Provide(lambda: edge, sync_to_thread=False)},

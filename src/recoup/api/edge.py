@@ -20,6 +20,7 @@ from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches, Failed
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import UNKNOWN_ADDRESS, PortalLinks
 from recoup.flows.retry_payment import (
     Accepted,
     Answer,
@@ -45,7 +46,8 @@ class Edge:
 
     `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
-    `public_url` is the address at which the outside reaches us, where somebody has said it.
+    `public_url` is the address at which the outside reaches us, where somebody has said it, and
+    `address` what is taken for it otherwise. `can_send_mail`: a mail server was named.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Edge:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         public_url: str | None = None,
+        address: str | None = None,
+        can_send_mail: bool = False,
     ) -> None:
         self.pool = pool
         self.scout = scout
@@ -64,6 +68,8 @@ class Edge:
         self.new_id = new_id
         self.providers = providers
         self.public_url = public_url
+        self.links = PortalLinks(providers.box, address=address or public_url or UNKNOWN_ADDRESS)
+        self.can_send_mail = can_send_mail
         self.callers: Batches[str, Caller | None] = Batches(partial(find_callers, pool))
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())

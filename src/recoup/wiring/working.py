@@ -12,8 +12,10 @@ import structlog
 from recoup import clock
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import PortalLinks
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
 from recoup.rules.records.keys import RowKey
+from recoup.senders.mail import MailSender, MailServer
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings
@@ -62,6 +64,8 @@ async def run_worker(
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
+        mail_sender=_mail_sender(settings),
+        links=PortalLinks(base.box, address=address),
     )
     running = asyncio.create_task(worker.run())
     telling = asyncio.create_task(
@@ -80,6 +84,12 @@ async def run_worker(
         await sender.close()
         await close_pool(queue)
         await close_pool(pool)
+
+
+def _mail_sender(settings: Settings) -> MailSender | None:
+    if settings.smtp_url is None or settings.mail_from is None:
+        return None
+    return MailSender(MailServer.from_url(settings.smtp_url), sender=settings.mail_from)
 
 
 async def _warn_that_nobody_reaches_us() -> None:

@@ -32,9 +32,11 @@ from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.make_provider_customer import make_provider_customer
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import UNKNOWN_ADDRESS, PortalLinks
 from recoup.flows.reconcile_account import reconcile_account
 from recoup.flows.reports import Report, Settled
 from recoup.flows.retry_payment import Ask, retry_payments_on
+from recoup.flows.send_mail import send_mail
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.submit_refund import look_up_refund, submit_refund
@@ -42,6 +44,7 @@ from recoup.flows.sweep import sweep
 from recoup.flows.tidy import tidy
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
+from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db, jobs, provider_accounts, quarantines
 from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Conn, Pool
@@ -82,6 +85,8 @@ class Worker:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         chance: Random,
+        mail_sender: MailSender | None = None,
+        links: PortalLinks | None = None,
         money_jobs_at_once: int = SLOTS,
     ) -> None:
         self._pool = pool
@@ -93,6 +98,8 @@ class Worker:
         self._now = now
         self._new_id = new_id
         self._chance = chance
+        self._mail_sender = mail_sender
+        self._links = links or PortalLinks(providers.box, address=UNKNOWN_ADDRESS)
         self._money_jobs_at_once = money_jobs_at_once
         self._busy = EndpointsInFlight()
         self._stopping = asyncio.Event()
@@ -168,6 +175,7 @@ class Worker:
     def _webhooks(self) -> PgQueuer:
         queuer = PgQueuer.from_asyncpg_pool(self._queue)
         self._register(queuer, Job.DELIVER_WEBHOOK, self.deliver_webhook)
+        self._register(queuer, Job.SEND_MAIL, self.send_mail)
         return queuer
 
     def _register(
@@ -271,6 +279,10 @@ class Worker:
             jitter=self._chance.random(),
             now=self._now,
         )
+
+    async def send_mail(self, key: RowKey) -> None:
+        """Try to hand over a mail."""
+        await send_mail(self._pool, key, sender=self._mail_sender, links=self._links, now=self._now)
 
     async def _sweep(self, _schedule: Schedule) -> None:
         await sweep(self._pool, self._scout, new_id=self._new_id, now=self._now())
