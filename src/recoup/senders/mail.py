@@ -191,8 +191,10 @@ class _Call:
         client = self._client
         try:
             await client.connect()
-            if is_utf8 and not client.supports_extension("smtputf8"):
-                return Rejected("no_smtputf8")
+            if is_utf8:
+                await client.ehlo()  # it says what it can
+                if not client.supports_extension("smtputf8"):
+                    return Rejected("no_smtputf8")
             encoding = "utf-8" if is_utf8 else "ascii"
             options = ["SMTPUTF8", "BODY=8BITMIME"] if is_utf8 else []
             await client.mail(sender, options=options, encoding=encoding)
