@@ -385,7 +385,7 @@ REPORTED: Final = (
         "Mails that no mail server took: `recoup mail list` says why.",
         """
         SELECT organization_id, id FROM mails
-         WHERE organization_id = ANY ($1::uuid[]) AND state = 'given_up'
+         WHERE organization_id = ANY ($1::uuid[]) AND state <> 'sent' AND state = 'given_up'
         """,
     ),
     Invariant(

@@ -31,6 +31,12 @@ _PUT_OFF: Final = """
      WHERE organization_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting'
 """
 
+_UNSENT: Final = f"""
+    SELECT {columns(Mail)} FROM mails
+     WHERE organization_id = $1 AND state <> 'sent'
+     ORDER BY created_at, id LIMIT $2
+"""
+
 _DUE: Final = """
     SELECT organization_id, id FROM mails WHERE send_at <= $1 ORDER BY send_at LIMIT $2
 """
@@ -57,17 +63,12 @@ async def put_off(conn: Conn, mail: Mail, *, error: str, until: datetime) -> Non
     await conn.execute(_PUT_OFF, mail.organization_id, mail.id, mail.tries, error, until)
 
 
+async def unsent(conn: Conn, organization_id: UUID, *, most: int) -> list[Mail]:
+    """The mails that wait or were given up, oldest first."""
+    rows = await conn.fetch(_UNSENT, organization_id, most)
+    return [Mail(**dict(row)) for row in rows]
+
+
 async def due(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     """Mails of all tenants that are due, longest due first; `scout` is `recoup_scout`'s."""
     return [row_key(row) for row in await scout.fetch(_DUE, now, most)]
-
-
-async def about(conn: Conn, organization_id: UUID, object_id: UUID) -> list[Mail]:
-    """The mails about one row, oldest first."""
-    rows = await conn.fetch(
-        f"SELECT {columns(Mail)} FROM mails WHERE organization_id = $1 AND object_id = $2"
-        " ORDER BY created_at, id",
-        organization_id,
-        object_id,
-    )
-    return [Mail(**dict(row)) for row in rows]

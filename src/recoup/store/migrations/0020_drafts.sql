@@ -46,7 +46,7 @@ CREATE TABLE mails (
 );
 CREATE INDEX mails_due ON mails (send_at) WHERE send_at IS NOT NULL;
 CREATE INDEX mails_about ON mails (organization_id, object_id, created_at);
-CREATE INDEX mails_given_up ON mails (organization_id, id) WHERE state = 'given_up';
+CREATE INDEX mails_unsent ON mails (organization_id, created_at, id) WHERE state <> 'sent';
 
 CREATE POLICY own_tenants ON mails TO recoup_app
     USING ((organization_id = ANY ((SELECT recoup_tenants())::uuid[])) IS TRUE)
