@@ -35,7 +35,8 @@ BUGS: Final = (
                 " now=now)\n",
                 "    final = await made_final(conn, invoice, plan.customer, plan.entity, now=now)\n"
                 "    invoice = (\n"
-                '        msgspec.structs.replace(final, status="draft") if plan.is_draft else final\n'
+                '        msgspec.structs.replace(final, status="draft")\n'
+                "        if plan.is_draft else final\n"
                 "    )\n",
             ),
         ),
