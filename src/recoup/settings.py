@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from recoup.rules.email_addresses import are_email_addresses
+from recoup.senders.mail import MailServer
 
 LONGEST_DAYS: Final = 36_500
 
@@ -65,6 +68,13 @@ class Settings(BaseSettings):
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         default=(),
         description="networks of yours that webhooks may go to, comma-separated: 127.0.0.0/8",
+    )
+    smtp_url: str | None = Field(
+        default=None,
+        description="the mail server: smtps://user:password@host, or smtp://host:587 with STARTTLS",
+    )
+    mail_from: str | None = Field(
+        default=None, description="the address that mails come from: billing@example.com"
     )
     drain_seconds: int = Field(
         default=0,
@@ -155,6 +165,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"{one!r} is no http:// or https:// address")
         return said
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, said: str | None) -> str | None:
+        if not said:
+            return None
+        MailServer.from_url(said)
+        return said
+
+    @field_validator("mail_from")
+    @classmethod
+    def _one_address(cls, said: str | None) -> str | None:
+        if said and ("," in said or not are_email_addresses(said)):
+            raise ValueError("it is no email address")
+        return said or None
+
+    @model_validator(mode="after")
+    def _both_for_mail(self) -> Settings:
+        if (self.smtp_url is None) != (self.mail_from is None):
+            raise ValueError("RECOUP_SMTP_URL and RECOUP_MAIL_FROM go together: set both")
+        return self
+
     @field_validator("gocardless_api_base")
     @classmethod
     def _origin(cls, said: AnyHttpUrl | None) -> AnyHttpUrl | None:
@@ -187,7 +218,10 @@ def read_settings(**given: object) -> Settings:
     except ValidationError as error:
         raise WrongSettingsError(
             "\n".join(
-                _explain(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()
+                _explain(str(problem["loc"][0]), problem["msg"])
+                if problem["loc"]
+                else problem["msg"].removeprefix("Value error, ")
+                for problem in error.errors()
             )
         ) from None
 

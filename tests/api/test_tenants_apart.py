@@ -58,6 +58,7 @@ FIT: Final[Mapping[str, Any]] = {
     "POST /customers/{external_id}/payment_methods": {
         "payment_method": {"provider_method_id": "pm_sandbox_ok"}
     },
+    "PUT /billing_entities/{code}": {"billing_entity": {"name": "Mine"}},
     "PUT /fees/{lago_id}": {"fee": {"payment_status": "succeeded"}},
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
     "PUT /payment_providers/{lago_id}": {"payment_provider": {"name": "Mine"}},
@@ -126,6 +127,15 @@ NOTED: Final = [{"id": "?", "key": "k", "value": "v"}]
 FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
     "POST /add_ons add_on.tax_codes": ("taxes", {"add_on": TAXED}),
     "PUT /add_ons/{code} add_on.tax_codes": ("taxes", {"add_on": {"tax_codes": ["?"]}}),
+    "POST /billing_entities billing_entity.tax_codes": (
+        "taxes",
+        {"billing_entity": {"code": "new", "name": "X", "tax_codes": ["?"]}},
+    ),
+    "PUT /billing_entities/{code} billing_entity.tax_codes": (
+        "taxes",
+        {"billing_entity": {"tax_codes": ["?"]}},
+    ),
+    "PUT /billing_entities/{code} tax_codes": ("taxes", {"tax_codes": ["?"]}),
     "POST /credit_notes credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
     "POST /credit_notes credit_note.items.fee_id": ("fees", NOTE_OF_FEE),
     "POST /credit_notes/estimate credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
@@ -202,6 +212,10 @@ FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
 }
 # The fields by which a caller names what is its own: another tenant's word is as free as any.
 OWN_NAMES: Final[Mapping[str, tuple[str, Any]]] = {
+    "POST /billing_entities billing_entity.code": (
+        "billing_entities",
+        {"billing_entity": {"code": "?", "name": "X"}},
+    ),
     "POST /add_ons add_on.code": ("add_ons", {"add_on": {**TAXED, "code": "?", "tax_codes": []}}),
     "PUT /add_ons/{code} add_on.code": ("add_ons", {"add_on": {"code": "?"}}),
     "POST /customers customer.external_id": ("customers", {"customer": {"external_id": "?"}}),

@@ -15,12 +15,14 @@ import pytest_asyncio
 
 from recoup import clock
 from recoup.flows.check_books import check_books
+from recoup.flows.create_invoice import create_invoice
 from recoup.flows.manage_webhook_endpoints import WebhookEndpointInput, create_webhook_endpoint
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
 from recoup.flows.reports import Report, Source
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
 from recoup.flows.void_invoice import void_invoice
 from recoup.providers.protocol import Paid
+from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
@@ -99,6 +101,7 @@ async def everything_happens(shop: Shop, scout: Pool) -> Street:
     await pay_by_hand(shop, settled, 1_000)
     await declare(shop, settled, "pending")
     await shop.ask(settled)
+    await draft(shop)
     declared = await sold(shop, "pm_sandbox_ok")
     await declare(shop, declared, "succeeded")
     requests = {method: await asked_for(shop, f"pm_sandbox_{method}") for method in ENDS}
@@ -125,6 +128,20 @@ async def asked_for(shop: Shop, method: str | None) -> RowKey:
 
 async def sold(shop: Shop, method: str) -> RowKey:
     return await issue(shop, await shop.customer(method))
+
+
+async def draft(shop: Shop) -> None:
+    asked = InvoiceInput(
+        external_customer_id=await shop.owner.fetchval("SELECT max(external_id) FROM customers"),
+        currency="EUR",
+        fees=[FeeInput(add_on_code="work")],
+        draft=True,
+    )
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await create_invoice(
+            conn, shop.organization_id, asked, invoice_id=clock.new_id(), collect=None,
+            now=shop.clock.now(),
+        )  # fmt: skip
 
 
 async def listen(shop: Shop) -> None:
@@ -200,6 +217,7 @@ BREAKS: dict[str, Sequence[str]] = {
     "schedule_holds_what_may_be_tried": (
         "UPDATE invoices SET next_try_at = now() WHERE id = '{declared}'",
     ),
+    "drafts_are_not_collected": ("UPDATE invoices SET status = 'draft' WHERE id = '{invoice}'",),
     "transactions_sum_to_zero": (
         "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_only_grows",
         "DELETE FROM ledger_entries WHERE transaction_id = '{ok}' AND account = 'at_provider'",
@@ -327,6 +345,10 @@ async def test_the_check_names_what_is_broken(street: Street, name: str) -> None
         ("success_has_its_receipt", "UPDATE payment_receipts SET payment_id = '{ready}'"
             " WHERE payment_id = '{ok}'"),
         ("receipts_are_numbered_without_a_gap", "UPDATE payment_receipt_counters SET last = 9"),
+        ("drafts_are_not_collected", "UPDATE invoices SET status = 'deleted', sequential_id = NULL"
+            " WHERE id = '{partly}'"),
+        ("receivable_is_what_is_due", "UPDATE invoices SET status = 'draft'"
+            " WHERE id = '{invoice}'"),
         ("waiting_delivery_is_planned", "UPDATE webhook_deliveries SET state = 'delivered'"),
     ],
 )  # fmt: skip

@@ -41,7 +41,9 @@ SCOUTED: Final = {
     "invoices": {
         "organization_id", "id", "status", "payment_status", "payment_overdue",
         "payment_due_date", "payment_dispute_lost_at", "next_try_at", "held_because",
+        "finalize_at",
     },
+    "mails": {"organization_id", "id", "send_at"},
     "webhook_deliveries": {
         *("organization_id", "id", "endpoint_id", "event_id", "state"),
         *("deliver_at", "created_at", "ended_at"),
@@ -155,6 +157,8 @@ ROWS: Final = {
     "idempotency_keys": "VALUES ({o}, 'POST', '/', 'k', 'd', 200, '{{}}', '', now())",
     "decisions": "(organization_id, id, invoice_id, decided, because, at)"
         " VALUES ({o}, {decision}, {invoice}, 'stop', 'never', now())",
+    "mails": "(organization_id, id, kind, object_id, recipients, send_at, created_at)"
+        " VALUES ({o}, {mail}, 'k', {invoice}, '{{a@b.example}}', now(), now())",
     "audit_log": "VALUES ({o}, {entry}, now(), 'ann', 'a', {payment}, '{{}}')",
 }  # fmt: skip
 
@@ -443,7 +447,7 @@ async def test_no_row_points_into_another_tenant(catalogue: Catalogue) -> None:
 async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: Catalogue) -> None:
     """What ends in `_id` is a foreign key, or is named here with the reason why it is none."""
     free = {
-        "events.object_id",  # an invoice, a payment or a customer
+        "events.object_id", "mails.object_id",  # an invoice, a payment or a customer
         "audit_log.object_id",  # anything
         "reconciliation_findings.invoice_id",  # a provider's word: it need not be here
         "events.ask_id", "decisions.ask_id",  # an accepted ask may have made no row

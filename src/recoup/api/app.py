@@ -14,10 +14,12 @@ from recoup.api import (
     billing_entities,
     credit_notes,
     customers,
+    drafts,
     errors,
     fees,
     health,
     invoices,
+    mails,
     metrics,
     openapi_pages,
     organizations,
@@ -42,8 +44,11 @@ from recoup.api.needs import resource_of
 from recoup.api.openapi_document import operations
 
 
-def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
-    """Build the application around an edge. `servers` are the addresses that OpenAPI names."""
+def make_app(edge: Edge, *, servers: Sequence[str], pages: Sequence[Router] = ()) -> ASGIApp:
+    """Build the application around an edge.
+
+    `servers` are the addresses that OpenAPI names; `pages` are for people, and no part of the API.
+    """
     v1 = Router(
         "/api/v1",
         route_handlers=[
@@ -51,8 +56,10 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             billing_entities.routes,
             credit_notes.routes,
             customers.routes,
+            drafts.routes,
             fees.routes,
             invoices.routes,
+            mails.routes,
             organizations.routes,
             payment_methods.routes,
             payment_pages.routes,
@@ -78,6 +85,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             metrics.make_routes(edge.scout, [calls, edge.turned_away], now=edge.now),
             openapi_pages.make_routes(servers=servers),
             provider_webhooks.receive,
+            *pages,
         ],
         state=State({"edge": edge}),
         dependencies={"edge": Provide(lambda: edge, sync_to_thread=False)},

@@ -1,20 +1,47 @@
-"""`/billing_entities`: in whose names an organization bills (contract section 3.2)."""
+"""`/billing_entities`: in whose names an organization bills (contract section 3.2).
+
+What would surprise you: a change may come without its root object. Lago's JavaScript client sends
+it so, as its specification says; the Python one sends `{"billing_entity": {…}}`.
+"""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote
+from uuid import UUID
 
 import msgspec
-from litestar import Response, Router, get
-from litestar.params import FromPath
+from litestar import Response, Router, get, post, route
+from litestar.enums import HttpMethod
+from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import answers
-from recoup.api.edge import ApiRequest, TheEdge
+from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.front import sent
 from recoup.api.needs import needs
+from recoup.flows.manage_billing_entities import (
+    BillingEntityChange,
+    BillingEntityInput,
+    create_billing_entity,
+    find_billing_entity,
+    update_billing_entity,
+)
 from recoup.rules.lago.billing_entities import BillingEntityObject, billing_entity_object
-from recoup.rules.refusal import Refused, not_found
+from recoup.rules.records.organizations import BillingEntity
 from recoup.store import organizations, taxes
 from recoup.store.db import Conn
+
+
+class BillingEntityBody(msgspec.Struct):
+    """`{"billing_entity": {…}}` as a caller sends a new one."""
+
+    billing_entity: BillingEntityInput | None = None
+
+
+class BillingEntityChangeBody(BillingEntityChange, frozen=True, kw_only=True):
+    """`{"billing_entity": {…}}` as a caller sends a change, or its fields at the top level."""
+
+    billing_entity: BillingEntityChange | None = None
 
 
 class BillingEntityAnswer(msgspec.Struct):
@@ -27,6 +54,23 @@ class BillingEntitiesAnswer(msgspec.Struct):
     """All of an organization's billing entities: unlike other lists, this one has no pages."""
 
     billing_entities: list[BillingEntityObject]
+
+
+@post("/billing_entities", status_code=200, opt=answers(BillingEntityAnswer, refuses=[404]))
+async def create(
+    request: ApiRequest, edge: TheEdge, data: JSONBody[BillingEntityBody | None] = None
+) -> Response[bytes]:
+    """Add a billing entity."""
+    asked = required(request, data, "billing_entity")
+    own_id = request.auth.organization_id
+
+    async def do(conn: Conn) -> BillingEntityAnswer:
+        entity = await create_billing_entity(
+            conn, own_id, asked, entity_id=edge.new_id(), now=edge.now()
+        )
+        return await _shown(conn, own_id, entity)
+
+    return await edge.answer(request, do)
 
 
 @get("/billing_entities", opt=answers(BillingEntitiesAnswer))
@@ -46,16 +90,48 @@ async def find(request: ApiRequest, edge: TheEdge, code: FromPath[str]) -> Respo
     own_id = request.auth.organization_id
 
     async def look(conn: Conn) -> BillingEntityAnswer:
-        for entity in await organizations.billing_entities(conn, own_id):
-            if entity.code == unquote(code):
-                applied = await taxes.of_billing_entities(conn, own_id, [entity.id])
-                rendered = billing_entity_object(entity, taxes=applied.get(entity.id, ()))
-                return BillingEntityAnswer(rendered)
-        raise Refused(not_found("billing_entity"))
+        return await _shown(conn, own_id, await find_billing_entity(conn, own_id, unquote(code)))
 
     return await edge.read(request, look)
 
 
+@route(
+    "/billing_entities/{code:str}",
+    http_method=[HttpMethod.PUT, HttpMethod.PATCH],
+    status_code=200,
+    opt=answers(BillingEntityAnswer),
+)
+async def update(
+    request: ApiRequest,
+    edge: TheEdge,
+    code: FromPath[str],
+    data: JSONBody[BillingEntityChangeBody | None] = None,
+) -> Response[bytes]:
+    """Change a billing entity; what is absent stays. Its code is its name for good."""
+    said = sent(request.scope)
+    at_top = bool(said) and "billing_entity" not in said
+    asked: Any = data if at_top else required(request, data, "billing_entity")
+    own_id = request.auth.organization_id
+
+    async def do(conn: Conn) -> BillingEntityAnswer:
+        change = msgspec.structs.asdict(asked)
+        change.pop("billing_entity", None)
+        entity = await update_billing_entity(
+            conn, own_id, unquote(code), BillingEntityChange(**change), now=edge.now()
+        )
+        return await _shown(conn, own_id, entity)
+
+    return await edge.answer(request, do)
+
+
+async def _shown(conn: Conn, own_id: UUID, entity: BillingEntity) -> BillingEntityAnswer:
+    applied = await taxes.of_billing_entities(conn, own_id, [entity.id])
+    return BillingEntityAnswer(billing_entity_object(entity, taxes=applied.get(entity.id, ())))
+
+
 routes = Router(
-    "/", route_handlers=[find_all, find], tags=["billing_entities"], opt=needs("billing_entity")
+    "/",
+    route_handlers=[create, find_all, find, update],
+    tags=["billing_entities"],
+    opt=needs("billing_entity"),
 )

@@ -15,6 +15,7 @@ from recoup.api.describe import PAGES, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.front import sent
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.create_credit_note import create_credit_note, estimate_credit_note
 from recoup.flows.find_credit_notes import find_credit_note, list_credit_notes
@@ -312,4 +313,5 @@ routes = Router(
         delete_one,
     ],
     tags=["credit notes"],
+    opt=needs("credit_note"),
 )

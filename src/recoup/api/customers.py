@@ -15,7 +15,8 @@ from recoup.api.filters import Filters
 from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.delete_customer import delete_customer
-from recoup.flows.find_customer import find_customer_details
+from recoup.flows.find_customer import find_customer, find_customer_details
+from recoup.flows.portal_links import FROM_THE_API
 from recoup.flows.upsert_customer import upsert_customer
 from recoup.rules.customer_changes import ACCOUNT_TYPES, CUSTOMER_TYPES, CustomerInput
 from recoup.rules.lago.customers import (
@@ -124,6 +125,33 @@ async def find(request: ApiRequest, edge: TheEdge, external_id: FromPath[str]) -
     return await edge.read(request, look)
 
 
+class PortalUrlObject(msgspec.Struct, frozen=True):
+    """Where a customer sees its own invoices, for twelve hours."""
+
+    portal_url: str
+
+
+class PortalUrlAnswer(msgspec.Struct, frozen=True):
+    """`{"customer": {…}}` with the address alone."""
+
+    customer: PortalUrlObject
+
+
+@get("/customers/{external_id:str}/portal_url", opt=answers(PortalUrlAnswer))
+async def portal_url(
+    request: ApiRequest, edge: TheEdge, external_id: FromPath[str]
+) -> Response[bytes]:
+    """Make a link to the page on which the customer sees and pays its invoices."""
+
+    async def look(conn: Conn) -> PortalUrlAnswer:
+        key = await find_customer(conn, request.auth.organization_id, unquote(external_id))
+        return PortalUrlAnswer(
+            PortalUrlObject(edge.links.url(key, until=edge.now() + FROM_THE_API))
+        )
+
+    return await edge.read(request, look)
+
+
 @delete("/customers/{external_id:str}", status_code=200, opt=answers(CustomerAnswer))
 async def destroy(
     request: ApiRequest, edge: TheEdge, external_id: FromPath[str]
@@ -140,5 +168,8 @@ async def destroy(
 
 
 routes = Router(
-    "/", route_handlers=[upsert, find_all, find, destroy], tags=["customers"], opt=needs("customer")
+    "/",
+    route_handlers=[upsert, find_all, find, portal_url, destroy],
+    tags=["customers"],
+    opt=needs("customer"),
 )

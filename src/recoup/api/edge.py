@@ -22,6 +22,7 @@ from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches, Failed
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import UNKNOWN_ADDRESS, PortalLinks
 from recoup.flows.retry_payment import (
     Accepted,
     Answer,
@@ -48,8 +49,9 @@ class Edge:
 
     `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
-    `public_url` is the address at which the outside reaches us, where somebody has said it.
-    `limits` are of calls and bytes; without them no key is held back.
+    `public_url` is the address at which the outside reaches us, where somebody has said it, and
+    `address` what is taken for it otherwise. `can_send_mail`: a mail server was named. `limits`
+    are of calls and bytes; without them no key is held back.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Edge:
         new_id: Callable[[], UUID],
         public_url: str | None = None,
         limits: Limits = UNLIMITED,
+        address: str | None = None,
+        can_send_mail: bool = False,
     ) -> None:
         self.pool = pool
         self.scout = scout
@@ -73,6 +77,8 @@ class Edge:
         self.paces = Paces(limits.calls) if limits.calls else None
         self.turned_away = TurnedAway()
         self.callers = Callers(partial(find_callers, pool), most_strangers=limits.most_strangers)
+        self.links = PortalLinks(providers.box, address=address or public_url or UNKNOWN_ADDRESS)
+        self.can_send_mail = can_send_mail
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )

@@ -13,6 +13,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge
 from recoup.api.filters import dashed_id
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_payment_receipts import find_payment_receipt
 from recoup.rules.lago.pages import Meta, meta
@@ -66,4 +67,6 @@ async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
     return await edge.read(request, look)
 
 
-routes = Router("/", route_handlers=[find_all, find], tags=["payment receipts"])
+routes = Router(
+    "/", route_handlers=[find_all, find], tags=["payment receipts"], opt=needs("invoice")
+)

@@ -14,6 +14,7 @@ from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
 from recoup.api.filters import Filters
 from recoup.api.identifiers import row_id
+from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_customer import find_customer
 from recoup.flows.find_payment_requests import find_payment_request, list_payment_requests
@@ -160,4 +161,5 @@ routes = Router(
     "/",
     route_handlers=[create, find_all, find_all_of_customer, find],
     tags=["payment requests"],
+    opt=needs("payment_request"),
 )

@@ -11,7 +11,17 @@ from __future__ import annotations
 
 import typer
 
-from recoup.cli import checking, providers, restoring, review, secrets, serving, tenants, webhooks
+from recoup.cli import (
+    checking,
+    mails,
+    providers,
+    restoring,
+    review,
+    secrets,
+    serving,
+    tenants,
+    webhooks,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,3 +41,4 @@ app.add_typer(restoring.reconciliation, name="reconciliation")
 app.add_typer(review.refund, name="refund")
 app.add_typer(review.invoice, name="invoice")
 app.add_typer(webhooks.webhook, name="webhook")
+app.add_typer(mails.mail, name="mail")

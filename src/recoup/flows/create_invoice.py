@@ -1,31 +1,24 @@
-"""Issue a one-off invoice: check what is asked, add it up, number it, book it, and tell.
+"""Create a one-off invoice: check what is asked, add it up, and issue it, or keep it as a draft.
 
-What would surprise you: what `collect` does is part of the same transaction, so an invoice that is
-to be charged never exists without its first attempt. And an invoice of nothing may be `closed` at
-once: it has no number then, nobody is told, and no route shows it again.
+What would surprise you: a draft is ours. Lago issues every one-off invoice at once, and so do we
+unless `draft` is asked for (docs/decisions/0011).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
+from recoup.flows import price_invoice
+from recoup.flows.issue_invoice import Collect, follow_up, made_final
+from recoup.flows.price_invoice import Line
 from recoup.flows.tell import News, tell
-from recoup.rules import invoice_totals
-from recoup.rules.invoice_dates import due_on, issued_on
-from recoup.rules.invoice_totals import FeeAsk, InvoiceTotals, OutOfRange
+from recoup.rules.invoice_dates import due_on, grace_ends, issued_on
+from recoup.rules.invoice_totals import InvoiceTotals
 from recoup.rules.lago.invoices import Include, invoice_object
-from recoup.rules.numbering import (
-    Numbering,
-    draft_number,
-    number_per_billing_entity,
-    number_per_customer,
-    numbering_of,
-)
+from recoup.rules.numbering import draft_number
 from recoup.rules.one_off_asks import (
     ChosenMethod,
     FeeInput,
@@ -40,38 +33,12 @@ from recoup.rules.one_off_asks import (
 )
 from recoup.rules.records.add_ons import AddOn
 from recoup.rules.records.customers import CustomerDetails
-from recoup.rules.records.fees import AppliedTax, Fee
 from recoup.rules.records.invoices import Invoice, InvoiceDetails
-from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
-from recoup.rules.refusal import Refused, invalid, not_found
+from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import text, texts
-from recoup.store import (
-    add_ons,
-    customers,
-    fees,
-    invoices,
-    ledger,
-    organizations,
-    payment_methods,
-    taxes,
-)
+from recoup.store import add_ons, customers, fees, invoices, organizations, payment_methods
 from recoup.store.db import Conn
-
-Collect: TypeAlias = Callable[[Conn, RowKey], Awaitable[None]]
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """One line, checked, with everything that its price depends on but the taxes."""
-
-    add_on: AddOn
-    tax_codes: list[str]  # known or not
-    unit_amount_cents: int
-    units: float
-    display_name: str | None
-    description: str | None
-    from_at: datetime | None
-    to_at: datetime | None
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,20 +50,13 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     purchase_order_number: str | None
     skip_psp: bool
-    lines: tuple[_Line, ...]
+    is_draft: bool
+    lines: tuple[Line, ...]
 
     @property
     def self_billed(self) -> bool:
         """A partner's invoices are what we owe, so nobody is charged for them."""
         return self.customer.customer.account_type == "partner"
-
-
-class _Numbered(msgspec.Struct, frozen=True):
-    """What an invoice is called; one that is not final has no place in any sequence."""
-
-    number: str
-    sequence: int | None = None
-    entity_sequence: int | None = None
 
 
 async def create_invoice(
@@ -108,7 +68,7 @@ async def create_invoice(
     collect: Collect | None,
     now: datetime,
 ) -> InvoiceDetails:
-    """Issue an invoice, and begin to collect it unless `skip_psp` is asked for.
+    """Issue an invoice, and begin to collect it unless `skip_psp` is asked for; or keep a draft.
 
     `collect` begins the first attempt in the same transaction; None: nobody does.
 
@@ -116,29 +76,26 @@ async def create_invoice(
         `billing_entity_not_found`; 422 for what breaks a rule, in the contract's order.
     """
     plan = await _plan(conn, organization_id, asked)
-    asks = await _asks(conn, plan)
-    totals = invoice_totals.total_invoice(asks, currency=plan.currency)
-    # Rebates may not outweigh the rest: an invoice is never a debt of ours.
-    if isinstance(totals, OutOfRange) or totals.total_amount_cents < 0:
-        raise Refused(invalid({"amount_cents": ["value_is_out_of_range"]}))
-    is_shown = totals.fees_amount_cents != 0 or _finalizes_zero(plan)
-    numbered = await _number(conn, plan, now=now) if is_shown else _unnumbered(plan)
-    invoice = _invoice(plan, totals, numbered, invoice_id=invoice_id, now=now)
-    rows = _fees(plan, totals, invoice)
+    totals = await price_invoice.total(conn, plan.customer, plan.lines, currency=plan.currency)
+    invoice = _draft(plan, totals, invoice_id=invoice_id, now=now)
+    if not plan.is_draft:
+        invoice = await made_final(conn, invoice, plan.customer, plan.entity, now=now)
+    rows = price_invoice.fees_of(invoice, plan.lines, totals)
     await invoices.insert(conn, invoice)
-    await fees.insert(conn, rows, _applied_taxes(totals, invoice, rows))
+    await fees.insert(conn, rows, price_invoice.applied_taxes_of(invoice, totals, rows))
     details = (await invoices.details(conn, [invoice.key]))[invoice.key]
-    if not is_shown:
+    if plan.is_draft:
+        await tell(conn, [_drafted(details)], now=now)
         return details
-    booked = ledger.transfer(
-        invoice.key, invoice.id, invoice.total_cents, invoice.currency,
-        debit="receivable", credit="revenue",
-    )  # fmt: skip
-    await ledger.write(conn, booked, now=now)
-    await tell(conn, [_created(details)], now=now)
-    is_to_be_charged = invoice.total_cents > 0 and not plan.skip_psp and not plan.self_billed
-    if collect is not None and is_to_be_charged:
-        await collect(conn, invoice.key)
+    await follow_up(
+        conn,
+        details,
+        plan.entity,
+        webhook_type="invoice.one_off_created",
+        include=Include.OF_ONE_OFF_CREATED,
+        collect=collect,
+        now=now,
+    )
     return details
 
 
@@ -169,18 +126,20 @@ async def _plan(conn: Conn, organization_id: UUID, asked: InvoiceInput) -> _Plan
         currency=currency,
         purchase_order_number=read_purchase_order_number(asked.purchase_order_number),
         skip_psp=bool(asked.skip_psp),
+        is_draft=bool(asked.draft),
         lines=tuple(lines),
     )
 
 
-def _line(fee: FeeInput, add_on: AddOn, period: tuple[datetime | None, datetime | None]) -> _Line:
+def _line(fee: FeeInput, add_on: AddOn, period: tuple[datetime | None, datetime | None]) -> Line:
     from_at, to_at = period
-    return _Line(
+    return Line(
         add_on=add_on,
         tax_codes=texts(fee.tax_codes or ()),
         unit_amount_cents=read_unit_amount_cents(
             fee.unit_amount_cents, otherwise=add_on.amount_cents
         ),
+        priced_by_add_on=fee.unit_amount_cents in (None, ""),
         units=read_units(fee.units),
         display_name=(
             read_text(fee.invoice_display_name, "invoice_display_name")
@@ -208,96 +167,40 @@ async def _billing_entity(conn: Conn, customer: CustomerDetails, code: str | Non
     raise Refused(not_found("billing_entity"))
 
 
-async def _asks(conn: Conn, plan: _Plan) -> list[FeeAsk]:
-    """Each line with the taxes that apply to it."""
-    organization_id, customer = plan.customer.key.organization_id, plan.customer.customer
-    codes = {code for line in plan.lines for code in line.tax_codes}
-    known = await taxes.by_codes(conn, organization_id, codes) if codes else {}
-    entity_id = customer.billing_entity_id  # the customer's own, also where another one bills
-    of_entity = await taxes.of_billing_entities(conn, organization_id, [entity_id])
-    return [
-        FeeAsk(
-            unit_amount_cents=line.unit_amount_cents,
-            units=line.units,
-            taxes=invoice_totals.taxes_that_apply(
-                named=[known[code] for code in line.tax_codes if code in known],
-                of_add_on=line.add_on.taxes,
-                of_customer=plan.customer.taxes,
-                of_billing_entity=of_entity.get(entity_id, ()),
-            ),
-        )
-        for line in plan.lines
-    ]
-
-
-def _finalizes_zero(plan: _Plan) -> bool:
-    """Say whether an invoice of nothing is shown: the customer's word, else the entity's."""
-    match plan.customer.customer.finalize_zero_amount_invoice:
-        case "finalize":
-            return True
-        case "skip":
-            return False
-        case _:
-            return plan.entity.finalize_zero_amount_invoice
-
-
-async def _number(conn: Conn, plan: _Plan, *, now: datetime) -> _Numbered:
-    """Draw the next number: under a lock, and rolled back with us, so that no number is missing."""
-    entity, customer = plan.entity, plan.customer
-    sequence = await invoices.next_of_customer(conn, customer.key, entity.id)
-    numbering = numbering_of(Numbering(entity.document_numbering), self_billed=plan.self_billed)
-    if numbering is Numbering.PER_CUSTOMER:
-        number = number_per_customer(
-            entity.document_number_prefix,
-            customer_sequence=customer.customer.sequential_id,
-            invoice_sequence=sequence,
-        )
-        return _Numbered(number, sequence)
-    entity_sequence = await invoices.next_of_entity(conn, entity.organization_id, entity.id)
-    number = number_per_billing_entity(
-        entity.document_number_prefix,
-        entity_sequence=entity_sequence,
-        finalized_at=now,
-        timezone=entity.timezone,
-    )
-    return _Numbered(number, sequence, entity_sequence)
-
-
-def _unnumbered(plan: _Plan) -> _Numbered:
-    return _Numbered(draft_number(plan.entity.document_number_prefix))
-
-
-def _invoice(
-    plan: _Plan, totals: InvoiceTotals, numbered: _Numbered, *, invoice_id: UUID, now: datetime
-) -> Invoice:
-    customer = plan.customer
-    issued = issued_on(now=now, timezone=customer.timezone)
-    return Invoice(
+def _draft(plan: _Plan, totals: InvoiceTotals, *, invoice_id: UUID, now: datetime) -> Invoice:
+    """The invoice as long as it is not final: without a number, and issued when its grace ends."""
+    customer, entity = plan.customer, plan.entity
+    own_grace = customer.customer.invoice_grace_period
+    grace_days = entity.invoice_grace_period if own_grace is None else own_grace
+    today = issued_on(now=now, timezone=customer.timezone)
+    ends = grace_ends(today, grace_days=grace_days, timezone=customer.timezone)
+    issued = due_on(today, net_payment_term_days=grace_days)
+    blank = Invoice(
         organization_id=customer.key.organization_id,
         id=invoice_id,
         customer_id=customer.key.id,
-        billing_entity_id=plan.entity.id,
-        sequential_id=numbered.sequence,
-        entity_sequential_id=numbered.entity_sequence,
-        number=numbered.number,
+        billing_entity_id=entity.id,
+        sequential_id=None,
+        entity_sequential_id=None,
+        number=draft_number(entity.document_number_prefix),
         purchase_order_number=plan.purchase_order_number,
         invoice_type="one_off",
-        status="closed" if numbered.sequence is None else "finalized",
-        payment_status="succeeded" if totals.nothing_to_pay else "pending",
+        status="draft",
+        payment_status="pending",
         issuing_date=issued,
         payment_due_date=due_on(issued, net_payment_term_days=customer.net_payment_term),
         net_payment_term=customer.net_payment_term,
         payment_overdue=False,
         payment_dispute_lost_at=None,
         currency=plan.currency,
-        fees_amount_cents=totals.fees_amount_cents,
-        taxes_amount_cents=totals.taxes_amount_cents,
-        sub_total_excluding_taxes_amount_cents=totals.sub_total_excluding_taxes_amount_cents,
-        sub_total_including_taxes_amount_cents=totals.sub_total_including_taxes_amount_cents,
-        total_cents=totals.total_amount_cents,
+        fees_amount_cents=0,
+        taxes_amount_cents=0,
+        sub_total_excluding_taxes_amount_cents=0,
+        sub_total_including_taxes_amount_cents=0,
+        total_cents=0,
         paid_cents=0,
         offset_cents=0,
-        due_cents=totals.total_amount_cents,
+        due_cents=0,
         skip_psp=plan.skip_psp,
         payment_method_type=plan.method.type,
         payment_method_id=plan.method.id,
@@ -305,78 +208,18 @@ def _invoice(
         created_at=now,
         updated_at=now,
         voided_at=None,
+        finalize_at=ends if grace_days else None,
     )
+    return price_invoice.priced(blank, totals)
 
 
-def _fees(plan: _Plan, totals: InvoiceTotals, invoice: Invoice) -> list[Fee]:
-    return [
-        Fee(
-            organization_id=invoice.organization_id,
-            id=uuid5(invoice.id, f"fee/{position}"),
-            invoice_id=invoice.id,
-            position=position,
-            add_on_id=line.add_on.id,
-            item_code=line.add_on.code,
-            item_name=line.add_on.name,
-            item_description=line.add_on.description,
-            invoice_display_name=line.display_name,
-            description=line.description,
-            units=fee.units,
-            unit_amount_cents=line.unit_amount_cents,
-            precise_unit_amount=fee.precise_unit_amount,
-            amount_cents=fee.amount_cents,
-            precise_amount_cents=fee.precise_amount_cents,
-            taxes_amount_cents=fee.taxes_amount_cents,
-            taxes_precise_amount_cents=fee.taxes_precise_amount_cents,
-            taxes_rate=fee.taxes_rate,
-            amount_currency=totals.currency,
-            from_at=line.from_at,
-            to_at=line.to_at,
-            created_at=invoice.created_at,
-        )
-        for position, (line, fee) in enumerate(zip(plan.lines, totals.fees, strict=True))
-    ]
-
-
-def _applied_taxes(
-    totals: InvoiceTotals, invoice: Invoice, rows: Sequence[Fee]
-) -> list[AppliedTax]:
-    """What taxes take of the whole invoice, and of each of its fees."""
-    of_fees = [
-        _applied_tax(part, invoice, row.id)
-        for row, fee in zip(rows, totals.fees, strict=True)
-        for part in fee.applied_taxes
-    ]
-    return [*(_applied_tax(part, invoice, None) for part in totals.applied_taxes), *of_fees]
-
-
-def _applied_tax(
-    part: invoice_totals.AppliedTax, invoice: Invoice, fee_id: UUID | None
-) -> AppliedTax:
-    return AppliedTax(
-        organization_id=invoice.organization_id,
-        id=uuid5(fee_id or invoice.id, f"tax/{part.tax.id}"),
-        invoice_id=invoice.id,
-        fee_id=fee_id,
-        tax_id=part.tax.id,
-        tax_name=part.tax.name,
-        tax_code=part.tax.code,
-        tax_rate=part.tax.rate,
-        tax_description=part.tax.description,
-        amount_cents=part.amount_cents,
-        amount_currency=invoice.currency,
-        fees_amount_cents=part.fees_amount_cents,
-        created_at=invoice.created_at,
-    )
-
-
-def _created(details: InvoiceDetails) -> News:
+def _drafted(details: InvoiceDetails) -> News:
     invoice = details.invoice
     return News(
         organization_id=invoice.organization_id,
-        webhook_type="invoice.one_off_created",
+        webhook_type="invoice.drafted",
         object_type="invoice",
-        payload=invoice_object(details, Include.OF_ONE_OFF_CREATED),
+        payload=invoice_object(details, Include.OF_CREATED),
         object_id=invoice.id,
         cause=invoice.id,
     )

@@ -20,6 +20,7 @@ from recoup.rules.refusal import Refusal
 from recoup.store import (
     db,
     jobs,
+    mails,
     provider_events,
     refund_lists,
     tries,
@@ -54,6 +55,7 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
             Job.APPLY_EVENT: await provider_events.waiting(
                 conn, before=old, most=MOST_AT_ONCE, now=now
             ),
+            Job.SEND_MAIL: await mails.due(conn, now=now, most=MOST_AT_ONCE),
             Job.DELIVER_WEBHOOK: await webhook_deliveries.due(conn, now=now, most=MOST_AT_ONCE),
         }
         to_try = await tries.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)

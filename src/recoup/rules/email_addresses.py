@@ -17,3 +17,8 @@ def are_email_addresses(text: str) -> bool:
         len(address) <= LONGEST and _ADDRESS.fullmatch(address)
         for address in (part.strip(" ") for part in text.split(","))
     )
+
+
+def addresses_in(text: str | None) -> list[str]:
+    """The addresses of a text that is one or several, each once; a blank text has none."""
+    return list(dict.fromkeys(part.strip(" ") for part in (text or "").split(",") if part.strip()))

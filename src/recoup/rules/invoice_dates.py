@@ -6,7 +6,7 @@ What would surprise you: an invoice is issued on its customer's day, but it is l
 of Auckland can be late while its due date still lasts in Honolulu, and that is how Lago has it.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,13 @@ def due_on(issued: date, *, net_payment_term_days: int) -> date:
     """Answer the last day on which an invoice is paid in time; a term of 0 is the same day."""
     assert 0 <= net_payment_term_days <= MAX_NET_PAYMENT_TERM_DAYS, "the parser refuses such terms"
     return issued + timedelta(days=net_payment_term_days)
+
+
+def grace_ends(created: date, *, grace_days: int, timezone: str) -> datetime:
+    """Answer when a draft that was made on that day becomes final: as its last day begins there."""
+    assert 0 <= grace_days <= MAX_NET_PAYMENT_TERM_DAYS, "the parser refuses such periods"
+    last = created + timedelta(days=grace_days)
+    return datetime.combine(last, time(), tzinfo=ZoneInfo(timezone)).astimezone(UTC)
 
 
 def becomes_overdue(

@@ -48,6 +48,7 @@ class InvoiceInput(msgspec.Struct, frozen=True):
     purchase_order_number: Text = None
     fees: list[FeeInput] | None = None
     payment_method: Any = None
+    draft: bool | None = None  # ours: it is issued when its grace ends, or somebody finalizes it
 
 
 class ChosenMethod(msgspec.Struct, frozen=True):

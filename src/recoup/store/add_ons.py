@@ -25,6 +25,8 @@ _BY_CODES: Final = f"""{_SELECT}
      WHERE organization_id = $1 AND code = ANY ($2::text[]) AND deleted_at IS NULL
 """
 
+_BY_IDS: Final = f"{_SELECT} WHERE organization_id = $1 AND id = ANY ($2::uuid[])"
+
 _PAGE: Final = f"""{_SELECT}
      WHERE organization_id = $1 AND deleted_at IS NULL
      ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
@@ -73,6 +75,12 @@ async def by_codes(conn: Conn, organization_id: UUID, codes: Collection[str]) ->
         _BY_CODES, organization_id, [code for code in codes if "\0" not in code]
     )
     return {add_on.code: add_on for add_on in await _add_ons(conn, organization_id, rows)}
+
+
+async def by_ids(conn: Conn, organization_id: UUID, ids: Collection[UUID]) -> dict[UUID, AddOn]:
+    """These add-ons as they are now, deleted ones as they were last."""
+    rows = await conn.fetch(_BY_IDS, organization_id, list(ids))
+    return {add_on.id: add_on for add_on in await _add_ons(conn, organization_id, rows)}
 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[AddOn], int]:

@@ -22,6 +22,10 @@ from recoup.store.rows import columns, insertion, values
 _INSERT: Final = insertion("fees", Fee)
 _INSERT_TAX: Final = insertion("applied_taxes", AppliedTax)
 
+# An invoice's taxes before its fees: some of them refer to one.
+_DROP_TAXES: Final = "DELETE FROM applied_taxes WHERE organization_id = $1 AND invoice_id = $2"
+_DROP: Final = "DELETE FROM fees WHERE organization_id = $1 AND invoice_id = $2"
+
 _FEES: Final = f"""
     SELECT {columns(Fee, "f")}, i.payment_status, i.self_billed
       FROM fees f
@@ -72,6 +76,15 @@ async def insert(conn: Conn, fees: Sequence[Fee], taxes: Sequence[AppliedTax]) -
     """Add the fees of an invoice, and what taxes take of them and of the whole."""
     await conn.executemany(_INSERT, [values(fee) for fee in fees])
     await conn.executemany(_INSERT_TAX, [values(tax) for tax in taxes])
+
+
+async def replace(
+    conn: Conn, invoice: RowKey, fees: Sequence[Fee], taxes: Sequence[AppliedTax]
+) -> None:
+    """Make these the fees of a draft, and what taxes take of them, and no others."""
+    await conn.execute(_DROP_TAXES, invoice.organization_id, invoice.id)
+    await conn.execute(_DROP, invoice.organization_id, invoice.id)
+    await insert(conn, fees, taxes)
 
 
 async def of_invoices(

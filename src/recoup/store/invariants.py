@@ -136,6 +136,19 @@ INVARIANTS: Final = (
         """,
     ),
     Invariant(
+        "drafts_are_not_collected",
+        "A draft, deleted or not, has no number, no payment and no entry in the ledger.",
+        """
+        SELECT i.organization_id, i.id FROM invoices i
+         WHERE i.organization_id = ANY ($1::uuid[]) AND i.status IN ('draft', 'deleted')
+           AND (i.sequential_id IS NOT NULL OR i.paid_cents > 0
+                OR EXISTS (SELECT FROM payment_invoices pi
+                     WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id))
+                OR EXISTS (SELECT FROM ledger_entries l
+                     WHERE (l.organization_id, l.invoice_id) = (i.organization_id, i.id)))
+        """,
+    ),
+    Invariant(
         "transactions_sum_to_zero",
         "The entries of every ledger transaction sum to zero in every currency.",
         """
@@ -172,7 +185,8 @@ INVARIANTS: Final = (
                ) AS booked
             ON (booked.organization_id, booked.invoice_id) = (i.organization_id, i.id)
          WHERE i.organization_id = ANY ($1::uuid[])
-           AND (coalesce(booked.cents, 0) <> i.due_cents
+           AND (coalesce(booked.cents, 0)
+                <> CASE WHEN i.status IN ('draft', 'deleted') THEN 0 ELSE i.due_cents END
                 OR booked.least_currency <> i.currency OR booked.most_currency <> i.currency)
         """,
     ),
@@ -351,6 +365,24 @@ REPORTED: Final = (
         """
         SELECT organization_id, provider_account_id AS id FROM quarantines
          WHERE organization_id = ANY ($1::uuid[]) AND released_at IS NULL
+        """,
+    ),
+    Invariant(
+        "drafts_overdue",
+        "Drafts that should have been finalized over an hour ago: refresh one to see why not.",
+        # One that could not be is tried again, later and later than its grace has ended.
+        """
+        SELECT organization_id, id FROM invoices
+         WHERE organization_id = ANY ($1::uuid[]) AND status = 'draft' AND finalize_at IS NOT NULL
+           AND issuing_date < ($2::timestamptz - interval '27 hours')::date
+        """,
+    ),
+    Invariant(
+        "mails_given_up",
+        "Mails that no mail server took: `recoup mail list` says why.",
+        """
+        SELECT organization_id, id FROM mails
+         WHERE organization_id = ANY ($1::uuid[]) AND state <> 'sent' AND state = 'given_up'
         """,
     ),
     Invariant(

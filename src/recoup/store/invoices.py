@@ -50,6 +50,18 @@ _INSERT: Final = f"""
     VALUES ({", ".join(f"${number}" for number in range(1, len(_WRITTEN) + 1))})
 """
 
+_KEY: Final = ("organization_id", "id")
+_UPDATE: Final = f"""
+    UPDATE invoices
+       SET {
+    ", ".join(
+        f"{field} = ${number}" for number, field in enumerate(_WRITTEN, 1) if field not in _KEY
+    )
+}
+     WHERE organization_id = ${_WRITTEN.index("organization_id") + 1}
+       AND id = ${_WRITTEN.index("id") + 1}
+"""
+
 # Whoever draws a number waits for the others of its customer, longer than a lock is waited for
 # otherwise: the holder only writes an invoice.
 _WAIT_FOR_NUMBERS: Final = "SET LOCAL lock_timeout = '10s'"
@@ -106,6 +118,19 @@ _NEWLY_OVERDUE: Final = """
      WHERE status = 'finalized' AND payment_status <> 'succeeded' AND NOT payment_overdue
        AND payment_dispute_lost_at IS NULL AND payment_due_date < $1
      ORDER BY payment_due_date LIMIT $2
+"""
+
+_DRAFTS_TO_FINALIZE: Final = """
+    SELECT organization_id, id FROM invoices
+     WHERE finalize_at <= $1
+     ORDER BY finalize_at LIMIT $2
+"""
+
+_PUT_OFF_DRAFTS: Final = """
+    UPDATE invoices i SET finalize_at = $3
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE (i.organization_id, i.id) = (asked.organization_id, asked.id)
+       AND i.finalize_at IS NOT NULL
 """
 
 _DROP_METADATA: Final = """
@@ -182,6 +207,25 @@ async def next_of_entity(conn: Conn, organization_id: UUID, billing_entity_id: U
 async def insert(conn: Conn, invoice: Invoice) -> None:
     """Add an invoice, without its fees. What is due the database works out."""
     await conn.execute(_INSERT, *(getattr(invoice, field) for field in _WRITTEN))
+
+
+async def write(conn: Conn, invoice: Invoice) -> None:
+    """Write every field of an invoice that exists, which the caller has locked."""
+    await conn.execute(_UPDATE, *(getattr(invoice, field) for field in _WRITTEN))
+
+
+async def find_drafts_to_finalize(scout: Conn, *, now: datetime, limit: int) -> list[RowKey]:
+    """Drafts of all tenants whose grace has ended by `now`, longest ended first.
+
+    `scout` is a connection of `recoup_scout`.
+    """
+    rows = await scout.fetch(_DRAFTS_TO_FINALIZE, now, limit)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def put_off_drafts(conn: Conn, keys: Collection[RowKey], *, until: datetime) -> None:
+    """Let these drafts wait longer, as far as they are drafts still."""
+    await conn.execute(_PUT_OFF_DRAFTS, *key_arrays(keys), until)
 
 
 async def show_payment_status(

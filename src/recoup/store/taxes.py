@@ -87,6 +87,14 @@ _APPLY_TO_DEFAULT_ENTITY = """
         ON CONFLICT DO NOTHING
 """
 
+_UNAPPLY_FROM_ENTITY = (
+    "DELETE FROM billing_entity_taxes WHERE organization_id = $1 AND billing_entity_id = $2"
+)
+_APPLY_TO_ENTITY = """
+    INSERT INTO billing_entity_taxes (organization_id, billing_entity_id, tax_id)
+    SELECT $1, $2, tax_id FROM unnest($3::uuid[]) AS tax_id
+"""
+
 _TAKE_FROM_DEFAULT_ENTITY = """
     DELETE FROM billing_entity_taxes bt USING billing_entities b
      WHERE bt.organization_id = $1 AND bt.tax_id = $2
@@ -176,6 +184,14 @@ async def apply_to_default_entity(conn: Conn, tax: Tax, *, applied: bool) -> Non
     """Attach the tax to the organization's default billing entity, or take it off."""
     statement = _APPLY_TO_DEFAULT_ENTITY if applied else _TAKE_FROM_DEFAULT_ENTITY
     await conn.execute(statement, tax.organization_id, tax.id)
+
+
+async def replace_of_billing_entity(
+    conn: Conn, organization_id: UUID, entity_id: UUID, applied: Collection[Tax]
+) -> None:
+    """Make these the billing entity's taxes. Of two who do so, one waits for the organization."""
+    await conn.execute(_UNAPPLY_FROM_ENTITY, organization_id, entity_id)
+    await conn.execute(_APPLY_TO_ENTITY, organization_id, entity_id, [tax.id for tax in applied])
 
 
 def _by_owner(rows: Sequence[asyncpg.Record]) -> dict[UUID, tuple[Tax, ...]]:

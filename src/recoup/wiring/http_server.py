@@ -18,6 +18,7 @@ from recoup.api.app import make_app
 from recoup.api.edge import Edge
 from recoup.api.limits import Limits
 from recoup.flows.open_provider import Providers
+from recoup.pay import portal
 from recoup.rules.call_pace import CallLimit
 from recoup.settings import Settings, WrongSettingsError
 from recoup.wiring.opening import Opened
@@ -135,8 +136,11 @@ async def run_api(
         new_id=clock.new_id,
         public_url=without_slash(settings.public_url),
         limits=_limits(settings),
+        address=address,
+        can_send_mail=settings.smtp_url is not None,
     )
-    app = make_app(edge, servers=settings.api_servers or (address,))
+    pages = portal.make_routes(base.pool, providers, edge.links, new_id=clock.new_id, now=clock.now)
+    app = make_app(edge, servers=settings.api_servers or (address,), pages=[pages])
     own = listener.getsockname()
     here = f"http://{f'[{own[0]}]' if ':' in own[0] else own[0]}:{own[1]}"
     server = _Server(

@@ -12,9 +12,11 @@ import structlog
 from recoup import clock
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import PortalLinks
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
 from recoup.flows.tidy import Retention
 from recoup.rules.records.keys import RowKey
+from recoup.senders.mail import MailSender, MailServer
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings
@@ -64,6 +66,8 @@ async def run_worker(
         new_id=clock.new_id,
         chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
         retention=_retention(settings),
+        mail_sender=_mail_sender(settings),
+        links=PortalLinks(base.box, address=address),
     )
     running = asyncio.create_task(worker.run())
     telling = asyncio.create_task(
@@ -95,6 +99,12 @@ def _retention(settings: Settings) -> Retention:
         idempotency_keys=timedelta(days=settings.retention_idempotency_keys_days),
         job_log=timedelta(days=settings.retention_job_log_days),
     )
+
+
+def _mail_sender(settings: Settings) -> MailSender | None:
+    if settings.smtp_url is None or settings.mail_from is None:
+        return None
+    return MailSender(MailServer.from_url(settings.smtp_url), sender=settings.mail_from)
 
 
 async def _warn_that_nobody_reaches_us() -> None:

@@ -26,22 +26,28 @@ from recoup.flows.calls_under_way import SLOTS
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
 from recoup.flows.fetch_methods import fetch_methods
+from recoup.flows.finalize_draft import finalize_due_drafts
 from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.look_up_attempt import look_up_attempt
 from recoup.flows.make_provider_customer import make_provider_customer
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import UNKNOWN_ADDRESS, PortalLinks
 from recoup.flows.reconcile_account import reconcile_account
 from recoup.flows.reports import Report, Settled
+from recoup.flows.retry_payment import Ask, retry_payments_on
+from recoup.flows.send_mail import send_mail
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.sweep import sweep
 from recoup.flows.tidy import USUAL, Retention, tidy
+from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
+from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db, jobs, provider_accounts, quarantines
-from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Pool
+from recoup.store.db import DATABASE_AWAY, ROW_IS_HELD, Conn, Pool
 from recoup.store.jobs import Job
 
 log = structlog.get_logger()
@@ -79,6 +85,8 @@ class Worker:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         chance: Random,
+        mail_sender: MailSender | None = None,
+        links: PortalLinks | None = None,
         money_jobs_at_once: int = SLOTS,
         retention: Retention = USUAL,
     ) -> None:
@@ -91,6 +99,8 @@ class Worker:
         self._now = now
         self._new_id = new_id
         self._chance = chance
+        self._mail_sender = mail_sender
+        self._links = links or PortalLinks(providers.box, address=UNKNOWN_ADDRESS)
         self._money_jobs_at_once = money_jobs_at_once
         self._retention = retention
         self._busy = EndpointsInFlight()
@@ -157,6 +167,7 @@ class Worker:
         self._register(queuer, Job.FETCH_METHODS, self.fetch_methods)
         self._register(queuer, Job.RECONCILE_ACCOUNT, self.reconcile_account)
         queuer.schedule("sweep", "* * * * * */2")(self._sweep)
+        queuer.schedule("finalize_drafts", "* * * * *")(self._finalize_drafts)
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
         queuer.schedule("tidy", "10 1 * * *")(self._tidy)
         queuer.schedule("reconcile_all", "40 2 * * *")(self._reconcile_all)
@@ -166,6 +177,7 @@ class Worker:
     def _webhooks(self) -> PgQueuer:
         queuer = PgQueuer.from_asyncpg_pool(self._queue)
         self._register(queuer, Job.DELIVER_WEBHOOK, self.deliver_webhook)
+        self._register(queuer, Job.SEND_MAIL, self.send_mail)
         return queuer
 
     def _register(
@@ -270,8 +282,24 @@ class Worker:
             now=self._now,
         )
 
+    async def send_mail(self, key: RowKey) -> None:
+        """Try to hand over a mail."""
+        await send_mail(self._pool, key, sender=self._mail_sender, links=self._links, now=self._now)
+
     async def _sweep(self, _schedule: Schedule) -> None:
         await sweep(self._pool, self._scout, new_id=self._new_id, now=self._now())
+
+    async def finalize_drafts(self) -> None:
+        """Finalize the drafts whose grace has ended, and begin to collect them."""
+
+        async def collect(conn: Conn, invoice: RowKey) -> None:
+            ask = Ask(invoice, self._new_id(), AskedBy.CREATION)
+            await retry_payments_on(conn, [ask], now=self._now())
+
+        await finalize_due_drafts(self._pool, self._scout, collect=collect, now=self._now())
+
+    async def _finalize_drafts(self, _schedule: Schedule) -> None:
+        await self.finalize_drafts()
 
     async def _mark_overdue(self, _schedule: Schedule) -> None:
         await mark_all_overdue(self._pool, self._scout, now=self._now())

@@ -72,7 +72,7 @@ def billing_entity_object(
         city=entity.city,
         state=entity.state,
         zipcode=entity.zipcode,
-        einvoicing=False,
+        einvoicing=entity.einvoicing,
         email=entity.email,
         legal_name=entity.legal_name,
         legal_number=entity.legal_number,
@@ -85,12 +85,13 @@ def billing_entity_object(
         finalize_zero_amount_invoice=entity.finalize_zero_amount_invoice,
         invoice_footer=entity.invoice_footer,
         invoice_grace_period=entity.invoice_grace_period,
-        # There are no subscriptions here: these are what an entity without settings has.
-        subscription_invoice_issuing_date_adjustment="align_with_finalization_date",
-        subscription_invoice_issuing_date_anchor="next_period_start",
+        subscription_invoice_issuing_date_adjustment=(
+            entity.subscription_invoice_issuing_date_adjustment
+        ),
+        subscription_invoice_issuing_date_anchor=entity.subscription_invoice_issuing_date_anchor,
         document_locale=entity.document_locale,
         is_default=entity.is_default,
-        eu_tax_management=False,
+        eu_tax_management=entity.eu_tax_management,
         logo_url=None,
         taxes=UNSET if taxes is None else tuple(tax_object(tax) for tax in taxes),
         selected_invoice_custom_sections=UNSET if taxes is None else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -36,6 +37,9 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True):
     from_at: datetime | None
     to_at: datetime | None
     created_at: datetime
+    # How it was asked for, so that a draft can be worked out anew.
+    priced_by_add_on: bool = False  # False: the ask named its price
+    named_tax_codes: Sequence[str] = ()  # known or not
 
     @property
     def invoice_key(self) -> RowKey:

@@ -47,6 +47,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     voided_at: datetime | None
+    finalize_at: datetime | None = None  # when a draft's grace ends; None: a person finalizes it
 
     @property
     def key(self) -> RowKey:

@@ -68,5 +68,10 @@ class BillingEntity(msgspec.Struct, frozen=True, kw_only=True):
     invoice_footer: str | None = None
     invoice_grace_period: int = 0  # days
     document_locale: str = "en"
+    einvoicing: bool = False
+    eu_tax_management: bool = False
+    # Settings of subscriptions, which there are none of here: kept and told as they were said.
+    subscription_invoice_issuing_date_anchor: str = "next_period_start"
+    subscription_invoice_issuing_date_adjustment: str = "align_with_finalization_date"
     created_at: datetime
     updated_at: datetime

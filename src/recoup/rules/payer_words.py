@@ -1,0 +1,125 @@
+"""What payers read, in mails and on their page, in their language.
+
+The language is the customer's, else its billing entity's; English where we do not speak it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from recoup.rules.money import exponent, major_units
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """One language's. `{…}` is filled in where it is used."""
+
+    language: str
+    decimal_mark: str = "."
+    group_mark: str = ","
+    invoice: str
+    issued: str
+    due: str
+    total: str
+    to_pay: str
+    state: str
+    invoices_of: str
+    none_yet: str
+    paid: str
+    open: str
+    overdue: str
+    voided: str
+    being_paid: str
+    pay: str
+    go_on_to_pay: str
+    cannot_pay_now: str
+    back: str
+    link_is_old: str
+    ask_for_new_link: str
+    mail_subject: str
+    mail_greeting: str
+    mail_opening: str
+    mail_link: str
+    older: str
+    newer: str
+
+
+_ALL: Final[Mapping[str, Words]] = {
+    words.language: words
+    for words in (
+        Words(
+            language="en", invoice="Invoice", issued="Issued", due="Due", total="Total",
+            to_pay="To pay", state="State", invoices_of="Your invoices from {seller}",
+            none_yet="There are no invoices.", paid="Paid", open="Open", overdue="Overdue",
+            voided="Void", being_paid="Being paid", pay="Pay", go_on_to_pay="Continue to payment",
+            cannot_pay_now="This invoice cannot be paid here at the moment. Nothing was charged.",
+            back="Back to all invoices", link_is_old="This link is no longer valid",
+            ask_for_new_link="Please ask for a new one. Nothing was charged.",
+            mail_subject="Invoice {number} from {seller}", mail_greeting="Hello,",
+            mail_opening="here is your invoice {number} from {seller}.",
+            mail_link="See and pay your invoices:", older="Older", newer="Newer",
+        ),
+        Words(
+            language="de", decimal_mark=",", group_mark=".", invoice="Rechnung",
+            issued="Ausgestellt", due="Fällig", total="Summe", to_pay="Zu zahlen", state="Stand",
+            invoices_of="Ihre Rechnungen von {seller}", none_yet="Es gibt keine Rechnungen.",
+            paid="Bezahlt", open="Offen", overdue="Überfällig", voided="Storniert",
+            being_paid="Wird bezahlt", pay="Bezahlen", go_on_to_pay="Weiter zur Zahlung",
+            cannot_pay_now=(
+                "Diese Rechnung kann hier zurzeit nicht bezahlt werden. Es wurde nichts abgebucht."
+            ),
+            back="Zurück zu allen Rechnungen", link_is_old="Dieser Link gilt nicht mehr",
+            ask_for_new_link="Bitte fordern Sie einen neuen an. Es wurde nichts abgebucht.",
+            mail_subject="Rechnung {number} von {seller}", mail_greeting="Guten Tag,",
+            mail_opening="hier ist Ihre Rechnung {number} von {seller}.",
+            mail_link="Rechnungen ansehen und bezahlen:", older="Ältere", newer="Neuere",
+        ),
+        Words(
+            language="fr", decimal_mark=",", group_mark="\N{NARROW NO-BREAK SPACE}",
+            invoice="Facture", issued="Émise le", due="Échéance", total="Total",
+            to_pay="À payer", state="État", invoices_of="Vos factures de {seller}",
+            none_yet="Il n’y a pas de factures.", paid="Payée", open="Ouverte",
+            overdue="En retard", voided="Annulée", being_paid="Paiement en cours", pay="Payer",
+            go_on_to_pay="Continuer vers le paiement",
+            cannot_pay_now=(
+                "Cette facture ne peut pas être payée ici pour le moment. Rien n’a été débité."
+            ),
+            back="Retour aux factures", link_is_old="Ce lien n’est plus valable",
+            ask_for_new_link="Veuillez en demander un nouveau. Rien n’a été débité.",
+            mail_subject="Facture {number} de {seller}", mail_greeting="Bonjour,",
+            mail_opening="voici votre facture {number} de {seller}.",
+            mail_link="Voir et payer vos factures :", older="Plus anciennes",
+            newer="Plus récentes",
+        ),
+        Words(
+            language="es", decimal_mark=",", group_mark=".", invoice="Factura",
+            issued="Emitida", due="Vence", total="Total", to_pay="Por pagar", state="Estado",
+            invoices_of="Sus facturas de {seller}", none_yet="No hay facturas.", paid="Pagada",
+            open="Abierta", overdue="Vencida", voided="Anulada", being_paid="Pago en curso",
+            pay="Pagar", go_on_to_pay="Continuar al pago",
+            cannot_pay_now=(
+                "Esta factura no se puede pagar aquí por el momento. No se ha cobrado nada."
+            ),
+            back="Volver a las facturas", link_is_old="Este enlace ya no es válido",
+            ask_for_new_link="Solicite uno nuevo. No se ha cobrado nada.",
+            mail_subject="Factura {number} de {seller}", mail_greeting="Hola:",
+            mail_opening="esta es su factura {number} de {seller}.",
+            mail_link="Ver y pagar sus facturas:", older="Anteriores", newer="Más recientes",
+        ),
+    )
+}  # fmt: skip
+
+
+def words_for(*locales: str | None) -> Words:
+    """The words of the first of these locales (`fr`, `pt-BR`, none) if we have them; or English."""
+    wanted = next((locale for locale in locales if locale), "en")
+    return _ALL.get(wanted.partition("-")[0], _ALL["en"])
+
+
+def amount_text(cents: int, currency: str, words: Words) -> str:
+    """`1,234.50 EUR`, as the language groups its digits."""
+    digits = f"{major_units(cents, currency):,.{exponent(currency)}f}"
+    marks = {",": words.group_mark, ".": words.decimal_mark}
+    return f"{''.join(marks.get(one, one) for one in digits)} {currency}"

@@ -1,0 +1,41 @@
+"""A mail to a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from recoup.rules.records.keys import RowKey
+
+
+class MailKind(StrEnum):
+    """What a mail is about: a word of `email_settings`, where a setting turns it on."""
+
+    INVOICE_FINALIZED = "invoice.finalized"
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `mails`. What it says is written when it is sent."""
+
+    organization_id: UUID
+    id: UUID
+    kind: str  # a `MailKind`; one that a newer release has written is given up by name
+    object_id: UUID  # the row it is about
+    recipients: Sequence[str]
+    copies: Sequence[str] = ()
+    blind_copies: Sequence[str] = ()
+    state: str = "waiting"  # or sent, given_up
+    tries: int = 0
+    send_at: datetime | None  # None: nothing more to do
+    error: str | None = None  # why the last try failed
+    created_at: datetime
+    ended_at: datetime | None = None
+
+    @property
+    def key(self) -> RowKey:
+        """Which mail this is."""
+        return RowKey(self.organization_id, self.id)
