@@ -25,8 +25,10 @@ LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 236 64" width="23
 <path d="M8 44c14-30 34-30 48 0"/><path d="M20 44c7-15 17-15 24 0"/></g>
 <circle cx="32" cy="14" r="6" fill="#e4a11b"/>
 <g fill="#0f5c4d"><rect x="78" y="20" width="8" height="28" rx="2"/>
-<rect x="94" y="28" width="8" height="20" rx="2"/><rect x="110" y="12" width="8" height="36" rx="2"/>
-<rect x="126" y="24" width="8" height="24" rx="2"/><rect x="142" y="32" width="70" height="6" rx="3"/>
+<rect x="94" y="28" width="8" height="20" rx="2"/>
+<rect x="110" y="12" width="8" height="36" rx="2"/>
+<rect x="126" y="24" width="8" height="24" rx="2"/>
+<rect x="142" y="32" width="70" height="6" rx="3"/>
 <rect x="142" y="42" width="46" height="6" rx="3" fill="#e4a11b"/></g></svg>"""
 
 SELLER = Party(

@@ -59,6 +59,7 @@ SCOUTED: Final = {
     "quarantines": {"organization_id", "provider_account_id", "began_at", "released_at"},
     "reconciliation_findings": {"organization_id", "id", "resolved_at", "what"},
     "idempotency_keys": {"organization_id", "created_at"},
+    "documents": {"organization_id", "id", "make_at", "tries", "given_up_at"},
 }  # fmt: skip
 
 # One row of every table for one tenant. {o} is the organization, {name} an id of that tenant's.

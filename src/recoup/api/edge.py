@@ -16,6 +16,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from recoup.api.front import sent
+from recoup.documents.storage import DocumentStorage
 from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches, Failed
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
@@ -27,13 +28,24 @@ from recoup.flows.retry_payment import (
     retry_payments,
     retry_payments_on,
 )
+from recoup.rules.document_address import DocumentAddresses
+from recoup.rules.lago.invoices import Include, InvoiceObject, invoice_object
 from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
 from recoup.store import db
 from recoup.store.api_keys import Caller, find_callers
 from recoup.store.db import Conn, Pool
 from recoup.store.idempotency_keys import KeptAnswer, Receipt
+
+
+class OpenableDocuments(msgspec.Struct, frozen=True):
+    """Where documents are kept, and under which addresses they are opened."""
+
+    storage: DocumentStorage
+    addresses: DocumentAddresses
+
 
 ApiRequest = Request[None, Caller, State]
 LONGEST_KEY: Final = 255
@@ -46,6 +58,7 @@ class Edge:
     `pool` acts as `recoup_app`, `scout` as `recoup_scout`: for figures over all tenants. Whoever
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
     `public_url` is the address at which the outside reaches us, where somebody has said it.
+    Without `documents` no PDF is shown or opened.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class Edge:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         public_url: str | None = None,
+        documents: OpenableDocuments | None = None,
     ) -> None:
         self.pool = pool
         self.scout = scout
@@ -64,6 +78,7 @@ class Edge:
         self.new_id = new_id
         self.providers = providers
         self.public_url = public_url
+        self.documents = documents
         self.callers: Batches[str, Caller | None] = Batches(partial(find_callers, pool))
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
@@ -96,16 +111,34 @@ class Edge:
         ask = Ask(invoice, self.new_id(), AskedBy.CREATION)
         await retry_payments_on(conn, [ask], now=self.now())
 
+    def invoice(
+        self, details: InvoiceDetails, include: Include = Include.EVERYTHING
+    ) -> InvoiceObject:
+        """Render an invoice for a caller, with its PDF's address."""
+        return invoice_object(
+            details,
+            include,
+            file_url=self.file_url(details.invoice.organization_id, details.document_id),
+        )
+
+    def file_url(self, organization_id: UUID, document_id: UUID | None) -> str | None:
+        """The address of a document that can be opened, signed anew; None: there is none."""
+        if self.documents is None or document_id is None:
+            return None
+        return self.documents.addresses.of(RowKey(organization_id, document_id), now=self.now())
+
     async def answer(
-        self, request: ApiRequest, do: Callable[[Conn], Awaitable[msgspec.Struct]]
+        self, request: ApiRequest, do: Callable[[Conn], Awaitable[msgspec.Struct | None]]
     ) -> Response[bytes]:
         """Run `do` in one transaction of the caller's organization, and answer what it returns.
 
-        On a POST with an `Idempotency-Key` it runs once: the same key again gets the same bytes.
+        None is an empty body. On a POST with an `Idempotency-Key` it runs once: the same key again
+        gets the same bytes.
         """
 
         async def rendered(conn: Conn) -> bytes:
-            return msgspec.json.encode(await do(conn))
+            done = await do(conn)
+            return b"" if done is None else msgspec.json.encode(done)
 
         body, replayed = await answer_once(
             self.pool,

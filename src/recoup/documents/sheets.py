@@ -266,9 +266,7 @@ def _sheet(
     )
 
 
-def _line(
-    line: Line, reader: Reader, page: InvoicePage | CreditNotePage, cells: int
-) -> LineSheet:
+def _line(line: Line, reader: Reader, page: InvoicePage | CreditNotePage, cells: int) -> LineSheet:
     amount = reader.amount(line.amount_cents, page.currency)
     period = reader.period(line.from_at, line.to_at, page.timezone)
     priced = [

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from recoup.flows.issue_document import issue_invoice_document
 from recoup.flows.tell import News, tell
 from recoup.rules import invoice_totals
 from recoup.rules.invoice_dates import due_on, issued_on
@@ -136,6 +137,7 @@ async def create_invoice(
     )  # fmt: skip
     await ledger.write(conn, booked, now=now)
     await tell(conn, [_created(details)], now=now)
+    await issue_invoice_document(conn, details, plan.entity, now=now)
     is_to_be_charged = invoice.total_cents > 0 and not plan.skip_psp and not plan.self_billed
     if collect is not None and is_to_be_charged:
         await collect(conn, invoice.key)

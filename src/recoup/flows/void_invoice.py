@@ -10,8 +10,10 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from recoup.flows.find_invoices import find_invoice, lock_invoice
+from recoup.flows.issue_document import void_document
 from recoup.flows.tell import News, tell
 from recoup.rules.lago.invoices import Include, invoice_object
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, not_allowed
 from recoup.store import attempts, invoices, ledger
@@ -43,6 +45,7 @@ async def void_invoice(
         debit="revenue", credit="receivable",
     )  # fmt: skip
     await ledger.write(conn, reversal, now=now)
+    await void_document(conn, DocumentKind.INVOICE, invoice.key, now=now)
     details = await find_invoice(conn, organization_id, invoice.id)
     voided = News(
         organization_id=organization_id,

@@ -21,6 +21,8 @@ class RefusalKind(StrEnum):
     NOT_ALLOWED = "not_allowed"  # the state of the thing forbids it
     CONFLICT = "conflict"  # somebody is doing the same at this moment
     INVALID = "invalid"  # the values break a rule
+    GONE = "gone"  # it was there, and will not come back
+    NOT_YET = "not_yet"  # it is on its way: ask again a little later
 
 
 class Refusal(msgspec.Struct, frozen=True):

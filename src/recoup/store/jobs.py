@@ -34,6 +34,7 @@ class Job(StrEnum):
     FETCH_METHODS = "fetch_methods"
     RECONCILE_ACCOUNT = "reconcile_account"
     DELIVER_WEBHOOK = "deliver_webhook"
+    MAKE_DOCUMENT = "make_document"
 
 
 # A charge waits for nobody's webhook.
@@ -49,6 +50,7 @@ PRIORITY: Final = {
     Job.FETCH_METHODS: 1,
     Job.RECONCILE_ACCOUNT: 1,
     Job.DELIVER_WEBHOOK: 0,
+    Job.MAKE_DOCUMENT: 0,
 }
 
 

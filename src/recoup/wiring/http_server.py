@@ -14,9 +14,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from recoup import clock
 from recoup.api import errors
 from recoup.api.app import make_app
-from recoup.api.edge import Edge
+from recoup.api.edge import Edge, OpenableDocuments
+from recoup.documents.storage import DocumentStorage
 from recoup.flows.open_provider import Providers
 from recoup.settings import Settings, WrongSettingsError
+from recoup.wiring.document_keeping import addresses_of
 from recoup.wiring.opening import Opened
 
 FINISH_WITHIN_SECONDS: Final = 20
@@ -84,6 +86,7 @@ async def run_api(
     settings: Settings,
     base: Opened,
     providers: Providers,
+    storage: DocumentStorage,
     listener: socket.socket,
     address: str,
     stop: asyncio.Event,
@@ -100,6 +103,7 @@ async def run_api(
         now=clock.now,
         new_id=clock.new_id,
         public_url=without_slash(settings.public_url),
+        documents=OpenableDocuments(storage, addresses_of(base, address)),
     )
     app = make_app(edge, servers=settings.api_servers or (address,))
     own = listener.getsockname()
