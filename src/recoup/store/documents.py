@@ -7,7 +7,7 @@ is removed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -18,30 +18,38 @@ from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.documents import Document
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
-from recoup.store.rows import columns, key_arrays, row_key
+from recoup.store.rows import key_arrays, row_key
+
+# The column that names what a document is about. The other kinds get theirs when somebody issues
+# them: until then there is none to ask for.
+_OF: Final[Mapping[DocumentKind, str]] = {DocumentKind.INVOICE: "invoice_id"}
+_COLUMNS: Final = ", ".join(
+    f"coalesce({', '.join(_OF.values())}) AS of_id" if field == "of_id" else field
+    for field in Document.__struct_fields__
+)
 
 _INSERT: Final = """
-    INSERT INTO documents (organization_id, id, kind, of_id, version, page, logo_id, make_at,
-                           created_at)
+    INSERT INTO documents
+           (organization_id, id, kind, {of}, version, page, logo_id, make_at, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
         ON CONFLICT DO NOTHING  -- asked for twice at once
 """
 
 _ONE: Final = f"""
-    SELECT {columns(Document)} FROM documents WHERE organization_id = $1 AND id = $2
+    SELECT {_COLUMNS} FROM documents WHERE organization_id = $1 AND id = $2
 """
 
 # One that nobody has touched is due whatever the clock says: the host that made it and the one that
 # works may not agree on the time.
 _LOCK_DUE: Final = f"""
-    SELECT {columns(Document)} FROM documents
+    SELECT {_COLUMNS} FROM documents
      WHERE organization_id = $1 AND id = $2 AND (make_at <= $3 OR make_at = created_at)
        FOR NO KEY UPDATE
 """
 
 _LOCK_CURRENT: Final = f"""
-    SELECT {columns(Document)} FROM documents
-     WHERE organization_id = $1 AND kind = $2 AND of_id = $3 AND replaced_at IS NULL
+    SELECT {_COLUMNS} FROM documents
+     WHERE organization_id = $1 AND {{of}} = $2 AND replaced_at IS NULL
        FOR NO KEY UPDATE
 """
 
@@ -82,10 +90,10 @@ _MAKE_AGAIN: Final = """
 """
 
 _SHOWN: Final = """
-    SELECT d.organization_id, d.of_id, d.id
-      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, of_id)
-      JOIN documents d USING (organization_id, of_id)
-     WHERE d.kind = $3 AND d.replaced_at IS NULL AND d.has_file
+    SELECT d.organization_id, d.{of} AS of_id, d.id
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, {of})
+      JOIN documents d USING (organization_id, {of})
+     WHERE d.replaced_at IS NULL AND d.has_file
 """
 
 _DUE: Final = """
@@ -93,7 +101,7 @@ _DUE: Final = """
 """
 
 _GIVEN_UP: Final = f"""
-    SELECT {columns(Document)} FROM documents
+    SELECT {_COLUMNS} FROM documents
      WHERE organization_id = $1 AND given_up_at IS NOT NULL
      ORDER BY given_up_at, id LIMIT $2
 """
@@ -119,8 +127,9 @@ async def insert(
 ) -> None:
     """Add a version, to be made at once. There is another that is current: nothing is added."""
     await conn.execute(
-        _INSERT, key.organization_id, key.id, kind.value, of_id, version, page, logo_id, now
-    )
+        _INSERT.format(of=_OF[kind]), key.organization_id, key.id, kind.value, of_id, version, page,
+        logo_id, now,
+    )  # fmt: skip
 
 
 async def one(conn: Conn, key: RowKey) -> Document | None:
@@ -138,7 +147,9 @@ async def lock_due(conn: Conn, key: RowKey, *, now: datetime) -> Document | None
 
 async def lock_current(conn: Conn, kind: DocumentKind, of: RowKey) -> Document | None:
     """Lock the current version of what this row's document is; None: it has none."""
-    return _document(await conn.fetchrow(_LOCK_CURRENT, of.organization_id, kind.value, of.id))
+    return _document(
+        await conn.fetchrow(_LOCK_CURRENT.format(of=_OF[kind]), of.organization_id, of.id)
+    )
 
 
 async def put_off(conn: Conn, key: RowKey, *, until: datetime) -> None:
@@ -193,7 +204,7 @@ async def make_again(conn: Conn, key: RowKey, *, now: datetime) -> bool:
 
 async def shown(conn: Conn, kind: DocumentKind, of: Collection[RowKey]) -> dict[RowKey, UUID]:
     """The documents of these rows that can be opened, by the rows; the others are left out."""
-    rows = await conn.fetch(_SHOWN, *key_arrays(of), kind.value)
+    rows = await conn.fetch(_SHOWN.format(of=_OF[kind]), *key_arrays(of))
     return {RowKey(row["organization_id"], row["of_id"]): row["id"] for row in rows}
 
 

@@ -22,9 +22,9 @@ CREATE TABLE documents (
     id              uuid        NOT NULL,  -- in its address: another version has another
     kind            text        NOT NULL
                     CHECK (kind IN ('invoice', 'credit_note', 'payment_receipt')),
-    of_id           uuid        NOT NULL,  -- the row that it is about, by its kind
-    -- That row by name, so that the foreign key holds. Each other kind gets a column of its own.
-    invoice_id      uuid        GENERATED ALWAYS AS (CASE kind WHEN 'invoice' THEN of_id END) STORED,
+    -- What it is about. Each other kind gets a column of its own, with the three lines that name
+    -- this one below.
+    invoice_id      uuid,
     version         integer     NOT NULL CHECK (version > 0),
     page            text        NOT NULL,  -- what stands on it, as JSON: rules/records/document_pages
     logo_id         uuid,        -- the picture that was shown: the same when it is made again
@@ -41,12 +41,13 @@ CREATE TABLE documents (
     PRIMARY KEY (organization_id, id),
     FOREIGN KEY (organization_id, invoice_id) REFERENCES invoices (organization_id, id),
     FOREIGN KEY (organization_id, logo_id) REFERENCES logos (organization_id, id),
-    UNIQUE (organization_id, kind, of_id, version),
+    UNIQUE (organization_id, invoice_id, version),
+    CHECK ((kind = 'invoice') = (invoice_id IS NOT NULL)),
     CHECK (given_up_at IS NULL OR make_at IS NULL),
     CHECK (NOT has_file OR made_at IS NOT NULL)
 );
 -- One version is current.
-CREATE UNIQUE INDEX current_document ON documents (organization_id, kind, of_id)
+CREATE UNIQUE INDEX current_document_of_invoice ON documents (organization_id, invoice_id)
     WHERE replaced_at IS NULL;
 CREATE INDEX documents_to_make ON documents (make_at) WHERE make_at IS NOT NULL;
 CREATE INDEX documents_given_up ON documents (organization_id, given_up_at, id)
@@ -59,7 +60,7 @@ BEGIN
         USING ERRCODE = 'check_violation';
 END
 $$;
-CREATE TRIGGER refuse_change_of_page BEFORE UPDATE OF kind, of_id, version, page ON documents
+CREATE TRIGGER refuse_change_of_page BEFORE UPDATE OF kind, version, page ON documents
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_page();
 
 DO $$
