@@ -31,6 +31,7 @@ LONGEST_WORD: Final = 20  # characters that stay together; a table's column hold
 _BREAK: Final = "\u200b"  # zero width: a line may end here
 # What changes the direction of the text around it could show an amount backwards.
 _DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LETTER_BY_DIGIT: Final = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _LINE_ENDS: Final = re.compile(r"\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -68,7 +69,8 @@ class Reader:
     def _money(self, major: Decimal, currency: str, least: int, most: int) -> str:
         pattern = parse_pattern(self.locale.currency_formats["standard"].pattern)
         pattern.frac_prec = (least, most)
-        return str(pattern.apply(major, self.locale, currency=currency, currency_digits=False))
+        shown = pattern.apply(major, self.locale, currency=currency, currency_digits=False)
+        return _LETTER_BY_DIGIT.sub("\u00a0", str(shown))  # `KWD 1.234`, as CLDR spaces it
 
     def price(self, major: Decimal, currency: str) -> str:
         """A unit price, which may be finer than the currency's minor unit."""
