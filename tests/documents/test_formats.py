@@ -114,6 +114,8 @@ def test_a_text_loses_what_no_page_can_show() -> None:
 
 def test_a_long_word_can_be_broken_and_a_short_one_is_left() -> None:
     assert plain("x" * LONGEST_WORD) == "x" * LONGEST_WORD
+    assert plain("two words " * 40) == ("two words " * 40).strip()
+    assert max(map(len, plain("W" * 100).split("\u200b"))) == LONGEST_WORD / 1.8  # wider letters
     broken = plain("x" * 10_000)
     assert max(map(len, broken.split("\u200b"))) == LONGEST_WORD
     assert broken.replace("\u200b", "") == "x" * 10_000

@@ -27,7 +27,12 @@ from recoup.rules.money import EXACT, exponent
 FALLBACK: Final = "en"
 MOST_DIGITS: Final = 25  # what is longer is written as 1.5E+300
 MOST_PLACES: Final = 12
-LONGEST_WORD: Final = 20  # characters that stay together; a table's column holds no more
+# Letters of average width that stay together: what is longer may be broken anywhere, since nothing
+# may stand over its neighbour. But no sooner: who copies a broken word copies the break.
+LONGEST_WORD: Final = 36  # in a table's column, be its neighbours as wide as they may
+LONGEST_IN_ADDRESS: Final = 28
+LONGEST_AT_FOOT: Final = 80
+_WIDE: Final = 1.8  # of a `W`, which is as wide as almost two letters
 _BREAK: Final = "\u200b"  # zero width: a line may end here
 # What changes the direction of the text around it could show an amount backwards.
 _DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -122,18 +127,18 @@ class Reader:
         return str(self.locale.territories.get(code.upper(), code))
 
 
-def plain(text: str | None) -> str:
+def plain(text: str | None, longest: int = LONGEST_WORD) -> str:
     """A text of a tenant's on one line: no control characters, and long words can be broken."""
-    return " ".join(lines_of(text))
+    return " ".join(lines_of(text, longest))
 
 
-def lines_of(text: str | None) -> list[str]:
+def lines_of(text: str | None, longest: int = LONGEST_WORD) -> list[str]:
     """A text of a tenant's, line by line, without what no page can show; blank lines are left out.
 
     A byte that no font has becomes a replacement character, a tab a blank.
     """
     shown = [_cleaned(line).strip() for line in _LINE_ENDS.split(text or "")]
-    return [_breakable(line) for line in shown if line]
+    return [_breakable(line, longest) for line in shown if line]
 
 
 def _cleaned(line: str) -> str:
@@ -147,8 +152,18 @@ def _shown(character: str) -> str:
     return "\ufffd" if unicodedata.category(character) in {"Cc", "Cs"} else character
 
 
-def _breakable(line: str) -> str:
-    return re.sub(rf"\S{{{LONGEST_WORD}}}(?=\S)", lambda found: found.group() + _BREAK, line)
+def _breakable(line: str, longest: int) -> str:
+    if len(line) * _WIDE <= longest:
+        return line
+    made, width = [], 0.0
+    for character in line:
+        wide = character.isupper() or unicodedata.east_asian_width(character) in {"W", "F"}
+        width = 0.0 if character.isspace() else width + (_WIDE if wide else 1)
+        if width > longest:
+            made.append(_BREAK)
+            width = _WIDE if wide else 1
+        made.append(character)
+    return "".join(made)
 
 
 def _locale(wished: str) -> tuple[Locale, Words]:

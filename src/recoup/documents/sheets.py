@@ -7,11 +7,18 @@ Nothing here raises, whatever is on the page.
 from __future__ import annotations
 
 from decimal import Decimal
+from math import ceil
 from typing import Final, assert_never
 
 import msgspec
 
-from recoup.documents.formats import Reader, lines_of, plain
+from recoup.documents.formats import (
+    LONGEST_AT_FOOT,
+    LONGEST_IN_ADDRESS,
+    Reader,
+    lines_of,
+    plain,
+)
 from recoup.rules.records.document_pages import (
     Collection,
     CoveredInvoice,
@@ -28,6 +35,8 @@ from recoup.rules.records.document_pages import (
 _TOWN_FIRST: Final = frozenset({"AU", "CA", "GB", "IE", "IN", "NZ", "US"})
 
 _RUNNING: Final = 48  # characters, in the head of a page
+_FOOT_LINES: Final = 10  # what is longer would leave a page no room for anything else
+_FOOT_LINE: Final = 100  # characters, of an average letter's width
 
 Pair = tuple[str, str]
 
@@ -259,7 +268,7 @@ def _sheet(
         split=split,
         sentences=sentences,
         notes=[(plain(note.key), plain(note.value)) for note in page.notes],
-        footer=lines_of(page.footer),
+        footer=_footer(page.footer),
         page_of=words.page,
         stamp=words.void if page.voided_on is not None else "",
         stamp_note=words.voided_on.format(date=voided) if page.voided_on is not None else "",
@@ -304,8 +313,22 @@ def _tax(tax: TaxLine, reader: Reader, currency: str) -> Pair:
     return label, reader.amount(tax.amount_cents, currency)
 
 
+def _footer(text: str | None) -> list[str]:
+    """As many lines as may stand at the foot of each page; the rest is left out."""
+    shown: list[str] = []
+    left = _FOOT_LINES
+    for line in lines_of(text, LONGEST_AT_FOOT):
+        if left == 0:
+            break
+        fitting = line if len(line) <= left * _FOOT_LINE else f"{line[: left * _FOOT_LINE - 1]}…"
+        shown.append(fitting)
+        left -= ceil(len(fitting) / _FOOT_LINE)
+    return shown
+
+
 def _short(name: str) -> str:
-    return plain(name if len(name) <= _RUNNING else f"{name[: _RUNNING - 1]}…")
+    shown = name if len(name) <= _RUNNING else f"{name[: _RUNNING - 1]}…"
+    return plain(shown, LONGEST_AT_FOOT)
 
 
 def _left_out(page: Page, reader: Reader) -> str:
@@ -325,22 +348,24 @@ def _party(party: Party, label: str, reader: Reader) -> PartySheet:
     )
     return PartySheet(
         label=label,
-        name=plain(party.name),
+        name=plain(party.name, LONGEST_IN_ADDRESS),
         lines=_address(party, reader),
-        ids=[f"{name}\u00a0{plain(said)}" for name, said in ids if said],
-        contact=[plain(said) for said in (party.email, party.phone, party.url) if said],
+        ids=[f"{name}\u00a0{plain(said, LONGEST_IN_ADDRESS)}" for name, said in ids if said],
+        contact=[_short(said) for said in (party.email, party.phone, party.url) if said],
     )
 
 
 def _address(party: Party, reader: Reader) -> list[str]:
-    code, town, state = plain(party.zipcode), plain(party.city), plain(party.state)
+    code, town, state = (
+        plain(said, LONGEST_IN_ADDRESS) for said in (party.zipcode, party.city, party.state)
+    )
     if (party.country or "").upper() in _TOWN_FIRST:
         place = [" ".join(filter(None, (f"{town}," if town and state else town, state, code)))]
     else:
         place = [" ".join(filter(None, (code, town))), state]
     lines = [
-        *lines_of(party.address_line1),
-        *lines_of(party.address_line2),
+        *lines_of(party.address_line1, LONGEST_IN_ADDRESS),
+        *lines_of(party.address_line2, LONGEST_IN_ADDRESS),
         *place,
         plain(reader.country(party.country)),
     ]

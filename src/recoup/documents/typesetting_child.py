@@ -21,7 +21,7 @@ import msgspec
 MOST_MEMORY_BYTES: Final = 1024 * 1024 * 1024  # of addresses; a thousand long lines take 490 MB
 ALARM_SECONDS: Final = 30  # longer than `typesetter` waits
 WORN_OUT_PAGES: Final = 500
-WORN_OUT_KILOBYTES: Final = 150_000  # typst keeps what it has seen
+WORN_OUT_BYTES: Final = 150_000_000  # typst keeps what it has seen
 LENGTH_BYTES: Final = 4
 
 
@@ -58,8 +58,8 @@ def main() -> None:
         signal.alarm(ALARM_SECONDS)
         pdf, why = _set(press, msgspec.msgpack.decode(frame, type=Ask))
         signal.alarm(0)
-        worn_out = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > WORN_OUT_KILOBYTES
-        answer = Answer(pdf, why, is_last=worn_out or number == WORN_OUT_PAGES)
+        worn_out = number == WORN_OUT_PAGES or _resident_bytes() > WORN_OUT_BYTES
+        answer = Answer(pdf, why, is_last=worn_out)
         _write(answered, msgspec.msgpack.encode(answer))
         if answer.is_last:
             return
@@ -74,6 +74,15 @@ def _set(press: object, ask: Ask) -> tuple[bytes | None, str]:
         return press.pdf(read(ask.page), logo=ask.logo), ""
     except Exception as error:  # noqa: BLE001  told to whoever asked, who counts it as a try
         return None, f"{type(error).__name__}: {error}"[:500]
+
+
+def _resident_bytes() -> int:
+    """What it holds now; 0 where that cannot be told. `ru_maxrss` would begin with its parent's."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _read(stream: BinaryIO) -> bytes | None:
