@@ -51,6 +51,7 @@ class Typesetter:
         self._turn = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def process_id(self) -> int | None:
@@ -128,6 +129,8 @@ class Typesetter:
             self._idle = None
 
     def _fall_asleep(self) -> None:
-        """Let an idle process end by closing its input: it waits for nothing else."""
-        if not self._turn.locked() and self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()
+        self._ending = asyncio.create_task(self._end_if_idle())
+
+    async def _end_if_idle(self) -> None:
+        async with self._turn:  # whoever asked meanwhile has its page before
+            await self._end()
