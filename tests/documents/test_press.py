@@ -126,9 +126,7 @@ def test_no_text_is_in_the_way_of_a_document(press: Press, kind: DocumentKind, t
 
 def test_a_long_table_goes_over_pages_with_its_head_and_their_numbers(press: Press) -> None:
     lines = tuple(
-        Line(
-            name=f"Stunde {number}", units=Decimal(1), unit_amount=Decimal(90), amount_cents=9_000
-        )
+        Line(name=f"Stunde {number}", units=Decimal(1), unit_amount=Decimal(90), amount_cents=9_000)
         for number in range(120)
     )
     found = pages_of(press.pdf(pages.invoice(locale="de", lines=lines)))

@@ -12,7 +12,7 @@ allowed was tried out at the start.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import obstore
@@ -20,6 +20,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import S3Store
 
 from recoup.documents.storage import StorageError, try_out
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # of its stubs alone
 
 TIMEOUT: Final = timedelta(seconds=10)
 RETRY_FOR: Final = timedelta(seconds=20)
@@ -37,13 +40,17 @@ class Bucket:
         :raises StorageError: the settings do not fit together.
         """
         plain_http = endpoint is not None and endpoint.startswith("http://")
+        # One by one: the call for many at once is one that not every store has.
+        config: S3Config = {"disable_bulk_delete": True}
+        if endpoint is not None:
+            config["endpoint"] = endpoint
         try:
             self._store = S3Store(
                 bucket,
                 prefix=folder or None,
                 client_options={"allow_http": plain_http, "timeout": TIMEOUT},
                 retry_config={"max_retries": MOST_RETRIES, "retry_timeout": RETRY_FOR},
-                config={"endpoint": endpoint} if endpoint else None,
+                config=config,
             )
         except (BaseError, ValueError) as error:
             raise StorageError(_reason(error)) from None
