@@ -20,6 +20,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from recoup.documents.typesetter import Typesetter
 from recoup.store import db
 from recoup.store.db import Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
@@ -81,6 +82,14 @@ async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     conn = await asyncpg.connect(as_owner(dsn))
     yield conn
     await conn.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def typesetter() -> AsyncIterator[Typesetter]:
+    """One that sets pages for the whole run."""
+    made = Typesetter()
+    yield made
+    await made.close()
 
 
 async def eventually(

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    DirectoryPath,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from recoup.rules.email_addresses import are_email_addresses
@@ -64,6 +71,21 @@ class Settings(BaseSettings):
     )
     gocardless_api_base: AnyHttpUrl | None = Field(
         default=None, description="the address of GoCardless's API, if it is not GoCardless's own"
+    )
+    documents_url: str | None = Field(
+        default=None,
+        description="s3://BUCKET or s3://BUCKET/FOLDER for documents; leave it unset for the folder"
+        " `documents` of RECOUP_DATA_DIR",
+    )
+    documents_s3_endpoint: AnyHttpUrl | None = Field(
+        default=None,
+        description="the address of an S3-compatible store, if it is not Amazon's own:"
+        " https://minio.internal",
+    )
+    fonts_dir: DirectoryPath | None = Field(
+        default=None,
+        description="a folder with fonts for scripts that documents lack otherwise: Chinese,"
+        " Japanese, Korean, emoji",
     )
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         default=(),
@@ -163,6 +185,18 @@ class Settings(BaseSettings):
         for one in said:
             if not one.startswith(("https://", "http://")) or not urlsplit(one).hostname:
                 raise ValueError(f"{one!r} is no http:// or https:// address")
+        return said
+
+    @field_validator("documents_url")
+    @classmethod
+    def _bucket(cls, said: str | None) -> str | None:
+        if not said:
+            return None
+        parts = urlsplit(said)
+        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("it is no s3:// address")
+        if "@" in parts.netloc or ":" in parts.netloc:
+            raise ValueError("it names a bucket alone: credentials come from AWS_… variables")
         return said
 
     @field_validator("smtp_url")

@@ -65,6 +65,7 @@ SCOUTED: Final = {
     "quarantines": {"organization_id", "provider_account_id", "began_at", "released_at"},
     "reconciliation_findings": {"organization_id", "id", "resolved_at", "what"},
     "idempotency_keys": {"organization_id", "created_at"},
+    "documents": {"organization_id", "id", "make_at", "tries", "given_up_at"},
 }  # fmt: skip
 
 # One row of every table for one tenant. {o} is the organization, {name} an id of that tenant's.
@@ -96,6 +97,9 @@ ROWS: Final = {
     "invoices": "(organization_id, id, customer_id, billing_entity_id, number, status,"
         " payment_status, currency, created_at, updated_at) VALUES"
         " ({o}, {invoice}, {customer}, {entity}, 'N', 'finalized', 'pending', 'EUR', now(), now())",
+    "logos": "VALUES ({o}, {logo}, '<svg/>', now())",
+    "documents": "(organization_id, id, kind, invoice_id, version, page, logo_id, created_at)"
+        " VALUES ({o}, {document}, 'invoice', {invoice}, 1, '{{}}', {logo}, now())",
     "invoice_metadata": "(organization_id, id, invoice_id, key, value, created_at)"
         " VALUES ({o}, {metadatum}, {invoice}, 'k', 'v', now())",
     "fees": "(organization_id, id, invoice_id, position, add_on_id, item_code, item_name, units,"

@@ -40,6 +40,7 @@ class Described(msgspec.Struct, frozen=True):
     media_type: str
     refuses: tuple[int, ...]
     query: tuple[Query, ...]
+    may_be_empty: bool = False  # there may be nothing to answer yet
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,10 +64,12 @@ def answers(
     refuses: Collection[int] = (),
     query: Sequence[Query] = (),
     media_type: str = JSON,
+    may_be_empty: bool = False,
 ) -> dict[str, Any]:
     """Describe an operation that answers 200 with `answer`, for its decorator's `opt`.
 
     :param answer: the struct of the body, `str` or `bytes` for other media; None for an empty body.
     :param refuses: HTTP statuses that do not follow from the path and the body.
+    :param may_be_empty: an empty body is an answer, too.
     """
-    return {OPTION: Described(answer, media_type, tuple(refuses), tuple(query))}
+    return {OPTION: Described(answer, media_type, tuple(refuses), tuple(query), may_be_empty)}

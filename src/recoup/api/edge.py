@@ -18,6 +18,7 @@ from litestar.di import NamedDependency
 from recoup.api.callers import Callers
 from recoup.api.front import sent
 from recoup.api.limits import Limits, Paces, TurnedAway
+from recoup.documents.storage import DocumentStorage
 from recoup.flows.answer_once import answer_once, answer_once_in_pieces
 from recoup.flows.batches import Batches, Failed
 from recoup.flows.close_payment_page import close_payment_page, retry_past_pages
@@ -30,13 +31,24 @@ from recoup.flows.retry_payment import (
     retry_payments,
     retry_payments_on,
 )
+from recoup.rules.document_address import DocumentAddresses
+from recoup.rules.lago.invoices import Include, InvoiceObject, invoice_object
 from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
 from recoup.store import db
 from recoup.store.api_keys import Caller, find_callers
 from recoup.store.db import Conn, Pool
 from recoup.store.idempotency_keys import KeptAnswer, Receipt
+
+
+class OpenableDocuments(msgspec.Struct, frozen=True):
+    """Where documents are kept, and under which addresses they are opened."""
+
+    storage: DocumentStorage
+    addresses: DocumentAddresses
+
 
 ApiRequest = Request[None, Caller, State]
 UNLIMITED: Final = Limits()
@@ -51,7 +63,8 @@ class Edge:
     stops the process sets `stopping` first, so that `/ready` sends new calls elsewhere.
     `public_url` is the address at which the outside reaches us, where somebody has said it, and
     `address` what is taken for it otherwise. `can_send_mail`: a mail server was named. `limits`
-    are of calls and bytes; without them no key is held back.
+    are of calls and bytes; without them no key is held back, and without
+    `documents` no PDF is shown or opened.
     """
 
     def __init__(
@@ -66,6 +79,7 @@ class Edge:
         limits: Limits = UNLIMITED,
         address: str | None = None,
         can_send_mail: bool = False,
+        documents: OpenableDocuments | None = None,
     ) -> None:
         self.pool = pool
         self.scout = scout
@@ -79,6 +93,7 @@ class Edge:
         self.callers = Callers(partial(find_callers, pool), most_strangers=limits.most_strangers)
         self.links = PortalLinks(providers.box, address=address or public_url or UNKNOWN_ADDRESS)
         self.can_send_mail = can_send_mail
+        self.documents = documents
         self.retries: Batches[Ask, Answer] = Batches(
             lambda asks: retry_payments(pool, asks, now=now())
         )
@@ -110,16 +125,34 @@ class Edge:
         ask = Ask(invoice, self.new_id(), AskedBy.CREATION)
         await retry_payments_on(conn, [ask], now=self.now())
 
+    def invoice(
+        self, details: InvoiceDetails, include: Include = Include.EVERYTHING
+    ) -> InvoiceObject:
+        """Render an invoice for a caller, with its PDF's address."""
+        return invoice_object(
+            details,
+            include,
+            file_url=self.file_url(details.invoice.organization_id, details.document_id),
+        )
+
+    def file_url(self, organization_id: UUID, document_id: UUID | None) -> str | None:
+        """The address of a document that can be opened, signed anew; None: there is none."""
+        if self.documents is None or document_id is None:
+            return None
+        return self.documents.addresses.of(RowKey(organization_id, document_id), now=self.now())
+
     async def answer(
-        self, request: ApiRequest, do: Callable[[Conn], Awaitable[msgspec.Struct]]
+        self, request: ApiRequest, do: Callable[[Conn], Awaitable[msgspec.Struct | None]]
     ) -> Response[bytes]:
         """Run `do` in one transaction of the caller's organization, and answer what it returns.
 
-        On a POST with an `Idempotency-Key` it runs once: the same key again gets the same bytes.
+        None is an empty body. On a POST with an `Idempotency-Key` it runs once: the same key again
+        gets the same bytes.
         """
 
         async def rendered(conn: Conn) -> bytes:
-            return msgspec.json.encode(await do(conn))
+            done = await do(conn)
+            return b"" if done is None else msgspec.json.encode(done)
 
         body, replayed = await answer_once(
             self.pool,

@@ -27,10 +27,13 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
     RefusalKind.NOT_FOUND: 404,
     RefusalKind.NOT_ALLOWED: 405,
     RefusalKind.CONFLICT: 409,
+    RefusalKind.GONE: 410,
     RefusalKind.INVALID: 422,
     RefusalKind.TOO_LARGE: 413,
     RefusalKind.TOO_OFTEN: 429,
+    RefusalKind.NOT_YET: 503,
 }
+COME_BACK: Final = {"Retry-After": "5"}  # seconds: a document takes less
 UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
 UNREADABLE: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
 LOCKED: Final = Refusal(RefusalKind.INVALID, "lock_acquisition_failed")
@@ -78,7 +81,12 @@ def bare(status: int) -> bytes:
 
 def response(refusal: Refusal) -> Response[dict[str, object]]:
     """The refusal as an answer."""
-    return Response(body(refusal), status_code=STATUS[refusal.kind], media_type="application/json")
+    return Response(
+        body(refusal),
+        status_code=STATUS[refusal.kind],
+        headers=COME_BACK if refusal.kind is RefusalKind.NOT_YET else {},
+        media_type="application/json",
+    )
 
 
 AnyRequest = Request[Any, Any, Any]

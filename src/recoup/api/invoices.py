@@ -11,7 +11,7 @@ from litestar.enums import HttpMethod
 from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import PAGES, answers
-from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.edge import ApiRequest, Edge, TheEdge, required
 from recoup.api.identifiers import row_id
 from recoup.api.invoice_filters import FILTERS, wanted_invoices
 from recoup.api.needs import needs
@@ -21,11 +21,13 @@ from recoup.flows.credit_voided_invoice import AskedBack
 from recoup.flows.find_customer import find_customer
 from recoup.flows.find_invoices import find_invoice, list_invoices
 from recoup.flows.lose_dispute import lose_dispute
+from recoup.flows.open_document import download_invoice
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
 from recoup.flows.void_invoice import void_invoice
-from recoup.rules.lago.invoices import Include, InvoiceObject, invoice_object
+from recoup.rules.lago.invoices import Include, InvoiceObject
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.one_off_asks import InvoiceInput
+from recoup.rules.refusal import Refusal, RefusalKind, Refused, not_found
 from recoup.rules.scalars import is_true
 from recoup.store.db import Conn
 
@@ -79,7 +81,7 @@ async def create(
             collect=edge.collect,
             now=edge.now(),
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
@@ -92,7 +94,7 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     async def look(conn: Conn) -> InvoicesAnswer:
         found, total = await list_invoices(conn, request.auth.organization_id, wanted, page)
         return InvoicesAnswer(
-            [invoice_object(details, Include.LISTED) for details in found], meta(page, total)
+            [edge.invoice(details, Include.LISTED) for details in found], meta(page, total)
         )
 
     return await edge.read(request, look)
@@ -113,7 +115,7 @@ async def find_all_of_customer(
         wanted, page = wanted_invoices(request, external_customer_id=whose), wanted_page(request)
         found, total = await list_invoices(conn, request.auth.organization_id, wanted, page)
         return InvoicesAnswer(
-            [invoice_object(details, Include.LISTED) for details in found], meta(page, total)
+            [edge.invoice(details, Include.LISTED) for details in found], meta(page, total)
         )
 
     return await edge.read(request, look)
@@ -125,7 +127,7 @@ async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
 
     async def look(conn: Conn) -> InvoiceAnswer:
         details = await find_invoice(conn, request.auth.organization_id, row_id(lago_id))
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.read(request, look)
 
@@ -154,7 +156,7 @@ async def update(
             change_id=edge.new_id(),
             now=edge.now(),
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
@@ -186,7 +188,7 @@ async def void(
             asked_back=asked_back,
             now=edge.now(),
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
@@ -209,14 +211,80 @@ async def lose(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
             change_id=edge.new_id(),
             now=edge.now(),
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
+
+    return await edge.answer(request, do)
+
+
+@post(
+    "/invoices/{lago_id:str}/download",
+    status_code=200,
+    opt=answers(InvoiceAnswer, may_be_empty=True),
+)
+async def download(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Answer an invoice with its PDF's address, `file_url`.
+
+    Where the PDF is not made yet the body is empty: it is being made, and `invoice.generated` tells
+    when it is there.
+    """
+    return await _download(request, edge, lago_id)
+
+
+@post(
+    "/invoices/{lago_id:str}/download_pdf",
+    status_code=200,
+    opt=answers(InvoiceAnswer, may_be_empty=True),
+)
+async def download_pdf(
+    request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]
+) -> Response[bytes]:
+    """Another name of `download`."""
+    return await _download(request, edge, lago_id)
+
+
+async def _download(request: ApiRequest, edge: Edge, lago_id: str) -> Response[bytes]:
+    async def do(conn: Conn) -> InvoiceAnswer | None:
+        details = await download_invoice(
+            conn, request.auth.organization_id, row_id(lago_id), now=edge.now()
+        )
+        return None if details is None else InvoiceAnswer(edge.invoice(details, Include.NOTHING))
+
+    return await edge.answer(request, do)
+
+
+@post(
+    "/invoices/{lago_id:str}/download_xml",
+    status_code=200,
+    opt=answers(refuses=[403]),
+)
+async def download_xml(
+    request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]
+) -> Response[bytes]:
+    """Electronic invoices are not made here: 403 `feature_unavailable` for one that there is."""
+
+    async def do(conn: Conn) -> None:
+        details = await find_invoice(conn, request.auth.organization_id, row_id(lago_id))
+        if details.invoice.status != "finalized":
+            raise Refused(not_found("invoice"))
+        raise Refused(Refusal(RefusalKind.FORBIDDEN, "feature_unavailable"))
 
     return await edge.answer(request, do)
 
 
 routes = Router(
     "/",
-    route_handlers=[create, find_all, find_all_of_customer, find, update, void, lose],
+    route_handlers=[
+        create,
+        find_all,
+        find_all_of_customer,
+        find,
+        update,
+        void,
+        lose,
+        download,
+        download_pdf,
+        download_xml,
+    ],
     tags=["invoices"],
     opt=needs("invoice"),
 )

@@ -155,6 +155,7 @@ def families(read: Figures) -> Iterator[Metric]:
     yield from _comparisons(read)
     yield from _jobs(read)
     yield from _webhooks(read)
+    yield from _documents(read)
 
 
 def _attempts(read: Figures) -> Iterator[Metric]:
@@ -266,4 +267,23 @@ def _webhooks(read: Figures) -> Iterator[Metric]:
         "recoup_oldest_provider_event_seconds",
         "Age of the oldest provider's webhook that is not applied yet.",
         value=read.provider_events.oldest_seconds,
+    )
+
+
+def _documents(read: Figures) -> Iterator[Metric]:
+    """How far the PDFs are behind, and which of them nobody will make."""
+    yield GaugeMetricFamily(
+        "recoup_documents_waiting",
+        "Documents that are still to be made, or removed.",
+        value=read.documents_waiting,
+    )
+    yield GaugeMetricFamily(
+        "recoup_documents_failing",
+        "Documents that could not be made at the last try, and are tried again.",
+        value=read.documents_failing,
+    )
+    yield GaugeMetricFamily(
+        "recoup_documents_given_up",
+        "Documents that nobody tries to make any more: see `recoup document list`.",
+        value=read.documents_given_up,
     )

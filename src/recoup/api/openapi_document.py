@@ -243,7 +243,8 @@ def _answer(described: Described, schemas: Mapping[Any, Any]) -> dict[str, Any]:
         return {"description": "Done. The body is empty."}
     is_binary = described.answer is bytes
     schema = {"type": "string", "format": "binary"} if is_binary else schemas[described.answer]
-    return {"description": "Done.", "content": {described.media_type: {"schema": schema}}}
+    done = "Done. An empty body: not yet." if described.may_be_empty else "Done."
+    return {"description": done, "content": {described.media_type: {"schema": schema}}}
 
 
 def _refusal(status: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import typer
 from recoup.cli import (
     checking,
     mails,
+    papers,
     providers,
     restoring,
     review,
@@ -42,3 +43,4 @@ app.add_typer(review.refund, name="refund")
 app.add_typer(review.invoice, name="invoice")
 app.add_typer(webhooks.webhook, name="webhook")
 app.add_typer(mails.mail, name="mail")
+app.add_typer(papers.document, name="document")

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from recoup.flows.issue_document import issue_invoice_document
 from recoup.flows.promise_mail import promise_invoice_mail
 from recoup.flows.tell import News, tell
 from recoup.rules.invoice_dates import due_on, issued_on
@@ -63,7 +64,7 @@ async def follow_up(
     collect: Collect | None,
     now: datetime,
 ) -> None:
-    """Book what is owed, tell of it, promise the customer's mail, and begin to collect.
+    """Book what is owed, tell of it, freeze its document, promise its mail, and begin to collect.
 
     `collect` begins the first attempt in the same transaction, so an invoice that is to be charged
     never exists without it; None: nobody does.
@@ -85,6 +86,7 @@ async def follow_up(
         cause=invoice.id,
     )
     await tell(conn, [news], now=now)
+    await issue_invoice_document(conn, details, entity, now=now)
     await promise_invoice_mail(conn, details, entity, now=now)
     is_to_be_charged = invoice.total_cents > 0 and not invoice.skip_psp and not invoice.self_billed
     if collect is not None and is_to_be_charged:

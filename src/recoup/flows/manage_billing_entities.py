@@ -52,6 +52,7 @@ class BillingEntityChange(msgspec.Struct, frozen=True, kw_only=True):
     legal_number: Text = UNSET
     timezone: Text = UNSET
     net_payment_term: int | UnsetType | None = UNSET
+    logo_url: Text = UNSET  # ours: Lago takes a picture at its own pages alone
     email_settings: list[str] | UnsetType | None = UNSET
     document_numbering: Text = UNSET
     document_number_prefix: Text = UNSET

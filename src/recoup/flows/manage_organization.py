@@ -51,6 +51,7 @@ class OrganizationInput(msgspec.Struct, frozen=True):
     document_number_prefix: Text = UNSET
     finalize_zero_amount_invoice: bool | UnsetType | None = UNSET
     slug: Text = UNSET
+    logo_url: Text = UNSET  # ours: Lago takes a picture at its own pages alone
     email_settings: list[str] | UnsetType | None = UNSET
     billing_configuration: OrganizationBillingInput | UnsetType | None = UNSET
 

@@ -19,6 +19,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal
 from recoup.store import (
     db,
+    documents,
     jobs,
     mails,
     provider_events,
@@ -57,6 +58,7 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
             ),
             Job.SEND_MAIL: await mails.due(conn, now=now, most=MOST_AT_ONCE),
             Job.DELIVER_WEBHOOK: await webhook_deliveries.due(conn, now=now, most=MOST_AT_ONCE),
+            Job.MAKE_DOCUMENT: await documents.due(conn, now=now, most=MOST_AT_ONCE),
         }
         to_try = await tries.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)
     for job, keys in due.items():

@@ -13,8 +13,10 @@ from uuid import UUID, uuid5
 from recoup.flows.create_credit_note import standings
 from recoup.flows.credit_voided_invoice import AskedBack, credit_voided_invoice, decide_parts
 from recoup.flows.find_invoices import find_invoice, lock_invoice
+from recoup.flows.issue_document import void_document
 from recoup.flows.tell import News, tell
 from recoup.rules.lago.invoices import Include, invoice_object
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.refusal import Refused, not_allowed
 from recoup.store import attempts, invoices, ledger
@@ -53,6 +55,7 @@ async def void_invoice(
     if parts is not None:
         held = await standings(conn, organization_id, invoice.id)
         await credit_voided_invoice(conn, held, parts, now=now)
+    await void_document(conn, DocumentKind.INVOICE, invoice.key, now=now)
     details = await find_invoice(conn, organization_id, invoice.id)
     voided = News(
         organization_id=organization_id,

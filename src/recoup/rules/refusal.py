@@ -23,6 +23,8 @@ class RefusalKind(StrEnum):
     INVALID = "invalid"  # the values break a rule
     TOO_LARGE = "too_large"  # more bytes than we read
     TOO_OFTEN = "too_often"  # later, it may be had
+    GONE = "gone"  # it was there, and will not come back
+    NOT_YET = "not_yet"  # it is on its way: ask again a little later
 
 
 class Refusal(msgspec.Struct, frozen=True):

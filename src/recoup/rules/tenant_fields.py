@@ -17,10 +17,12 @@ from recoup.rules.money import is_currency
 from recoup.rules.places import iana_timezone, is_country, is_locale
 from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Text, text
+from recoup.rules.web_addresses import why_no_web_address
 
 LONGEST_FOOTER: Final = 600
 LONGEST_PREFIX: Final = 10
 LONGEST_NAME: Final = 255
+LONGEST_URL: Final = 2_048
 MAILS: Final = ("invoice.finalized", "credit_note.created", "payment_receipt.created")
 
 
@@ -97,6 +99,15 @@ def _prefix(said: Text) -> str | None:
     return _of_length(1, LONGEST_PREFIX)(found and found.upper())  # `ß` becomes two
 
 
+def _logo_url(said: Text) -> str | None:
+    found = _text(said)
+    if found is None:
+        return None
+    if wrong := why_no_web_address(found, longest_bytes=LONGEST_URL, may_name_user=False):
+        raise _Broken(wrong)
+    return found
+
+
 def _name(said: Text) -> str:
     found = _of_length(0, LONGEST_NAME)(said)
     if found is None:
@@ -146,6 +157,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "eu_tax_management": bool,
     "slug": _name,
     "email_settings": _mails,
+    "logo_url": _logo_url,
     "invoice_footer": _of_length(0, LONGEST_FOOTER),
     "invoice_grace_period": _days,
     "document_locale": _code(_itself(is_locale), "not_a_valid_language_code", may_be_null=False),
@@ -157,4 +169,5 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
 _NEVER_EMPTY: Final = _READ.keys() - {
     "country", "address_line1", "address_line2", "state", "zipcode", "phone", "email", "city",
     "legal_name", "legal_number", "tax_identification_number", "invoice_footer",
+    "logo_url",
 }  # fmt: skip

@@ -36,6 +36,9 @@ class Figures(msgspec.Struct, frozen=True):
     contradictions: int  # news that did not fit what we knew: all there ever were
     quarantined: int  # provider accounts through which nothing is sent
     findings: Mapping[str, int]  # what comparisons found and nobody has resolved, by what
+    documents_waiting: int  # to be made
+    documents_failing: int  # of these, the last try failed
+    documents_given_up: int  # nobody tries to make them until somebody asks again
     invoices_held: int  # nobody is charged for them until a person lets them go
 
 
@@ -74,6 +77,13 @@ _READ: Final = """
     SELECT 'findings', what, count(*), NULL FROM reconciliation_findings
      WHERE resolved_at IS NULL GROUP BY what
      UNION ALL
+    SELECT 'documents_waiting', '', count(*), NULL FROM documents WHERE make_at IS NOT NULL
+     UNION ALL
+    SELECT 'documents_failing', '', count(*), NULL FROM documents
+     WHERE make_at IS NOT NULL AND tries > 0
+     UNION ALL
+    SELECT 'documents_given_up', '', count(*), NULL FROM documents WHERE given_up_at IS NOT NULL
+     UNION ALL
     SELECT 'invoices_held', '', count(*), NULL FROM invoices WHERE held_because IS NOT NULL
 """
 
@@ -102,6 +112,9 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         contradictions=parts["contradictions"][""].count,
         quarantined=parts["quarantined"][""].count,
         findings={what: waiting.count for what, waiting in parts.get("findings", {}).items()},
+        documents_waiting=parts["documents_waiting"][""].count,
+        documents_failing=parts["documents_failing"][""].count,
+        documents_given_up=parts["documents_given_up"][""].count,
         invoices_held=parts["invoices_held"][""].count,
     )
 

@@ -11,9 +11,10 @@ from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.invoices import Invoice, InvoiceDetails, InvoiceMetadatum
 from recoup.rules.records.keys import RowKey
-from recoup.store import customers, fees
+from recoup.store import customers, documents, fees
 from recoup.store.db import Conn
 from recoup.store.rows import columns, key_arrays
 
@@ -162,6 +163,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceD
         return {}
     whose = await customers.details(conn, {invoice.customer_key for invoice, _ in found.values()})
     lines, taxes = await fees.of_invoices(conn, found.keys())
+    opened = await documents.shown(conn, DocumentKind.INVOICE, found.keys())
     metadata: dict[RowKey, list[InvoiceMetadatum]] = defaultdict(list)
     for row in await conn.fetch(_METADATA, *asked):
         metadatum = InvoiceMetadatum(**dict(row))
@@ -174,6 +176,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceD
             fees=tuple(lines.get(key, ())),
             applied_taxes=tuple(taxes.get(key, ())),
             metadata=tuple(metadata.get(key, ())),
+            document_id=opened.get(key),
         )
         for key, (invoice, code) in found.items()
     }

@@ -35,6 +35,7 @@ class Job(StrEnum):
     RECONCILE_ACCOUNT = "reconcile_account"
     DELIVER_WEBHOOK = "deliver_webhook"
     SEND_MAIL = "send_mail"
+    MAKE_DOCUMENT = "make_document"
 
 
 # A charge waits for nobody's webhook.
@@ -51,6 +52,7 @@ PRIORITY: Final = {
     Job.RECONCILE_ACCOUNT: 1,
     Job.DELIVER_WEBHOOK: 0,
     Job.SEND_MAIL: 0,
+    Job.MAKE_DOCUMENT: 0,
 }
 
 

@@ -15,12 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from recoup import clock
 from recoup.api import errors
 from recoup.api.app import make_app
-from recoup.api.edge import Edge
+from recoup.api.edge import Edge, OpenableDocuments
 from recoup.api.limits import Limits
+from recoup.documents.storage import DocumentStorage
 from recoup.flows.open_provider import Providers
 from recoup.pay import portal
 from recoup.rules.call_pace import CallLimit
 from recoup.settings import Settings, WrongSettingsError
+from recoup.wiring.document_keeping import addresses_of
 from recoup.wiring.opening import Opened
 
 FINISH_WITHIN_SECONDS: Final = 20
@@ -119,6 +121,7 @@ async def run_api(
     settings: Settings,
     base: Opened,
     providers: Providers,
+    storage: DocumentStorage,
     listener: socket.socket,
     address: str,
     stop: asyncio.Event,
@@ -138,6 +141,7 @@ async def run_api(
         limits=_limits(settings),
         address=address,
         can_send_mail=settings.smtp_url is not None,
+        documents=OpenableDocuments(storage, addresses_of(base, address)),
     )
     pages = portal.make_routes(base.pool, providers, edge.links, new_id=clock.new_id, now=clock.now)
     app = make_app(edge, servers=settings.api_servers or (address,), pages=[pages])

@@ -12,6 +12,7 @@ import aiohttp
 from recoup.flows.open_provider import Providers
 from recoup.settings import Settings
 from recoup.wiring.beating import beat, keep_beating, marker_of
+from recoup.wiring.document_keeping import open_storage
 from recoup.wiring.http_server import listen, outside_address, run_api, without_slash
 from recoup.wiring.opening import opened
 from recoup.wiring.working import run_worker
@@ -38,6 +39,7 @@ async def serve(
             marker = marker_of(settings, base)
             await beat(settings, base, marker)  # before anything is sent
             address = outside_address(settings, host, listener)
+            storage = await open_storage(settings)
             async with aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             ) as http:
@@ -54,7 +56,16 @@ async def serve(
                         tasks.create_task(keep_beating(settings, base, marker, stop))
                         if listener:
                             tasks.create_task(
-                                run_api(settings, base, providers, listener, address, stop, say)
+                                run_api(
+                                    settings,
+                                    base,
+                                    providers,
+                                    storage,
+                                    listener,
+                                    address,
+                                    stop,
+                                    say,
+                                )
                             )
                         if with_worker:
                             tasks.create_task(
@@ -62,6 +73,7 @@ async def serve(
                                     settings,
                                     base,
                                     providers,
+                                    storage,
                                     address,
                                     stop,
                                     is_reached=bool(listener or settings.public_url),

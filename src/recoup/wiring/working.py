@@ -10,19 +10,26 @@ from typing import Final
 import structlog
 
 from recoup import clock
+from recoup.documents.logos import MOST_BYTES
+from recoup.documents.storage import DocumentStorage
+from recoup.documents.typesetter import Typesetter
 from recoup.flows.deliver_webhook import WebhookSigner
+from recoup.flows.find_logo import Logos
+from recoup.flows.make_document import DocumentTools
 from recoup.flows.open_provider import Providers
 from recoup.flows.portal_links import PortalLinks
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
 from recoup.flows.tidy import Retention
 from recoup.rules.records.keys import RowKey
 from recoup.senders.mail import MailSender, MailServer
+from recoup.senders.pictures import PictureFetcher
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
 from recoup.settings import Settings
 from recoup.store import db
 from recoup.store.db import DATABASE_AWAY, Pool
 from recoup.store.sealed_columns import JWT_KEY
+from recoup.wiring.document_keeping import addresses_of
 from recoup.wiring.http_server import FINISH_WITHIN_SECONDS
 from recoup.wiring.opening import Opened, close_pool
 from recoup.workers.worker import Worker
@@ -35,13 +42,14 @@ LOOK_FOR_ACCOUNTS_EVERY_SECONDS: Final = 5.0
 WORKER_CONNECTIONS: Final = 8
 
 
-QUEUE_CONNECTIONS: Final = 6  # two queues: a listener and a dequeue each, and their logs
+QUEUE_CONNECTIONS: Final = 9  # three queues: a listener and a dequeue each, and their logs
 
 
 async def run_worker(
     settings: Settings,
     base: Opened,
     providers: Providers,
+    storage: DocumentStorage,
     address: str,
     stop: asyncio.Event,
     *,
@@ -55,6 +63,8 @@ async def run_worker(
         base.installation.jwt_key_sealed, organization_id=None, row=None, field=JWT_KEY
     )
     signer = WebhookSigner(base.box, JwtSigner.load(pem, issuer=address))
+    pictures = PictureFetcher(most_bytes=MOST_BYTES, allowed=settings.webhook_allow_networks)
+    typesetter = Typesetter(own_fonts=settings.fonts_dir)
     worker = Worker(
         pool,
         base.scout,
@@ -62,6 +72,7 @@ async def run_worker(
         providers=providers,
         sender=sender,
         signer=signer,
+        documents=DocumentTools(storage, typesetter, Logos(pictures), addresses_of(base, address)),
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
@@ -83,6 +94,8 @@ async def run_worker(
         for task in (running, telling):
             task.cancel()  # what is cut off here is `sent`, and looked up by the next worker
         await asyncio.gather(running, telling, return_exceptions=True)
+        await typesetter.close()
+        await pictures.close()
         await sender.close()
         await close_pool(queue)
         await close_pool(pool)

@@ -29,6 +29,7 @@ from recoup.flows.fetch_methods import fetch_methods
 from recoup.flows.finalize_draft import finalize_due_drafts
 from recoup.flows.keep_methods import ProviderSilentError, check_method
 from recoup.flows.look_up_attempt import look_up_attempt
+from recoup.flows.make_document import DocumentTools, make_document
 from recoup.flows.make_provider_customer import make_provider_customer
 from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.open_provider import Providers
@@ -56,6 +57,7 @@ DEAD_AFTER: Final = timedelta(seconds=15)
 LOOK_FOR_JOBS_EVERY: Final = timedelta(seconds=2)  # beside being notified
 JOBS_PER_ROUND: Final = 100
 WEBHOOKS_AT_ONCE: Final = 400
+DOCUMENTS_AT_ONCE: Final = 4  # one is typeset while others are fetched for or kept
 LONGEST_JITTER: Final = timedelta(hours=2)  # spreads a day's retries
 RESTART_AFTER_SECONDS: Final = 1.0
 COMES_BACK_AT_MOST: Final = timedelta(seconds=30)
@@ -87,9 +89,13 @@ class Worker:
         chance: Random,
         mail_sender: MailSender | None = None,
         links: PortalLinks | None = None,
+        documents: DocumentTools | None = None,
         money_jobs_at_once: int = SLOTS,
         retention: Retention = USUAL,
     ) -> None:
+        """
+        :param documents: what documents are made with; None: others make them.
+        """
         self._pool = pool
         self._scout = scout
         self._queue = queue
@@ -101,6 +107,7 @@ class Worker:
         self._chance = chance
         self._mail_sender = mail_sender
         self._links = links or PortalLinks(providers.box, address=UNKNOWN_ADDRESS)
+        self._documents = documents
         self._money_jobs_at_once = money_jobs_at_once
         self._retention = retention
         self._busy = EndpointsInFlight()
@@ -114,14 +121,17 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Work until `stop`. Money and webhooks have job slots apart, so neither waits.
+        """Work until `stop`. Money, webhooks and documents have job slots apart, so none waits.
 
         Of those for money no account has all: `flows/calls_under_way` keeps some free of each.
         """
-        await asyncio.gather(
+        queues = [
             self._keep_running(self._money, self._money_jobs_at_once),
             self._keep_running(self._webhooks, WEBHOOKS_AT_ONCE),
-        )
+        ]
+        if self._documents is not None:
+            queues.append(self._keep_running(self._papers, DOCUMENTS_AT_ONCE))
+        await asyncio.gather(*queues)
 
     def stop(self) -> None:
         """Take no more jobs; `run` returns when those under way are done."""
@@ -178,6 +188,11 @@ class Worker:
         queuer = PgQueuer.from_asyncpg_pool(self._queue)
         self._register(queuer, Job.DELIVER_WEBHOOK, self.deliver_webhook)
         self._register(queuer, Job.SEND_MAIL, self.send_mail)
+        return queuer
+
+    def _papers(self) -> PgQueuer:
+        queuer = PgQueuer.from_asyncpg_pool(self._queue)
+        self._register(queuer, Job.MAKE_DOCUMENT, self.make_document)
         return queuer
 
     def _register(
@@ -285,6 +300,17 @@ class Worker:
     async def send_mail(self, key: RowKey) -> None:
         """Try to hand over a mail."""
         await send_mail(self._pool, key, sender=self._mail_sender, links=self._links, now=self._now)
+
+    async def make_document(self, key: RowKey) -> None:
+        """Make a document's file, or remove a replaced one's."""
+        assert self._documents is not None, "this queue is not read without"
+        await make_document(
+            self._pool,
+            key,
+            tools=self._documents,
+            jitter=self._chance.random(),
+            now=self._now,
+        )
 
     async def _sweep(self, _schedule: Schedule) -> None:
         await sweep(self._pool, self._scout, new_id=self._new_id, now=self._now())

@@ -92,7 +92,7 @@ def billing_entity_object(
         document_locale=entity.document_locale,
         is_default=entity.is_default,
         eu_tax_management=entity.eu_tax_management,
-        logo_url=None,
+        logo_url=entity.logo_url,
         taxes=UNSET if taxes is None else tuple(tax_object(tax) for tax in taxes),
         selected_invoice_custom_sections=UNSET if taxes is None else (),
     )

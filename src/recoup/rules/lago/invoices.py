@@ -131,8 +131,13 @@ class DisputeLostObject(msgspec.Struct, frozen=True):
     provider_error: str | None = None  # the provider's reason
 
 
-def invoice_object(details: InvoiceDetails, include: Include = Include.EVERYTHING) -> InvoiceObject:
-    """Render an invoice with these extras."""
+def invoice_object(
+    details: InvoiceDetails, include: Include = Include.EVERYTHING, *, file_url: str | None = None
+) -> InvoiceObject:
+    """Render an invoice with these extras. `file_url`: where its PDF is, for somebody at the edge.
+
+    Events but `invoice.generated` have none: they are kept and told again long after it expired.
+    """
     invoice = details.invoice
     return InvoiceObject(
         lago_id=invoice.id,
@@ -163,7 +168,7 @@ def invoice_object(details: InvoiceDetails, include: Include = Include.EVERYTHIN
         prepaid_credit_amount_cents=0,
         prepaid_granted_credit_amount_cents=None,
         prepaid_purchased_credit_amount_cents=None,
-        file_url=None,
+        file_url=file_url,
         xml_url=None,
         web_url=None,
         version_number=VERSION_NUMBER,

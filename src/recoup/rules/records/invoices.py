@@ -85,3 +85,4 @@ class InvoiceDetails(msgspec.Struct, frozen=True):
     fees: tuple[FeeDetails, ...]
     applied_taxes: tuple[AppliedTax, ...]
     metadata: tuple[InvoiceMetadatum, ...]
+    document_id: UUID | None = None  # of its PDF, where that can be opened

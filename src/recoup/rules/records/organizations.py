@@ -32,6 +32,7 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     document_number_prefix: str
     finalize_zero_amount_invoice: bool = True
     invoice_footer: str | None = None
+    logo_url: str | None = None  # of a picture for its documents
     invoice_grace_period: int = 0  # days
     document_locale: str = "en"
     hmac_key_sealed: bytes
@@ -66,6 +67,7 @@ class BillingEntity(msgspec.Struct, frozen=True, kw_only=True):
     document_number_prefix: str
     finalize_zero_amount_invoice: bool = True
     invoice_footer: str | None = None
+    logo_url: str | None = None  # of a picture for its documents
     invoice_grace_period: int = 0  # days
     document_locale: str = "en"
     einvoicing: bool = False
