@@ -163,7 +163,6 @@ async def lay_in_rows(dsn: str, tenant: Tenant, among: Among) -> None:
             for hand in range(HANDS):
                 tasks.create_task(_lay_in_part(dsn, tenant, among, hand))
         await owner.execute("VACUUM ANALYZE")
-        await owner.execute("CHECKPOINT")
     finally:
         await owner.close()
 

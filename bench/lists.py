@@ -19,6 +19,7 @@ from bench.installation import Shop
 from bench.numbered import Kind, numbered_id
 
 PER_PAGE: Final = 20
+FULL_PAGE: Final = 100
 WARM_UP_CALLS: Final = 8  # of each list: PostgreSQL settles on a plan after five
 
 # Each list with nothing asked, and with each filter of its own. What is asked for is there.
@@ -119,21 +120,22 @@ class Caller:
 
 
 class Times(msgspec.Struct, frozen=True):
-    """How long the calls for one list took, in milliseconds."""
+    """How long the calls for one list took, in milliseconds, in the order of the calls."""
 
     asked: Asked
     few: Sequence[float]
     many: Sequence[float]
 
-    @property
-    def ratio(self) -> float:
-        """The median among many to that among few."""
-        return median(self.many) / median(self.few)
-
 
 def p99(times: Sequence[float]) -> float:
     """What 99 of 100 do not pass."""
     return sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
+
+
+def in_rounds(times: Sequence[float], rounds: int) -> list[float]:
+    """The medians of so many parts of these."""
+    each = len(times) // rounds
+    return [median(times[turn * each : (turn + 1) * each]) for turn in range(rounds)]
 
 
 async def compare(few: Shop, many: Shop, *, calls: int) -> list[Times]:
@@ -157,12 +159,65 @@ async def compare(few: Shop, many: Shop, *, calls: int) -> list[Times]:
     return seen
 
 
+class Rendered(msgspec.Struct, frozen=True):
+    """How fast pages of a hundred invoices come, one caller asking again and again."""
+
+    lists_per_second: float
+    of_its_own: float  # lists per second that the API process was busy
+
+
+async def render(shop: Shop, *, seconds: float) -> Rendered:
+    """Ask for pages of a hundred invoices for so long."""
+    lists = 0
+    async with Caller(shop) as caller:
+        for _ in range(WARM_UP_CALLS):
+            await caller.ask("/api/v1/invoices?per_page=100")
+        busy_before, began = shop.api.busy_seconds(), time.perf_counter()
+        while (took := time.perf_counter() - began) < seconds:
+            _, body = await caller.ask(f"/api/v1/invoices?per_page=100&page={1 + lists % 10}")
+            lists += 1
+        busy = shop.api.busy_seconds() - busy_before
+    if len(msgspec.json.decode(body, type=_Invoices).invoices) != FULL_PAGE:
+        raise WrongListError("a page of invoices is not full")
+    return Rendered(lists / took, lists / max(busy, 0.01))
+
+
+# In a tenant of many rows: what has to look at each of them.
+IN_LARGE: Final = {
+    "invoices counted": "/api/v1/invoices?per_page=1",
+    "invoices of a status counted": "/api/v1/invoices?per_page=1&payment_status=failed",
+    "invoices searched by number": "/api/v1/invoices?per_page=20&search_term=00000777",
+    "invoices searched by payer": "/api/v1/invoices?per_page=20&search_term=payer-77@",
+    "the middle page of invoices": "/api/v1/invoices?per_page=1&page={middle}",
+    "payments counted": "/api/v1/payments?per_page=1",
+    "fees counted": "/api/v1/fees?per_page=1",
+    "customers searched": "/api/v1/customers?per_page=20&search_term=payer-77@",
+}
+
+
+async def look_through(
+    shop: Shop, api_key: str, *, rows: int, calls: int
+) -> dict[str, list[float]]:
+    """Ask a large tenant's lists for what reads all of them; milliseconds of each call, by name."""
+    seen = {}
+    async with Caller(shop, api_key) as caller:
+        for name, target in IN_LARGE.items():
+            asked = target.format(middle=rows // 2)
+            await caller.ask(asked)
+            seen[name] = [(await caller.ask(asked))[0] for _ in range(calls)]
+    return seen
+
+
 class _Meta(msgspec.Struct):
     total_count: int
 
 
 class _Answer(msgspec.Struct):
     meta: _Meta
+
+
+class _Invoices(msgspec.Struct):
+    invoices: list[msgspec.Raw]
 
 
 def _total(body: bytes) -> int:

@@ -11,8 +11,8 @@ where no index leads, may look at each of the tenant's own, in an index, which h
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -165,10 +165,41 @@ async def test_a_list_reads_an_index_and_nobody_elses_rows(
         plans = [await explained(conn, one) for one in statements]
     touched = [touched_by(plan) for plan in plans]
     rows, pages = sum(one.rows for one in touched), sum(one.pages for one in touched)
-    print("TOUCH", name, plan_for, rows, pages, [(t.rows, t.pages) for t in touched])
     assert not {one for plan in plans for one in scanned_whole(plan)}
     assert rows <= bound.rows
     assert pages <= bound.pages
+
+
+@pytest.mark.parametrize("ask", [of_invoices(), of_payments(), of_fees()])
+async def test_the_total_is_the_same_on_every_page_and_past_the_last(
+    crowd: Pool, ask: List
+) -> None:
+    async with db.transaction(crowd, tenants=[OURS]) as conn:
+        for size, number, shown in [
+            (1, 1, 1), (150, 1, 150), (150, 3, 100), (150, 4, 0), (400, 1, 400), (400, 2, 0),
+            (1_000, 1, 400), (1_000, 2, 0), (100, 4, 100),
+        ]:  # fmt: skip
+            found, total = await ask(conn, Page(number, size))
+            assert (len(found), total) == (shown, OUR_ROWS), f"page {number} of {size}"
+
+
+async def test_what_hangs_on_a_hidden_invoice_is_on_no_page_and_in_no_total(crowd: Pool) -> None:
+    with suppress(UndoneError):
+        async with db.transaction(crowd, tenants=[OURS]) as conn:
+            await conn.execute(
+                "UPDATE invoices SET status = 'closed' WHERE organization_id = $1 AND id = $2",
+                OURS, INVOICE,
+            )  # fmt: skip
+            for ask in (of_invoices(), of_payments(), of_fees()):
+                for size in (OUR_ROWS - 1, OUR_ROWS):  # counted, and seen to be the last page
+                    found, total = await ask(conn, Page(size=size))
+                    assert (len(found), total) == (OUR_ROWS - 1, OUR_ROWS - 1)
+            assert await of_payments(invoice_id=INVOICE)(conn, Page()) == ([], 0)
+            raise UndoneError
+
+
+class UndoneError(Exception):
+    """A transaction is not to stay."""
 
 
 async def statements_of(conn: Conn, ask: List) -> list[LoggedQuery]:

@@ -40,6 +40,6 @@ async def rows_and_total(
 async def ids_and_total(
     conn: Conn, select: str, count: str, values: Sequence[Any], page: Page
 ) -> tuple[list[UUID], int]:
-    """The same for an ordered SELECT of ids alone, which an index may answer, without its `part`."""
+    """The same for an ordered SELECT of ids alone, without its `part`: an index may answer it."""
     rows, total = await rows_and_total(conn, f"{select} {part(page)}", count, values, page)
     return [row["id"] for row in rows], total
