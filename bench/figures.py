@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 RESULTS: Final = Path(__file__).with_name("results")
@@ -75,7 +76,7 @@ def show(figures: Sequence[Figure]) -> None:
     for figure in figures:
         table.add_row(
             figure.part,
-            figure.name,
+            escape(figure.name),
             f"{_number(figure.value)} {figure.unit}"
             + (f", 99 % {_number(figure.p99)}" if figure.p99 is not None else ""),
             f"{figure.ratio:.2f} {figure.compared_with}" if figure.ratio is not None else "",
