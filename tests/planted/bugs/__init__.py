@@ -19,6 +19,7 @@ from tests.planted.bugs import (
     secrets,
     sending,
     settling,
+    sums,
     tenants,
 )
 from tests.planted.bugs.bug import Bug
@@ -34,5 +35,6 @@ BUGS: Final[tuple[Bug, ...]] = (
     *secrets.BUGS,
     *sending.BUGS,
     *settling.BUGS,
+    *sums.BUGS,
     *tenants.BUGS,
 )
