@@ -25,6 +25,7 @@ from tests.planted.bugs import (
     secrets,
     sending,
     settling,
+    sums,
     tenants,
 )
 from tests.planted.bugs.bug import Bug
@@ -46,5 +47,6 @@ BUGS: Final[tuple[Bug, ...]] = (
     *secrets.BUGS,
     *sending.BUGS,
     *settling.BUGS,
+    *sums.BUGS,
     *tenants.BUGS,
 )

@@ -10,11 +10,23 @@ from tests.planted.bugs.places import MIGRATION
 TENANTS: Final = "tests/store/test_row_level_security.py"
 CALLERS: Final = "tests/api/test_callers.py"
 APART: Final = "tests/api/test_tenants_apart.py"
+EVERY_ID: Final = "tests/api/test_tenants_by_every_id.py"
 KEYS: Final = "store/api_keys.py"
 _NO_ROW_SECURITY: Final = Edit(
     MIGRATION,
     "            USING ((organization_id = ANY ((SELECT recoup_tenants())::uuid[])) IS TRUE)",
     "            USING (true)",
+)
+_NO_ROW_SECURITY_FOR_ADD_ONS: Final = Edit(
+    MIGRATION,
+    "\nCREATE POLICY own_tenants ON organizations TO recoup_app",
+    "\nALTER POLICY own_tenants ON add_ons USING (true);"
+    "\nCREATE POLICY own_tenants ON organizations TO recoup_app",
+)
+_ADD_ONS_OF_ALL: Final = Edit(
+    "store/add_ons.py",
+    "WHERE organization_id = $1 AND code = ANY",
+    "WHERE $1::uuid IS NOT NULL AND code = ANY",
 )
 
 BUGS: Final = (
@@ -84,5 +96,42 @@ BUGS: Final = (
         "A key that was lent for a day is good for ever.",
         (Edit(KEYS, " AND (k.expires_at IS NULL OR k.expires_at > now())", ""),),
         (CALLERS,),
+    ),
+    Bug(
+        "row-level security lets everybody read one table",
+        "Nothing happens, until somebody forgets a filter.",
+        (_NO_ROW_SECURITY_FOR_ADD_ONS,),
+        (f"{EVERY_ID}::test_row_level_security_alone_keeps_every_id_from_telling",),
+    ),
+    Bug(
+        "an add-on is looked up by its code alone, and its table has no row-level security",
+        "One customer reads another's prices.",
+        (
+            _NO_ROW_SECURITY_FOR_ADD_ONS,
+            _ADD_ONS_OF_ALL,
+        ),
+        (f"{EVERY_ID}::test_no_id_of_anothers_is_told_from_one_that_nobody_has",),
+    ),
+    Bug(
+        "another tenant's add-on is forbidden, and an unknown one is not found",
+        "One customer finds out what another calls its products.",
+        (
+            _NO_ROW_SECURITY_FOR_ADD_ONS,
+            _ADD_ONS_OF_ALL,
+            Edit(
+                "flows/manage_add_ons.py",
+                '        raise Refused(not_found("add_on"))\n    return found[code]',
+                '        raise Refused(not_found("add_on"))\n'
+                "    if found[code].organization_id != organization_id:\n"
+                '        raise Refused(Refusal(RefusalKind.FORBIDDEN, "not_yours"))\n'
+                "    return found[code]",
+            ),
+            Edit(
+                "flows/manage_add_ons.py",
+                "import Refused, invalid, not_found",
+                "import Refusal, RefusalKind, Refused, invalid, not_found",
+            ),
+        ),
+        (f"{EVERY_ID}::test_no_id_of_anothers_is_told_from_one_that_nobody_has",),
     ),
 )
