@@ -1,0 +1,126 @@
+"""Where our wire differs from Lago's on purpose, and why: the one list of it.
+
+The contract tests allow these and nothing else, and `docs/lago-compatibility.md` shows them. A
+difference that our answers do not show makes a test fail: it is to be taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+
+class Kind(Enum):
+    """How a key, or an object, differs from Lago's description."""
+
+    MORE = "sent besides"
+    NEVER = "never sent"
+    SOMETIMES = "not always there"
+    ALSO = "may also hold"
+    NULL = "always null"
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One key of an object, which is named by the smallest object that has it."""
+
+    where: str  # `PaymentObject.payment_method_id`
+    kind: Kind
+    why: str
+    schema: dict[str, Any] = {}  # of ALSO
+    of: str = ""  # of MORE: the contract's name for what it holds
+
+
+SANDBOX: Final = {"const": "sandbox"}
+NO_SUBSCRIPTIONS: Final = "There are no subscriptions and no usage: invoices are one-off."
+NO_INTEGRATIONS: Final = "Accounting and tax systems are not connected."
+NO_WALLETS: Final = "There are no wallets."
+NO_SECTIONS: Final = "There are no custom sections of invoices."
+BY_ENDPOINT: Final = "Which keys go along depends on the endpoint, as with Lago (section 3.7.1)."
+BY_PLACE: Final = "Shown where Lago shows it (section 3.3)."
+
+
+def _same(kind: Kind, whose: str, keys: str, why: str) -> Iterator[Difference]:
+    """Keys of one object that differ alike."""
+    for key in keys.split():
+        yield Difference(f"{whose}.{key}", kind, why)
+
+
+DIFFERENCES: Final = (
+    # The provider to play with is a provider like any other.
+    *(
+        Difference(where, Kind.ALSO, "The sandbox is one of our providers.", SANDBOX)
+        for where in (
+            "CustomerBillingConfiguration.payment_provider",
+            "PaymentObject.payment_provider_type",
+            "PaymentMethodObject.payment_provider_type",
+        )
+    ),
+    Difference(
+        "PaymentObject.payment_method", Kind.MORE,
+        "In `payment.succeeded`, where it is known, as with Lago (section 3.10).",
+        of="PaymentMethodObject",
+    ),
+    # What is there or not by place.
+    *_same(Kind.SOMETIMES, "InvoiceObject", "customer metadata applied_taxes"
+           " applied_invoice_custom_sections", BY_ENDPOINT),
+    *_same(Kind.SOMETIMES, "InvoiceObjectExtended", "billing_periods credits fees subscriptions"
+           " error_details", BY_ENDPOINT),
+    *_same(Kind.SOMETIMES, "CustomerObject", "integration_customers", BY_PLACE),
+    *_same(Kind.SOMETIMES, "CustomerObjectExtended", "taxes applicable_invoice_custom_sections"
+           " error_details", BY_PLACE),
+    *_same(Kind.SOMETIMES, "CustomerBillingConfiguration", "provider_customer_id"
+           " sync_with_provider provider_payment_methods", BY_PLACE),
+    *_same(Kind.SOMETIMES, "FeeObject", "applied_taxes",
+           "On the `/fees` endpoints, as with Lago (section 3.8)."),
+    *_same(Kind.SOMETIMES, "ApiErrorUnprocessableEntity", "error_details",
+           "Not where no field is at fault, as with Lago (section 1.4)."),
+    # What Lago describes and does not send, or sends for what is not here.
+    *_same(Kind.NEVER, "PaymentObject", "payment_method_id",
+           "Lago's own code does not send it (section 9, row 7)."),
+    *_same(Kind.NEVER, "CustomerBillingConfiguration", "sync",
+           "It is an ask, not a state, and Lago's own code does not send it (section 3.3)."),
+    *_same(Kind.NEVER, "FeeObject", "event_transaction_id", NO_SUBSCRIPTIONS),
+    *_same(Kind.NEVER, "InvoiceObject", "applied_usage_thresholds", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "FeeObject", "lago_charge_id lago_charge_filter_id lago_fixed_charge_id"
+           " lago_true_up_fee_id lago_true_up_parent_fee_id lago_original_fee_id"
+           " lago_subscription_id external_subscription_id total_aggregated_units events_count"
+           " pricing_unit_details", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "FeeObject", "lago_customer_id external_customer_id",
+           "Lago finds them through a subscription: null for one-off fees, too (section 3.8)."),
+    *_same(Kind.NULL, "FeeObject", "succeeded_at failed_at refunded_at",
+           "An invoice's payment is copied to its fees without them, as with Lago (section 3.8)."),
+    *_same(Kind.NULL, "FeeObject.item", "filters filter_invoice_display_name", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "InvoiceBaseObject", "prepaid_granted_credit_amount_cents"
+           " prepaid_purchased_credit_amount_cents", NO_WALLETS),
+    *_same(Kind.NULL, "InvoiceBaseObject", "xml_url", "There are no electronic invoices."),
+    *_same(Kind.NULL, "InvoiceBaseObject", "web_url", "There is no front end of Lago's."),
+)  # fmt: skip
+
+# Lists, and an object, that are there and never hold anything; they may be left out, too, if a
+# difference above says so.
+ALWAYS_EMPTY: Final = {
+    "InvoiceObjectExtended.billing_periods": NO_SUBSCRIPTIONS,
+    "InvoiceObjectExtended.subscriptions": NO_SUBSCRIPTIONS,
+    "InvoiceObjectExtended.credits": "Neither coupons, wallets nor earlier credit notes pay one-off"
+    " invoices.",
+    "InvoiceObjectExtended.error_details": NO_INTEGRATIONS,
+    "InvoiceObject.applied_invoice_custom_sections": NO_SECTIONS,
+    "CustomerObject.integration_customers": NO_INTEGRATIONS,
+    "CustomerObjectExtended.applicable_invoice_custom_sections": NO_SECTIONS,
+    "CustomerObjectExtended.error_details": NO_INTEGRATIONS,
+    "BillingEntityObjectExtended.selected_invoice_custom_sections": NO_SECTIONS,
+    "FeeObject.amount_details": NO_SUBSCRIPTIONS,
+    "FeeObject.presentation_breakdowns": NO_SUBSCRIPTIONS,
+    "FeeObject.item.grouped_by": NO_SUBSCRIPTIONS,
+}
+
+# Operations whose answer Lago describes otherwise than it sends it.
+ANSWERS: Final = {
+    "GET /payments/{lago_id}": ("Payment", "Wrapped in `payment` (section 9, row 3)."),
+    "GET /payment_requests/{lago_id}": (
+        "PaymentRequest", "Wrapped in `payment_request` (section 9, row 3).",
+    ),
+}  # fmt: skip
