@@ -25,6 +25,7 @@ from recoup.store.db import Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.migrate import migrate
 from tests.databases import administer, as_owner, on_database, own_database
+from tests.served import Served, serving
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -81,6 +82,13 @@ async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     conn = await asyncpg.connect(as_owner(dsn))
     yield conn
     await conn.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def served(server_dsn: str, template: str) -> AsyncIterator[Served]:
+    """Recoup as processes, for whoever calls it from outside."""
+    async with own_database(server_dsn, template) as dsn, serving(dsn) as started:
+        yield started
 
 
 async def eventually(

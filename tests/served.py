@@ -47,6 +47,7 @@ class Served:
     debits: Stub
     dsn: str
     owner: asyncpg.Connection  # sees everything
+    holder: asyncpg.Connection  # is in a transaction that does not end
     environment: dict[str, str]
 
     async def organization(self, name: str) -> Organization:
@@ -97,6 +98,12 @@ class Served:
             f"UPDATE {table} SET {sets} WHERE id = $1", UUID(thing["lago_id"]), *columns.values()
         )
 
+    async def hold(self, table: str, thing: Any) -> None:
+        """Lock a row until the end, as somebody who changes it and does not finish."""
+        await self.holder.fetchrow(
+            f"SELECT 1 FROM {table} WHERE id = $1 FOR UPDATE", UUID(thing["lago_id"])
+        )
+
 
 @asynccontextmanager
 async def serving(dsn: str) -> AsyncIterator[Served]:
@@ -125,4 +132,7 @@ async def serving(dsn: str) -> AsyncIterator[Served]:
         )  # fmt: skip
         owner = await asyncpg.connect(as_owner(dsn))
         stack.push_async_callback(owner.close)
-        yield Served(api, sandbox, debits, dsn, owner, environment)
+        holder = await asyncpg.connect(as_owner(dsn))
+        stack.push_async_callback(holder.close)
+        await stack.enter_async_context(holder.transaction())
+        yield Served(api, sandbox, debits, dsn, owner, holder, environment)

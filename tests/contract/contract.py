@@ -12,6 +12,8 @@ import jsonschema_rs
 
 from tests.contract.differences import ANSWERS, DIFFERENCES
 from tests.contract.shapes import Schema, Shapes
+from tests.contract.text import CUSTOMER as CUSTOMER
+from tests.contract.text import INVOICE as INVOICE
 from tests.contract.text import Text
 
 JSON: Final = "application/json"
@@ -27,13 +29,22 @@ EXTRAS: Final = {
 }  # fmt: skip
 
 
+# Where the description forgets the key around the fields (section 3.2).
+ROOTS: Final = {"PUT /billing_entities/{code}": "billing_entity"}
+
+
+def names_in(path: str) -> list[str]:
+    """The names that a path, or an operation, leaves open."""
+    return re.findall(r"\{(\w+)\}", path)
+
+
 class Operation:
     """One operation: a method and a path below `/api/v1`."""
 
     def __init__(self, key: str, said: Mapping[str, Any]) -> None:
         self.key = key
         self.method, self.path = key.split(" ")
-        self.names = re.findall(r"\{(\w+)\}", self.path)
+        self.names = names_in(self.path)
         self.responses: Mapping[str, Any] = said["responses"]
         self.refusals = {int(status) for status in self.responses if status != "200"}
         self._request: Any = said.get("request")
@@ -43,12 +54,9 @@ class Operation:
         """The key of its body without which there is nothing to do; None: it can do without."""
         if not self._request or "400" not in self.responses:
             return None
-        fields = self._request["fields"][JSON]
-        return next(iter(fields)).partition(".")[0]
-
-    def filled(self, **names: str) -> str:
-        """Its path with these in place of the names."""
-        return self.path.format(**names)
+        if self.key in ROOTS:
+            return ROOTS[self.key]
+        return next(iter(self._request["fields"][JSON])).partition(".")[0]
 
 
 class Contract:

@@ -124,3 +124,27 @@ ANSWERS: Final = {
         "PaymentRequest", "Wrapped in `payment_request` (section 9, row 3).",
     ),
 }  # fmt: skip
+
+# Operations that never answer 200 here, and why. They refuse, in the contract's words.
+NEVER_ANSWERED: Final = {
+    "PUT /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
+    "DELETE /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
+    "POST /invoices/preview": f"It previews a subscription. {NO_SUBSCRIPTIONS}",
+}
+
+# Refusals that the contract names and that cannot come here: by operation and status, or by code.
+NEVER_REFUSED: Final = {
+    ("GET /billing_entities", 422): "Nothing that it is asked can be wrong.",
+    ("GET /billing_entities/{code}", 422): "Nothing that it is asked can be wrong.",
+    ("DELETE /webhook_endpoints/{lago_id}", 405): "Lago's own code does not refuse it (section 9,"
+    " row 36).",
+}
+NEVER_SAID: Final = {
+    "credit_note_not_deletable": "A draft has no credit notes.",
+    "cannot_finalize_with_pending_taxes": NO_INTEGRATIONS,
+    "invoice_synced_to_external_system": NO_INTEGRATIONS,
+    "integration_customers.invalid_count_per_integration_type": NO_INTEGRATIONS,
+    "premium_license_required": "Everything is on for everybody.",
+    "external_id.value_already_exist": "Of two calls that create a customer at once, the second"
+    " changes it.",
+}

@@ -5,7 +5,7 @@ differ the code wins (section 9). So the keys that the text lists are there, may
 says so, and hold its words; the rest is as described. Every key of an object must be there and no
 other may, unless `differences.py` says why.
 
-A key is named by the smallest object that has it: `InvoiceBaseObject.number`, `FeeObject.item.code`.
+A key is named by the smallest object that has it: `InvoiceBaseObject.number`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,16 @@ class Shapes:
         if tree.get("nullable"):
             made = or_null(made)
         return made
+
+    def keys_of(self, schema: Schema) -> set[str]:
+        """The known names of all keys that a value of this schema can have."""
+        found: set[str] = set()
+        for branch in _branches(schema):
+            for below in branch.get("properties", {}).values():
+                found |= ({below[KEY]} if KEY in below else set()) | self.keys_of(below)
+            if "items" in branch:
+                found |= self.keys_of(branch["items"])
+        return found
 
     def lineage(self, tree: Mapping[str, Any]) -> list[str]:
         """The names of an object, the smallest part of it first."""
@@ -162,7 +172,10 @@ def _guessed(field: Field) -> dict[str, Any]:
     if field.schema:
         tree: dict[str, Any] = dict(field.schema)
         if field.within:
-            tree = {"type": "object", "properties": {one.name: _guessed(one) for one in field.within}}
+            tree = {
+                "type": "object",
+                "properties": {one.name: _guessed(one) for one in field.within},
+            }
             return {"type": "array", "items": tree} if field.schema["type"] == "array" else tree
         return tree
     if field.name.endswith("_cents"):

@@ -92,7 +92,10 @@ class Text:
         assert single, "section 3.3 does not say what goes along with a customer"
         own = {field.name for field in read_fields(single[1])}
         found["GET /customers"] = {field.name for field in read_fields(single[2])}
-        for operation in ("POST /customers", *(f"{method} {CUSTOMER}" for method in ("GET", "DELETE"))):
+        for operation in (
+            "POST /customers",
+            *(f"{method} {CUSTOMER}" for method in ("GET", "DELETE")),
+        ):
             found[operation] = own
         return found
 
@@ -110,7 +113,9 @@ class Text:
     def refusals(self) -> set[tuple[int, str]]:
         """Every status and code with which the text of section 3 and 5.1 refuses a call."""
         found = set()
-        for status, code in re.findall(r"\b(4\d\d) (?:`…\"code\":)?`?\"?([a-z]\w+_\w+)", self._rules()):
+        for status, code in re.findall(
+            r"\b(4\d\d) (?:`…\"code\":)?`?\"?([a-z]\w+_\w+)", self._rules()
+        ):
             found.add((int(status), code))
         return found
 

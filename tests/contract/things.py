@@ -5,8 +5,10 @@ Each is made once (`World.get`). Together they have every key that can hold some
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
+from demo.processes import ask_recoup
 from tests.contract.world import Json, World
 
 ATTACH: Final = "POST /customers/{external_customer_id}/payment_methods"  # ours
@@ -84,6 +86,13 @@ async def customer(world: World, *methods: str, **fields: Any) -> Any:
 async def attach(world: World, owner: Any, method: str) -> Any:
     asked = {"payment_method": {"provider_method_id": method}}
     return await world.do(ATTACH, asked, external_customer_id=owner["external_id"])
+
+
+async def stripe(world: World) -> Any:
+    """Our account at Stripe, where nobody answers."""
+    asked = {"provider_type": "stripe", "code": "stripe", "name": "Stripe",
+             "secrets": {"secret_key": "sk_test_1", "webhook_secret": "whsec_1"}}  # fmt: skip
+    return await world.do("POST /payment_providers", {"payment_provider": asked})
 
 
 async def issue(world: World, owner: Any, *, cents: int = 1_000, **fields: Any) -> Any:
@@ -195,6 +204,26 @@ async def card_payment(world: World) -> Any:
     return listed["payments"][0]
 
 
+async def second_entity(world: World) -> Any:
+    """A billing entity besides the default one, with everything."""
+    asked = ADDRESS | {
+        "code": "second", "name": "Second", "email": "second@example.com", "legal_name": "Second",
+        "legal_number": "2", "tax_identification_number": "FR2", "net_payment_term": 3,
+        "timezone": "Europe/Paris", "document_locale": "fr", "default_currency": "EUR",
+        "phone": "+33 1",
+    }  # fmt: skip
+    return await world.do("POST /billing_entities", {"billing_entity": asked})
+
+
+async def powerless_key(world: World) -> str:
+    """An API key that may call none of the contract's operations."""
+    made = await asyncio.to_thread(
+        ask_recoup, "key", "create", "--organization", world.organization.id,
+        "--permission", "contradiction:read", environment=world.served.environment,
+    )  # fmt: skip
+    return str(made["api_key"])
+
+
 async def endpoint(world: World) -> Any:
     """A webhook endpoint with a filter, to which nothing is sent."""
     asked = {
@@ -223,18 +252,15 @@ async def credit_note(world: World) -> Any:
     """Of an invoice that was paid: a part to be used again, a part to be paid back."""
     invoice = await world.get(paid_by_card)
     return await credit(
-        world, invoice, 480, credit_amount_cents=200, refund_amount_cents=280, reason="other",
+        world, invoice, credit_amount_cents=200, refund_amount_cents=280, reason="other",
         description="Half of it", metadata={"case": "42"},
     )  # fmt: skip
 
 
-async def credit(world: World, invoice: Any, items_cents: int | None = None, **parts: Any) -> Any:
-    """A credit note for a part of an invoice's only fee, before its taxes."""
+async def credit(world: World, invoice: Any, **parts: Any) -> Any:
+    """A credit note for a part of an invoice's only fee, on which there is a tax of 20 %."""
     total = sum(cents for name, cents in parts.items() if name.endswith("_amount_cents"))
-    item = {
-        "fee_id": invoice["fees"][0]["lago_id"],
-        "amount_cents": round(total / 1.2) if items_cents is None else items_cents,
-    }
+    item = {"fee_id": invoice["fees"][0]["lago_id"], "amount_cents": round(total / 1.2)}
     asked = {"invoice_id": invoice["lago_id"], "items": [item]} | parts
     return await world.do("POST /credit_notes", {"credit_note": asked})
 

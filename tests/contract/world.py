@@ -62,19 +62,19 @@ class World:
         body: Any = None,
         *,
         query: Json | None = None,
-        key: str | None = "",
+        api_key: str | None = "",
         content: bytes | None = None,
         **names: str,
     ) -> Exchange:
         """Call an operation, as the contract names it, and keep the answer.
 
-        :param key: another API key than the organization's; None: no key at all.
+        :param api_key: another API key than the organization's; None: no key at all.
         :param content: a body that is not JSON.
         :param names: what stands in the path.
         """
         method, path = operation.split(" ")
         filled = path.format(**{name: quote(said, safe="") for name, said in names.items()})
-        shown = self.organization.api_key if key == "" else key
+        shown = self.organization.api_key if api_key == "" else api_key
         answer = await self._client.request(
             method,
             f"/api/v1{filled}",

@@ -19,12 +19,12 @@ from recoup.providers.protocol import Declined, Page, SetUpOrder
 from recoup.rules.provider_link import CANNOT_BE_KEPT
 from recoup.rules.records.customers import Customer
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refusal import Refused, invalid
+from recoup.rules.records.provider_accounts import NAMES
+from recoup.rules.refusal import Refused, invalid, third_party_error
 from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
 
 NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
-REFUSED: Final = invalid({"base": ["third_party_error"]})
 SILENT: Final = invalid({"base": ["payment_provider_error"]})
 NOTHING_TO_SET_UP: Final = invalid(
     {"provider_payment_methods": ["no_payment_methods_to_setup_available"]}
@@ -81,4 +81,6 @@ async def open_set_up_page(
     answer = await line.order(lambda provider: provider.set_up_page(order), is_awaited=True)
     if isinstance(answer, Page):
         return SetUpPage(customer, answer.url)
-    raise Refused(REFUSED if isinstance(answer, Declined) else SILENT)
+    if isinstance(answer, Declined):
+        raise Refused(third_party_error(NAMES[account.kind], answer.message or answer.code))
+    raise Refused(SILENT)
