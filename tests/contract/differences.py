@@ -56,6 +56,10 @@ DIFFERENCES: Final = (
             "CustomerBillingConfiguration.payment_provider",
             "PaymentObject.payment_provider_type",
             "PaymentMethodObject.payment_provider_type",
+            "payment_provider_invoice_payment_error.payment_provider",
+            "payment_provider_payment_request_payment_error.payment_provider",
+            "credit_note_payment_provider_refund_error.payment_provider",
+            "payment_provider_customer_error.payment_provider",
         )
     ),
     Difference(
@@ -147,4 +151,15 @@ NEVER_SAID: Final = {
     "premium_license_required": "Everything is on for everybody.",
     "external_id.value_already_exist": "Of two calls that create a customer at once, the second"
     " changes it.",
+}
+
+# Events that are never told, and why.
+NEVER_TOLD: Final = {
+    "payment_provider.error": "We register nothing at a provider, so nothing of it can fail.",
+    "wallet_transaction.payment_failure": NO_WALLETS,
+}
+# What an event tells of that Lago describes otherwise than it sends it: by the payload's key, the
+# keys and what they hold (section 7.4); empty: text.
+NESTED: Final = {
+    "payment_dispute_lost": {"invoice": "InvoiceObjectExtended", "provider_error": ""},
 }

@@ -45,3 +45,20 @@ FEATURES: Final = frozenset({PERMISSIONS})  # API keys that may not do everythin
 KEYS: Final = frozenset(
     {"BillingEntityObject.logo_url", "BillingEntityObject.phone", "InvoiceBaseObject.file_url"}
 )
+EVENTS: Final = frozenset(
+    {
+        "credit_note.created",
+        "credit_note.generated",
+        "credit_note.refund_failure",
+        "dunning_campaign.finished",
+        "invoice.created",
+        "invoice.deleted",
+        "invoice.drafted",
+        "invoice.generated",
+        "payment_receipt.created",
+        "payment_receipt.generated",
+        "payment_request.created",
+        "payment_request.payment_failure",
+        "payment_request.payment_status_updated",
+    }
+)

@@ -57,6 +57,10 @@ class Shapes:
             made = or_null(made)
         return made
 
+    def named(self, name: str) -> Schema:
+        """Make the schema of an object by the contract's name for it."""
+        return self.make(self._named[name])
+
     def keys_of(self, schema: Schema) -> set[str]:
         """The known names of all keys that a value of this schema can have."""
         found: set[str] = set()
@@ -182,6 +186,8 @@ def _guessed(field: Field) -> dict[str, Any]:
         return {"type": "integer"}
     if field.name.endswith("_at"):
         return {"type": "string", "format": "date-time"}
+    if field.name.endswith("_details"):
+        return {"type": "object"}
     if field.name.startswith("lago_"):
         return {"type": "string", "format": "uuid"}
     return {"type": "string"}

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-# Where the text lists the keys of an object: its section, and what comes before the list.
-OBJECTS: Final = {
+# Where the text lists the keys of an object: its section, and what comes before each list.
+OBJECTS: Final[dict[str, tuple[str, ...]]] = {
     "OrganizationObject": ("### 3.1", "Response: "),
     "BillingEntityObject": ("### 3.2", "Fields: "),
     "CustomerBaseObject": ("### 3.3", "**Response**: "),
-    "CustomerBillingConfiguration": ("### 3.3", "\n`billing_configuration`: "),
+    "CustomerBillingConfiguration": ("### 3.3", "\n`billing_configuration`: ", "/moneyhash also "),
     "PaymentMethodObject": ("### 3.4", "Fields: "),
     "TaxObject": ("### 3.5", "Fields "),
     "AddOnObject": ("### 3.6", "Fields "),
@@ -71,11 +72,14 @@ class Text:
     def fields(self, schema_name: str) -> dict[str, Field]:
         """The keys that Lago's code sends for an object; empty: the text does not list them."""
         if schema_name not in OBJECTS:
-            return {}
-        heading, lead = OBJECTS[schema_name]
-        _, found, after = self.section(heading).partition(f"{lead}`")
-        assert found, f"the text of {heading} does not list the keys of {schema_name}"
-        return {field.name: field for field in read_fields(after.partition("`")[0])}
+            return self._event_fields().get(schema_name, {})
+        heading, *leads = OBJECTS[schema_name]
+        listed: dict[str, Field] = {}
+        for lead in leads:
+            _, found, after = self.section(heading).partition(f"{lead}`")
+            assert found, f"the text of {heading} does not list the keys of {schema_name}"
+            listed |= {field.name: field for field in read_fields(after.partition("`")[0])}
+        return listed
 
     def includes(self) -> dict[str, set[str]]:
         """By operation, the keys that go along with an invoice or a customer (3.7.1, 3.3)."""
@@ -109,6 +113,15 @@ class Text:
             told = re.sub(r"\(.*?\)|\*\*", "", cells[0])
             rows |= {name.strip(): (cells[1], cells[2]) for name in told.split(" / ")}
         return rows
+
+    @cache  # noqa: B019  there is one of it
+    def _event_fields(self) -> dict[str, dict[str, Field]]:
+        """By payload's key, the keys of what is no object of section 3: the errors."""
+        listed = {}
+        for key, said in self.event_rows().values():
+            if (found := re.match(r"`([^{`][^`]* [^`]*)`", said)) and "<" not in found[1]:
+                listed[key] = {field.name: field for field in read_fields(found[1])}
+        return listed
 
     def refusals(self) -> set[tuple[int, str]]:
         """Every status and code with which the text of section 3 and 5.1 refuses a call."""

@@ -36,6 +36,11 @@ def linked(customer: str) -> Json:
     }
 
 
+def made_by(kind: str, code: str) -> Json:
+    """The billing configuration of somebody whom we are to make known to a provider."""
+    return {"payment_provider": kind, "payment_provider_code": code, "sync_with_provider": True}
+
+
 async def tax(world: World) -> Any:
     asked = {"name": "VAT", "code": "vat", "rate": 20, "description": "Value added"}
     return await world.do("POST /taxes", {"tax": asked})
