@@ -16,6 +16,7 @@ from tests.contract.differences import (
     NEVER_ANSWERED,
     Kind,
 )
+from tests.contract.events import event_schema, event_types
 from tests.contract.exercises import EXERCISES
 from tests.contract.judge import wrong
 from tests.contract.shapes import seen
@@ -84,6 +85,8 @@ def test_no_difference_is_written_down_twice_or_of_a_key_that_nobody_knows(
     for operation in contract.operations.values():
         for status in operation.responses:
             contract.answer(operation.key, int(status))
+    for kind in event_types(contract):
+        event_schema(contract, kind)
     names = [one.where for one in DIFFERENCES]
     assert len(names) == len(set(names))
     assert sorted({*names, *ALWAYS_EMPTY} - contract.shapes.known_keys) == []
