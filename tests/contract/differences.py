@@ -163,3 +163,37 @@ NEVER_TOLD: Final = {
 NESTED: Final = {
     "payment_dispute_lost": {"invoice": "InvoiceObjectExtended", "provider_error": ""},
 }
+
+# Calls of Lago's own clients that cannot do what they are for, whatever the server does: how they
+# are refused, and why (section 2.1).
+CLIENT_REFUSED: Final = {
+    f"python {group}.find_all": (
+        "401", f"The client sends no API key here, to Lago neither (section 2.1). {instead}",
+    )
+    for group, instead in (
+        ("customer_credit_notes", "`credit_notes.find_all` takes `external_customer_id`."),
+        ("customer_invoices", "`invoices.find_all` takes `external_customer_id`."),
+        ("customer_payment_methods", "There is no other list of them in this client."),
+        ("customer_payments", "`payments.find_all` takes `external_customer_id`."),
+        ("customer_payment_requests", "`payment_requests.find_all` takes `external_customer_id`."),
+    )
+}  # fmt: skip
+# What is to be said of a method that works.
+CLIENT_NOTES: Final = {
+    "python invoices.lose_dispute": "The client sends PUT, which Lago does not know: both verbs"
+    " are taken (section 10, row 3).",
+    "python invoices.retry_payment": "The body is empty, as with Lago; the attempt's id is the"
+    " header `Recoup-Payment-Id` (section 10, row 1).",
+    "javascript invoices.retryPayment": "The body is empty, as with Lago; the attempt's id is the"
+    " header `Recoup-Payment-Id` (section 10, row 1).",
+    "python payments.find": '`reference` is `""` rather than null, which the client cannot parse'
+    " (section 10, row 4).",
+    "python payments.find_all": '`reference` is `""` rather than null, which the client cannot'
+    " parse (section 10, row 4).",
+    "python customer_payment_methods.destroy": "The oldest method that is left becomes the default;"
+    " with Lago there is none then.",
+    "javascript customers.destroyPaymentMethod": "The oldest method that is left becomes the"
+    " default; with Lago there is none then.",
+    "javascript organizations.findOrganization": "Lago serves this GET, and does not describe it"
+    " (section 9, row 28).",
+}

@@ -20,6 +20,7 @@ from tests.planted.bugs import (
     sending,
     settling,
     tenants,
+    wire,
 )
 from tests.planted.bugs.bug import Bug
 
@@ -35,4 +36,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     *sending.BUGS,
     *settling.BUGS,
     *tenants.BUGS,
+    *wire.BUGS,
 )
