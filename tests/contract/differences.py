@@ -21,6 +21,7 @@ class Kind(Enum):
     SOMETIMES = "not always there"
     ALSO = "may also hold"
     NULL = "always null"
+    FILLED = "never null"
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -67,6 +68,10 @@ DIFFERENCES: Final = (
         "In `payment.succeeded`, where it is known, as with Lago (section 3.10).",
         of="PaymentMethodObject",
     ),
+    *_same(Kind.FILLED, "PaymentObject", "reference",
+           "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
+    *_same(Kind.FILLED, "PaymentRequestObject", "email",
+           "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
     # What is there or not by place.
     *_same(Kind.SOMETIMES, "InvoiceObject", "customer metadata applied_taxes"
            " applied_invoice_custom_sections", BY_ENDPOINT),

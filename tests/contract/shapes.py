@@ -104,14 +104,16 @@ class Shapes:
             known_as = f"{owners[key]}.{key}"
             self.known_keys.add(known_as)
             schema = self.make(below, known_as)
-            if key in said:
-                schema = self._as_said(schema, said[key])
             different = self._differences.get(known_as)
             kind = different.kind if different else None
+            if key in said:
+                schema = self._as_said(schema, said[key], is_filled=kind is Kind.FILLED)
             if kind is Kind.NEVER:
                 continue
             if different and kind is Kind.ALSO:
                 schema = {"anyOf": [schema, different.schema]}
+            if kind is Kind.FILLED:
+                schema = {"anyOf": [schema, {"const": ""}]}
             if kind is Kind.NULL:
                 schema = {"type": "null"}
             if known_as in ALWAYS_EMPTY:
@@ -134,7 +136,7 @@ class Shapes:
                 return one
         return lineage[-1] if lineage else name
 
-    def _as_said(self, schema: Schema, field: Field) -> Schema:
+    def _as_said(self, schema: Schema, field: Field, *, is_filled: bool) -> Schema:
         """What the text says of a key outranks what the description says."""
         if words := field.schema.get("enum"):
             schema = {**schema, "enum": [*dict.fromkeys([*schema.get("enum", ()), *words])]}
@@ -142,7 +144,7 @@ class Shapes:
             for below in field.within:
                 if below.name in inner["properties"] and below.may_be_null:
                     inner["properties"][below.name] = or_null(inner["properties"][below.name])
-        return or_null(schema) if field.may_be_null else schema
+        return or_null(schema) if field.may_be_null and not is_filled else schema
 
     def _add_format(self, made: Schema, tree: Mapping[str, Any], key: str) -> None:
         if (kind := tree.get("format")) == "date-time":
