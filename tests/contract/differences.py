@@ -104,7 +104,10 @@ DIFFERENCES: Final = (
     *_same(Kind.NULL, "FeeObject.item", "filters filter_invoice_display_name", NO_SUBSCRIPTIONS),
     *_same(Kind.NULL, "InvoiceBaseObject", "prepaid_granted_credit_amount_cents"
            " prepaid_purchased_credit_amount_cents", NO_WALLETS),
-    *_same(Kind.NULL, "InvoiceBaseObject", "xml_url", "There are no electronic invoices."),
+    *(
+        Difference(f"{whose}.xml_url", Kind.NULL, "There are no electronic invoices.")
+        for whose in ("InvoiceBaseObject", "CreditNoteObject", "PaymentReceiptObject")
+    ),
     *_same(Kind.NULL, "InvoiceBaseObject", "web_url", "There is no front end of Lago's."),
 )  # fmt: skip
 

@@ -93,7 +93,7 @@ def tree_of(fields: Mapping[str, str]) -> dict[str, Any]:
         for part in above:
             node = _below(node, part)
         if last.endswith("[]"):
-            _below(node, last[:-2])["items"] = _leaf(said)
+            node["properties"].setdefault(last[:-2], {"type": "array"})["items"] = _leaf(said)
         else:
             held = node["properties"].setdefault(last, {})
             held |= _leaf(said)

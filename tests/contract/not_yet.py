@@ -43,7 +43,13 @@ PERMISSIONS: Final = "permissions"
 FEATURES: Final = frozenset({PERMISSIONS})  # API keys that may not do everything (section 1.3)
 # Keys of what is served that are null whatever one does.
 KEYS: Final = frozenset(
-    {"BillingEntityObject.logo_url", "BillingEntityObject.phone", "InvoiceBaseObject.file_url"}
+    {
+        "BillingEntityObject.logo_url",
+        "BillingEntityObject.phone",
+        "CreditNoteObject.file_url",
+        "InvoiceBaseObject.file_url",
+        "PaymentReceiptObject.file_url",
+    }
 )
 EVENTS: Final = frozenset(
     {

@@ -288,11 +288,12 @@ async def one_late(world: World) -> Any:
 
 
 async def requested_and_paid(world: World) -> Any:
-    """An invoice that a payment request has paid for."""
-    owner = await things.customer(world, "pm_sandbox_ok")
-    request = await things.request_payment(world, owner)
-    await world.told("payment_request.payment_status_updated",
-                     lambda told: told["lago_id"] == request["lago_id"])  # fmt: skip
+    """An invoice of a payment request that has succeeded, and of which something is still due.
+
+    Nothing here leaves it so: the request's status is changed behind everybody's back.
+    """
+    request = await things.request_payment(world, await things.customer(world))
+    await world.served.change("payment_requests", request, payment_status="succeeded")
     return await things.shown(world, request["invoices"][0])
 
 
