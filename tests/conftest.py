@@ -26,6 +26,7 @@ from recoup.store.db import Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.migrate import migrate
 from tests.databases import administer, as_owner, on_database, own_database
+from tests.served import Served, serving
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -90,6 +91,12 @@ async def typesetter() -> AsyncIterator[Typesetter]:
     made = Typesetter()
     yield made
     await made.close()
+
+
+async def served(server_dsn: str, template: str) -> AsyncIterator[Served]:
+    """Recoup as processes, for whoever calls it from outside."""
+    async with own_database(server_dsn, template) as dsn, serving(dsn) as started:
+        yield started
 
 
 async def eventually(

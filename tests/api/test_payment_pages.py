@@ -368,7 +368,10 @@ async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
     await signs_mandates(tenant, shop, known_as="CU_OF_NOBODY")
     for _ in range(2):  # nothing is kept of it
         answer = await checkout(tenant, **{"Idempotency-Key": "k"})
-        assert refusal(answer) == base("third_party_error")
+        assert (answer.status_code, answer.json()["code"]) == (422, "third_party_error")
+        said = answer.json()["error_details"]
+        assert said["third_party"] == "GoCardless"
+        assert said["thirdparty_error"], "its own words"
     debits.fault = "drop_after"
     assert refusal(await checkout(tenant)) == base("payment_provider_error")
 

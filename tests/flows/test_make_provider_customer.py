@@ -75,6 +75,44 @@ async def test_the_provider_makes_the_customer_and_its_id_is_kept_and_told(debit
     assert (await debits.shop.words()).count("customer.payment_provider_created") == 1
 
 
+async def test_a_page_to_leave_a_method_on_is_told_of_after_the_customer(debits: Debits) -> None:
+    await upsert(debits, name="Ada Ltd")
+    await make(debits)
+    [request] = debits.stub.books["billing_requests"]
+    assert request["links"]["customer"] == made(debits)[0]["id"]
+    words = await debits.shop.words()
+    assert words.count("customer.checkout_url_generated") == 1
+    told = dict(await debits.shop.told())["customer.checkout_url_generated"]
+    assert told == {
+        "lago_customer_id": request["metadata"]["lago_customer_id"],
+        "external_customer_id": "c1",
+        "payment_provider": "gocardless",
+        "payment_provider_code": told["payment_provider_code"],
+        "checkout_url": f"https://pay.gocardless.com/flow/{request['id']}",
+    }
+
+
+async def test_whoever_dies_before_the_customer_is_kept_asks_for_the_same_page(
+    debits: Debits,
+) -> None:
+    await upsert(debits, name="Ada Ltd")
+    await make(debits)
+    shop = debits.shop
+    await shop.owner.execute("UPDATE provider_customers SET provider_customer_id = NULL")
+    shop.clock.advance(seconds=20)
+    await make(debits)  # as if nothing had been committed
+    assert len(debits.stub.books["billing_requests"]) == 1
+
+
+async def test_a_page_that_does_not_open_keeps_nobody(debits: Debits) -> None:
+    await upsert(debits, name="Ada Ltd")
+    debits.stub.refuses = {"billing_requests"}
+    await make(debits)
+    assert await known_as(debits) == [made(debits)[0]["id"]]
+    assert "customer.checkout_url_generated" not in await debits.shop.words()
+    assert "customer.payment_provider_created" in await debits.shop.words()
+
+
 async def test_a_lost_answer_makes_no_second_customer(debits: Debits) -> None:
     await upsert(debits, name="Ada Ltd")
     debits.stub.fault = "drop_after"

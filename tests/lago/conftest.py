@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import certifi
 import httpx
 import pytest
+import pytest_asyncio
 from lago_python_client import Client
 
-from demo.processes import Program, ask_recoup, own_environment
 from demo.receiver import Receiver
+from tests.conftest import do_without
+from tests.contract.conftest import contract as contract
+from tests.contract.conftest import world as world
+from tests.databases import as_owner
+from tests.served import Served
+
+HERE = Path(__file__).parent
+INSTALL_WITHIN_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Shop:
     api_key: str
     client: Client
     receiver: Receiver
-    data: Path
+    dsn: str
 
     def owes(self, customer: str, add_on: str) -> str:
         """Issue an invoice that is not charged, which the Python client has no word for."""
@@ -46,8 +55,7 @@ class Shop:
         """Have invoices become overdue today: no call can, and the clock does so tomorrow."""
 
         async def mark() -> None:
-            socket = (self.data / "postgres" / "postmaster.pid").read_text().splitlines()[4]
-            owner = await asyncpg.connect(host=socket, user="postgres", database="recoup")
+            owner = await asyncpg.connect(as_owner(self.dsn))
             await owner.execute(
                 "UPDATE invoices SET payment_overdue = true WHERE id = ANY ($1::uuid[])",
                 invoice_ids,
@@ -71,30 +79,29 @@ class Shop:
         return [one for one in booked if one["metadata"].get("lago_invoice_id") == invoice_id]
 
 
-@pytest.fixture(scope="session")
-def shop() -> Iterator[Shop]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recoup-lago-")))
+@pytest.fixture(scope="module", autouse=True)
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is encrypted here, and the Python client reads all certificates for every call.
 
-        def start(*arguments: str, **settings: str) -> str:
-            environment = own_environment(folder, **settings)
-            log = folder / f"{arguments[0]}.log"
-            program = Program(*arguments, environment=environment, log=log)
-            return stack.enter_context(program).wait_until_ready()
+    With one there is to read, that takes a hundredth of the time.
+    """
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
-        sandbox = start("sandbox", "--port", "0", "--ledger", str(folder / "sandbox.sqlite"))
-        api = start(
-            "serve", "--port", "0",
-            RECOUP_SANDBOX_API_BASE=sandbox,
-            RECOUP_WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8",
+
+@pytest_asyncio.fixture(scope="session")
+async def shop(served: Served) -> AsyncIterator[Shop]:
+    organization = await served.organization("Shop")
+    client = Client(api_key=organization.api_key, api_url=served.api)
+    with Receiver() as receiver:
+        yield Shop(
+            served.api, served.sandbox, organization.id, organization.api_key, client, receiver,
+            served.dsn,
         )  # fmt: skip
-        environment = own_environment(folder)
-        made = ask_recoup("organization", "create", "Shop", environment=environment)
-        link = ("--organization", made["organization_id"], "--code", "cards")
-        ask_recoup("provider", "add", "sandbox", *link, environment=environment)
-        client = Client(api_key=made["api_key"], api_url=api)
-        receiver = stack.enter_context(Receiver())
-        yield Shop(api, sandbox, made["organization_id"], made["api_key"], client, receiver, folder)
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +109,19 @@ def new_name() -> Callable[[str], str]:
     """Names that no other test has taken: all of them share one shop."""
     numbers = count(1)
     return lambda what: f"{what}-{next(numbers)}"
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the client installed beside this file as package-lock.json has it."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        do_without("Node.js and npm are not installed")
+    if not (HERE / "node_modules").is_dir():
+        installed = subprocess.run(
+            [npm, "ci", "--no-update-notifier"], cwd=HERE, timeout=INSTALL_WITHIN_SECONDS,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if installed.returncode != 0:
+            do_without(f"npm cannot install Lago's client: {installed.stderr.strip()}")
+    return node

@@ -8,38 +8,19 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import do_without
 from tests.lago.conftest import Shop
 
 HERE = Path(__file__).parent
-INSTALL_WITHIN_SECONDS = 120
 WALK_WITHIN_SECONDS = 120
 Seen = dict[str, dict[str, Any]]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def node() -> str:
-    """Node, with the client installed beside this file as package-lock.json has it."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        do_without("Node.js and npm are not installed")
-    if not (HERE / "node_modules").is_dir():
-        installed = subprocess.run(
-            [npm, "ci", "--no-update-notifier"], cwd=HERE, timeout=INSTALL_WITHIN_SECONDS,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if installed.returncode != 0:
-            do_without(f"npm cannot install Lago's client: {installed.stderr.strip()}")
-    return node
 
 
 @pytest.fixture(scope="module")

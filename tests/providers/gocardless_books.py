@@ -67,6 +67,7 @@ class Books:
             name: [] for name in (*PREFIXES, "mandates", "events")
         }
         self.statuses: dict[str, str] = {}  # by mandate: what its payments are at once
+        self.refuses: set[str] = set()  # endpoints where nothing is made
         self.made: list[tuple[str, str]] = []  # endpoint and key of each thing, as it was made
         self._by_key: dict[tuple[str, str], str] = {}
 
@@ -118,6 +119,8 @@ class Books:
         """Make a thing, once per key: the second time it is refused, and told what there is."""
         if book not in PREFIXES or not isinstance(body, dict) or set(body) != {book}:
             raise RefusedError(400, "invalid_api_usage", _reason("invalid_document_structure"))
+        if book in self.refuses:
+            raise RefusedError(422, "invalid_state", _reason("not_possible_now"))
         asked = body[book]
         if unknown := set(asked) - FIELDS[book]:
             raise _invalid(min(unknown), "is not known")

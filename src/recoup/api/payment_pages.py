@@ -18,6 +18,7 @@ from recoup.api.identifiers import row_id
 from recoup.api.needs import needs
 from recoup.flows.open_payment_page import open_payment_page
 from recoup.flows.open_set_up_page import open_set_up_page
+from recoup.rules.lago.checkout_urls import CheckoutUrlObject, checkout_url_object
 
 
 class PaymentUrlObject(msgspec.Struct, frozen=True):
@@ -34,16 +35,6 @@ class PaymentUrlAnswer(msgspec.Struct, frozen=True):
     """`{"invoice_payment_details": {…}}` as we answer it."""
 
     invoice_payment_details: PaymentUrlObject
-
-
-class CheckoutUrlObject(msgspec.Struct, frozen=True):
-    """Where a customer goes to leave a payment method."""
-
-    lago_customer_id: UUID
-    external_customer_id: str
-    payment_provider: str | None
-    payment_provider_code: str | None
-    checkout_url: str
 
 
 class CheckoutUrlAnswer(msgspec.Struct, frozen=True):
@@ -103,15 +94,7 @@ async def checkout_url(
             page_id=edge.new_id(),
             now=edge.now,
         )
-        return CheckoutUrlAnswer(
-            CheckoutUrlObject(
-                lago_customer_id=page.customer.id,
-                external_customer_id=page.customer.external_id,
-                payment_provider=page.customer.payment_provider,
-                payment_provider_code=page.customer.payment_provider_code,
-                checkout_url=page.url,
-            )
-        )
+        return CheckoutUrlAnswer(checkout_url_object(page.customer, page.url))
 
     return await edge.answer_outside(request, do)
 

@@ -20,20 +20,24 @@ import msgspec
 from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.keep_methods import ProviderSilentError
 from recoup.flows.open_provider import Providers
+from recoup.flows.open_set_up_page import can_be_set_up, set_up_order
 from recoup.flows.tell import News, tell
-from recoup.providers.protocol import CustomerMade, Declined, Lost, NewCustomer
+from recoup.providers.protocol import CustomerMade, Declined, Lost, NewCustomer, Page
+from recoup.rules.lago.checkout_urls import OBJECT_TYPE as PAGE_OBJECT
+from recoup.rules.lago.checkout_urls import checkout_url_object
 from recoup.rules.lago.customers import full_customer_object
 from recoup.rules.lago.failures import CustomerErrorObject, ProviderError
 from recoup.rules.look_up_schedule import may_re_send
 from recoup.rules.records.customers import Customer, CustomerDetails, ProviderCustomer
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.provider_accounts import ProviderKind
+from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store import customers, db, provider_accounts, provider_customers
 from recoup.store.db import Conn, Pool
 from recoup.store.provider_customers import Creation
 
 CREATED: Final = "customer.payment_provider_created"
 ERROR: Final = "customer.payment_provider_error"
+PAGE: Final = "customer.checkout_url_generated"
 # They know any customer by an id of ours: nobody is called, so it says nothing of the account.
 NAMED_BY_US: Final = frozenset({ProviderKind.SANDBOX, ProviderKind.ADYEN})
 ERROR_OBJECT: Final = "payment_provider_customer_error"
@@ -87,6 +91,7 @@ async def make_provider_customer(
         raise ProviderSilentError("left_alone")
     if isinstance(made, Lost):
         raise ProviderSilentError(made.why)
+    page = await _page(pool, providers, account, (details, link), made, now=now)
     async with db.transaction(pool, tenants=[link_key.organization_id]) as conn:
         await customers.lock(conn, details.key)
         waiting = await _waiting(conn, link_key)
@@ -107,6 +112,34 @@ async def make_provider_customer(
         await provider_customers.write_creation(conn, link_key, Creation())
         after = full_customer_object((await customers.details(conn, [details.key]))[details.key])
         await _tell(conn, CREATED, "customer", after, details.key, cause=link.id, now=now)
+        if page is not None:
+            told = checkout_url_object(details.customer, page.url)
+            await _tell(conn, PAGE, PAGE_OBJECT, told, details.key, cause=link.id, now=now)
+
+
+async def _page(
+    pool: Pool,
+    providers: Providers,
+    account: ProviderAccount,
+    waiting: tuple[CustomerDetails, ProviderCustomer],
+    made: CustomerMade | Declined,
+    *,
+    now: datetime,
+) -> Page | None:
+    """A page where the new customer leaves a method; None: there is nothing to leave, or no page.
+
+    Asked for before the customer is kept, so that whoever dies here asks again under the same key.
+    A page that does not open is no reason to wait: a caller asks for another at any time.
+    """
+    details, link = waiting
+    if isinstance(made, Declined) or not can_be_set_up(link):
+        return None
+    order = set_up_order(
+        details.customer, link, account, made.provider_customer_id, page_id=uuid5(link.id, PAGE)
+    )
+    line = AccountLine(pool, providers, account, now=lambda: now)
+    answer = await line.order(lambda provider: provider.set_up_page(order))
+    return answer if isinstance(answer, Page) else None
 
 
 async def _waiting(conn: Conn, key: RowKey) -> tuple[CustomerDetails, ProviderCustomer] | None:

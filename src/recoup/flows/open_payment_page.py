@@ -35,8 +35,8 @@ from recoup.rules.look_up_schedule import may_still_send, payer_has_until
 from recoup.rules.manner import Manner
 from recoup.rules.records.collection import AskedBy, Attempt, Debt, Link
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
-from recoup.rules.refusal import Refusal, Refused, invalid
+from recoup.rules.records.provider_accounts import NAMES, ProviderAccount, ProviderKind
+from recoup.rules.refusal import Refusal, Refused, invalid, third_party_error
 from recoup.store import attempts, collection, db, new_attempts, provider_accounts
 from recoup.store.db import Conn, Pool
 from recoup.store.new_attempts import Begun
@@ -174,7 +174,8 @@ async def _send(
         raise Refused(_no("payment_provider_error"))
     if isinstance(outcome, Declined):
         await _tell_refused(pool, page, key, outcome, now=now())
-        raise Refused(invalid({"base": ["third_party_error"]}))
+        whose = NAMES[ProviderKind(page.link.payment_provider or "")]
+        raise Refused(third_party_error(whose, outcome.message or outcome.code))
     attempt = await read_attempt(pool, key)
     # A retry has closed it meanwhile, or its invoice was paid or voided while it was opened.
     if attempt.state in FINAL or not _has_time(attempt, now=now()):

@@ -17,14 +17,14 @@ from recoup.flows.find_customer import find_customer_details
 from recoup.flows.open_provider import Providers
 from recoup.providers.protocol import Declined, Page, SetUpOrder
 from recoup.rules.provider_link import CANNOT_BE_KEPT
-from recoup.rules.records.customers import Customer
+from recoup.rules.records.customers import Customer, ProviderCustomer
 from recoup.rules.records.keys import RowKey
-from recoup.rules.refusal import Refused, invalid
+from recoup.rules.records.provider_accounts import NAMES, ProviderAccount
+from recoup.rules.refusal import Refused, invalid, third_party_error
 from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
 
 NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
-REFUSED: Final = invalid({"base": ["third_party_error"]})
 SILENT: Final = invalid({"base": ["payment_provider_error"]})
 NOTHING_TO_SET_UP: Final = invalid(
     {"provider_payment_methods": ["no_payment_methods_to_setup_available"]}
@@ -63,22 +63,41 @@ async def open_set_up_page(
         account = (await provider_accounts.by_ids(conn, [key]))[key]
         if account.deleted_at is not None:
             raise Refused(NO_LINK)
-        methods = link.provider_payment_methods
-        if methods and CANNOT_BE_KEPT.issuperset(methods):
+        if not can_be_set_up(link):
             raise Refused(NOTHING_TO_SET_UP)
-    order = SetUpOrder(
-        idempotency_key=f"set-up-{page_id}",
-        provider_customer_id=link.provider_customer_id,
-        currency=customer.currency or DEFAULT_CURRENCY,
-        return_url=account.return_url,
-        method_types=methods,
-        metadata={
-            "lago_customer_id": str(customer.id),
-            "lago_organization_id": str(organization_id),
-        },
-    )
     line = AccountLine(pool, providers, account, now=now)
+    order = set_up_order(customer, link, account, link.provider_customer_id, page_id=page_id)
     answer = await line.order(lambda provider: provider.set_up_page(order), is_awaited=True)
     if isinstance(answer, Page):
         return SetUpPage(customer, answer.url)
-    raise Refused(REFUSED if isinstance(answer, Declined) else SILENT)
+    if isinstance(answer, Declined):
+        raise Refused(third_party_error(NAMES[account.kind], answer.message or answer.code))
+    raise Refused(SILENT)
+
+
+def can_be_set_up(link: ProviderCustomer) -> bool:
+    """Whether there is anything that such a customer could leave on a page."""
+    methods = link.provider_payment_methods
+    return not (methods and CANNOT_BE_KEPT.issuperset(methods))
+
+
+def set_up_order(
+    customer: Customer,
+    link: ProviderCustomer,
+    account: ProviderAccount,
+    provider_customer_id: str,
+    *,
+    page_id: UUID,
+) -> SetUpOrder:
+    """What is asked of the provider: the same `page_id` again is the same page."""
+    return SetUpOrder(
+        idempotency_key=f"set-up-{page_id}",
+        provider_customer_id=provider_customer_id,
+        currency=customer.currency or DEFAULT_CURRENCY,
+        return_url=account.return_url,
+        method_types=link.provider_payment_methods,
+        metadata={
+            "lago_customer_id": str(customer.id),
+            "lago_organization_id": str(customer.organization_id),
+        },
+    )

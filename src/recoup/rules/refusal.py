@@ -58,6 +58,15 @@ def invalid(details: Mapping[str, Sequence[str] | object]) -> Refusal:
     return Refusal(RefusalKind.INVALID, "validation_errors", dict(details))
 
 
+def third_party_error(third_party: str, message: str) -> Refusal:
+    """A provider refused what a caller waits for (contract section 1.4). `third_party` names it."""
+    return Refusal(
+        RefusalKind.INVALID,
+        "third_party_error",
+        {"third_party": third_party, "thirdparty_error": message},
+    )
+
+
 def missing_root(root: str) -> Refusal:
     """The body lacks the object that holds the fields (contract section 1.4)."""
     return Refusal(

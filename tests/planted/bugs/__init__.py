@@ -27,6 +27,7 @@ from tests.planted.bugs import (
     settling,
     sums,
     tenants,
+    wire,
 )
 from tests.planted.bugs.bug import Bug
 
@@ -49,4 +50,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     *settling.BUGS,
     *sums.BUGS,
     *tenants.BUGS,
+    *wire.BUGS,
 )

@@ -72,6 +72,18 @@ BUGS: Final = (
         ("tests/flows/test_make_provider_customer.py",),
     ),
     Bug(
+        "a page to leave a method on is asked for anew by whoever takes the job over",
+        "One customer gets two links, and the first that they use is not the one that was told.",
+        (
+            Edit(
+                "flows/make_provider_customer.py",
+                "page_id=uuid5(link.id, PAGE)",
+                'page_id=uuid5(link.id, f"{PAGE}{now}")',
+            ),
+        ),
+        ("tests/flows/test_make_provider_customer.py",),
+    ),
+    Bug(
         "a page to leave a method on can be used twice",
         "Whoever finds the link again decides what its customer is charged by.",
         (

@@ -53,6 +53,13 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
         return f"/webhooks/{self.kind}/{self.organization_id}?code={quote(self.code, safe='')}"
 
 
+# What they call themselves: what a caller is told of a refusal of theirs (contract section 1.4).
+NAMES: Final = {
+    ProviderKind.STRIPE: "Stripe",
+    ProviderKind.ADYEN: "Adyen",
+    ProviderKind.GOCARDLESS: "GoCardless",
+    ProviderKind.SANDBOX: "Sandbox",
+}
 _HOMES: Final = {
     ProviderKind.STRIPE: "https://stripe.com/",  # contract section 5.5
     ProviderKind.ADYEN: "https://www.adyen.com/",

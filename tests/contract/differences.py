@@ -1,0 +1,207 @@
+"""Where our wire differs from Lago's on purpose, and why: the one list of it.
+
+The contract tests allow these and nothing else, and `docs/lago-compatibility.md` shows them. A
+difference that our answers do not show makes a test fail: it is to be taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+
+class Kind(Enum):
+    """How a key, or an object, differs from Lago's description."""
+
+    MORE = "sent besides"
+    NEVER = "never sent"
+    SOMETIMES = "not always there"
+    ALSO = "may also hold"
+    NULL = "always null"
+    FILLED = "never null"
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One key of an object, which is named by the smallest object that has it."""
+
+    where: str  # `PaymentObject.payment_method_id`
+    kind: Kind
+    why: str
+    schema: dict[str, Any] = {}  # of ALSO
+    of: str = ""  # of MORE: the contract's name for what it holds
+
+
+SANDBOX: Final = {"const": "sandbox"}
+NO_SUBSCRIPTIONS: Final = "There are no subscriptions and no usage: invoices are one-off."
+NO_INTEGRATIONS: Final = "Accounting and tax systems are not connected."
+NO_WALLETS: Final = "There are no wallets."
+NO_SECTIONS: Final = "There are no custom sections of invoices."
+BY_ENDPOINT: Final = "Which keys go along depends on the endpoint, as with Lago (section 3.7.1)."
+BY_PLACE: Final = "Shown where Lago shows it (section 3.3)."
+
+
+def _same(kind: Kind, whose: str, keys: str, why: str) -> Iterator[Difference]:
+    """Keys of one object that differ alike."""
+    for key in keys.split():
+        yield Difference(f"{whose}.{key}", kind, why)
+
+
+DIFFERENCES: Final = (
+    # The provider to play with is a provider like any other.
+    *(
+        Difference(where, Kind.ALSO, "The sandbox is one of our providers.", SANDBOX)
+        for where in (
+            "CustomerBillingConfiguration.payment_provider",
+            "PaymentObject.payment_provider_type",
+            "PaymentMethodObject.payment_provider_type",
+            "payment_provider_invoice_payment_error.payment_provider",
+            "payment_provider_payment_request_payment_error.payment_provider",
+            "credit_note_payment_provider_refund_error.payment_provider",
+            "payment_provider_customer_error.payment_provider",
+        )
+    ),
+    Difference(
+        "PaymentObject.payment_method", Kind.MORE,
+        "In `payment.succeeded`, where it is known, as with Lago (section 3.10).",
+        of="PaymentMethodObject",
+    ),
+    *_same(Kind.FILLED, "PaymentObject", "reference",
+           "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
+    *_same(Kind.FILLED, "PaymentRequestObject", "email",
+           "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
+    # What is there or not by place.
+    *_same(Kind.SOMETIMES, "InvoiceObject", "customer metadata applied_taxes"
+           " applied_invoice_custom_sections", BY_ENDPOINT),
+    *_same(Kind.SOMETIMES, "InvoiceObjectExtended", "billing_periods credits fees subscriptions"
+           " error_details", BY_ENDPOINT),
+    *_same(Kind.SOMETIMES, "CustomerObject", "integration_customers", BY_PLACE),
+    *_same(Kind.SOMETIMES, "CustomerObjectExtended", "taxes applicable_invoice_custom_sections"
+           " error_details", BY_PLACE),
+    *_same(Kind.SOMETIMES, "CustomerBillingConfiguration", "provider_customer_id"
+           " sync_with_provider provider_payment_methods", BY_PLACE),
+    *_same(Kind.SOMETIMES, "FeeObject", "applied_taxes",
+           "On the `/fees` endpoints, as with Lago (section 3.8)."),
+    *_same(Kind.SOMETIMES, "ApiErrorUnprocessableEntity", "error_details",
+           "Not where no field is at fault, as with Lago (section 1.4)."),
+    # What Lago describes and does not send, or sends for what is not here.
+    *_same(Kind.NEVER, "PaymentObject", "payment_method_id",
+           "Lago's own code does not send it (section 9, row 7)."),
+    *_same(Kind.NEVER, "CustomerBillingConfiguration", "sync",
+           "It is an ask, not a state, and Lago's own code does not send it (section 3.3)."),
+    *_same(Kind.NEVER, "FeeObject", "event_transaction_id", NO_SUBSCRIPTIONS),
+    *_same(Kind.NEVER, "InvoiceObject", "applied_usage_thresholds", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "FeeObject", "lago_charge_id lago_charge_filter_id lago_fixed_charge_id"
+           " lago_true_up_fee_id lago_true_up_parent_fee_id lago_original_fee_id"
+           " lago_subscription_id external_subscription_id total_aggregated_units events_count"
+           " pricing_unit_details", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "FeeObject", "lago_customer_id external_customer_id",
+           "Lago finds them through a subscription: null for one-off fees, too (section 3.8)."),
+    *_same(Kind.NULL, "FeeObject", "succeeded_at failed_at refunded_at",
+           "An invoice's payment is copied to its fees without them, as with Lago (section 3.8)."),
+    *_same(Kind.NULL, "FeeObject.item", "filters filter_invoice_display_name", NO_SUBSCRIPTIONS),
+    *_same(Kind.NULL, "InvoiceBaseObject", "prepaid_granted_credit_amount_cents"
+           " prepaid_purchased_credit_amount_cents", NO_WALLETS),
+    *(
+        Difference(f"{whose}.xml_url", Kind.NULL, "There are no electronic invoices.")
+        for whose in ("InvoiceBaseObject", "CreditNoteObject", "PaymentReceiptObject")
+    ),
+    *_same(Kind.NULL, "InvoiceBaseObject", "web_url", "There is no front end of Lago's."),
+)  # fmt: skip
+
+# Lists, and an object, that are there and never hold anything; they may be left out, too, if a
+# difference above says so.
+ALWAYS_EMPTY: Final = {
+    "InvoiceObjectExtended.billing_periods": NO_SUBSCRIPTIONS,
+    "InvoiceObjectExtended.subscriptions": NO_SUBSCRIPTIONS,
+    "InvoiceObjectExtended.credits": "Neither coupons, wallets nor earlier credit notes pay one-off"
+    " invoices.",
+    "InvoiceObjectExtended.error_details": NO_INTEGRATIONS,
+    "InvoiceObject.applied_invoice_custom_sections": NO_SECTIONS,
+    "CustomerObject.integration_customers": NO_INTEGRATIONS,
+    "CustomerObjectExtended.applicable_invoice_custom_sections": NO_SECTIONS,
+    "CustomerObjectExtended.error_details": NO_INTEGRATIONS,
+    "BillingEntityObjectExtended.selected_invoice_custom_sections": NO_SECTIONS,
+    "FeeObject.amount_details": NO_SUBSCRIPTIONS,
+    "FeeObject.presentation_breakdowns": NO_SUBSCRIPTIONS,
+    "FeeObject.item.grouped_by": NO_SUBSCRIPTIONS,
+}
+
+# Operations whose answer Lago describes otherwise than it sends it.
+ANSWERS: Final = {
+    "GET /payments/{lago_id}": ("Payment", "Wrapped in `payment` (section 9, row 3)."),
+    "GET /payment_requests/{lago_id}": (
+        "PaymentRequest", "Wrapped in `payment_request` (section 9, row 3).",
+    ),
+}  # fmt: skip
+
+# Operations that never answer 200 here, and why. They refuse, in the contract's words.
+NEVER_ANSWERED: Final = {
+    "PUT /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
+    "DELETE /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
+    "POST /invoices/preview": f"It previews a subscription. {NO_SUBSCRIPTIONS}",
+}
+
+# Refusals that the contract names and that cannot come here: by operation and status, or by code.
+NEVER_REFUSED: Final = {
+    ("GET /billing_entities", 422): "Nothing that it is asked can be wrong.",
+    ("GET /billing_entities/{code}", 422): "Nothing that it is asked can be wrong.",
+    ("DELETE /webhook_endpoints/{lago_id}", 405): "Lago's own code does not refuse it (section 9,"
+    " row 36).",
+}
+NEVER_SAID: Final = {
+    "credit_note_not_deletable": "A draft has no credit notes.",
+    "cannot_finalize_with_pending_taxes": NO_INTEGRATIONS,
+    "invoice_synced_to_external_system": NO_INTEGRATIONS,
+    "integration_customers.invalid_count_per_integration_type": NO_INTEGRATIONS,
+    "premium_license_required": "Everything is on for everybody.",
+    "external_id.value_already_exist": "Of two calls that create a customer at once, the second"
+    " changes it.",
+}
+
+# Events that are never told, and why.
+NEVER_TOLD: Final = {
+    "payment_provider.error": "We register nothing at a provider, so nothing of it can fail.",
+    "wallet_transaction.payment_failure": NO_WALLETS,
+}
+# What an event tells of that Lago describes otherwise than it sends it: by the payload's key, the
+# keys and what they hold (section 7.4); empty: text.
+NESTED: Final = {
+    "payment_dispute_lost": {"invoice": "InvoiceObjectExtended", "provider_error": ""},
+}
+
+# Calls of Lago's own clients that cannot do what they are for, whatever the server does: how they
+# are refused, and why (section 2.1).
+CLIENT_REFUSED: Final = {
+    f"python {group}.find_all": (
+        "401", f"The client sends no API key here, to Lago neither (section 2.1). {instead}",
+    )
+    for group, instead in (
+        ("customer_credit_notes", "`credit_notes.find_all` takes `external_customer_id`."),
+        ("customer_invoices", "`invoices.find_all` takes `external_customer_id`."),
+        ("customer_payment_methods", "There is no other list of them in this client."),
+        ("customer_payments", "`payments.find_all` takes `external_customer_id`."),
+        ("customer_payment_requests", "`payment_requests.find_all` takes `external_customer_id`."),
+    )
+}  # fmt: skip
+# What is to be said of a method that works.
+CLIENT_NOTES: Final = {
+    "python invoices.lose_dispute": "The client sends PUT, which Lago does not know: both verbs"
+    " are taken (section 10, row 3).",
+    "python invoices.retry_payment": "The body is empty, as with Lago; the attempt's id is the"
+    " header `Recoup-Payment-Id` (section 10, row 1).",
+    "javascript invoices.retryPayment": "The body is empty, as with Lago; the attempt's id is the"
+    " header `Recoup-Payment-Id` (section 10, row 1).",
+    "python payments.find": '`reference` is `""` rather than null, which the client cannot parse'
+    " (section 10, row 4).",
+    "python payments.find_all": '`reference` is `""` rather than null, which the client cannot'
+    " parse (section 10, row 4).",
+    "python customer_payment_methods.destroy": "The oldest method that is left becomes the default;"
+    " with Lago there is none then.",
+    "javascript customers.destroyPaymentMethod": "The oldest method that is left becomes the"
+    " default; with Lago there is none then.",
+    "javascript organizations.findOrganization": "Lago serves this GET, and does not describe it"
+    " (section 9, row 28).",
+}

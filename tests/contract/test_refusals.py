@@ -1,0 +1,71 @@
+"""Every refusal of the contract is provoked once, and answered in its words."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final
+
+import pytest
+
+from demo.processes import RECOUP
+from tests.contract import not_yet
+from tests.contract.conftest import CONTRACT
+from tests.contract.contract import Contract
+from tests.contract.differences import NEVER_REFUSED, NEVER_SAID
+from tests.contract.judge import wrong
+from tests.contract.not_yet import PERMISSIONS
+from tests.contract.refusals import REFUSED, Refused, provoke, refused_by, said_by
+from tests.contract.world import World
+
+pytestmark = pytest.mark.slow
+
+IMPLIED: Final = (
+    [case for operation in CONTRACT.operations.values() for case in refused_by(operation)]
+    if CONTRACT
+    else []
+)
+CASES: Final = [*REFUSED, *IMPLIED]
+NOT_HERE: Final = not_yet.OPERATIONS | not_yet.FEATURES
+SERVED: Final = [case for case in CASES if not NOT_HERE & {case.operation, *case.needs}]
+
+
+@pytest.mark.parametrize("case", SERVED, ids=[case.id for case in SERVED])
+async def test_a_refusal_is_said_in_the_contracts_words(
+    contract: Contract, world: World, case: Refused
+) -> None:
+    exchange = await provoke(world, case)
+    assert exchange.status == case.status, exchange.text
+    assert case.code in said_by(exchange), exchange.text
+    assert wrong(contract, exchange) == []
+
+
+def test_every_status_of_every_operation_is_provoked(contract: Contract) -> None:
+    provoked = {(case.operation, case.status) for case in CASES}
+    wanted = {
+        (operation.key, status)
+        for operation in contract.operations.values()
+        for status in operation.refusals
+    }
+    missing = wanted - provoked - set(NEVER_REFUSED)
+    assert not missing, "\n".join(map(str, sorted(missing)))
+    assert not provoked & set(NEVER_REFUSED)
+
+
+def test_every_code_of_the_text_is_provoked(contract: Contract) -> None:
+    provoked = {(case.status, case.code) for case in CASES}
+    provoked |= {(status, code.rpartition(".")[2]) for status, code in provoked}
+    wanted = contract.text.refusals() | {
+        (422, f"{field}.{code}") for field, code in contract.text.broken_rules()
+    }
+    missing = {one for one in wanted - provoked if one[1] not in NEVER_SAID}
+    assert not missing, "\n".join(map(str, sorted(missing)))
+    assert set(NEVER_SAID) <= {code for _, code in wanted}
+    assert not set(NEVER_SAID) & {code for _, code in provoked}
+
+
+def test_what_is_not_here_yet_is_not_here() -> None:
+    assert {PERMISSIONS} >= not_yet.FEATURES
+    if PERMISSIONS in not_yet.FEATURES:
+        help_of = [RECOUP, "key", "create", "--help"]
+        said = subprocess.run(help_of, capture_output=True, text=True, check=True).stdout
+        assert "--permission" not in said, "keys have permissions: take them off the list"
