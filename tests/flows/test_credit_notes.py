@@ -327,6 +327,21 @@ async def test_what_a_person_says_went_back_is_not_sent_back_besides(
     assert (await shop.row("refunds", refund))["error_code"] == "refunded_otherwise"
 
 
+async def test_a_refund_that_fails_after_it_went_back_otherwise_does_not_unsay_that(
+    shop: Shop,
+) -> None:
+    invoice = await sold(shop)
+    await shop.collect(invoice)
+    note = await make_note(shop, invoice, refund=1_000)
+    [refund] = await refunds_of(shop, note)
+    await shop.change("refunds", refund, state="sent", sent_at=shop.clock.now(), request="{}")
+    await say(shop, note, "succeeded")
+    declined = RefundReport(refund, Declined("account_closed"), Source.ANSWER)
+    await settle_refund(shop.pool, declined, now=shop.clock.now())
+    assert await status_of(shop, note) == "succeeded"  # who says "failed" may be paid twice
+    assert "credit_note.refund_failure" in await shop.words()
+
+
 async def test_one_that_was_lost_on_the_way_is_not_sent_again_once_it_went_back_otherwise(
     shop: Shop, psp: SandboxServer
 ) -> None:
