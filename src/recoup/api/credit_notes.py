@@ -311,5 +311,5 @@ routes = Router(
         delete_all,
         delete_one,
     ],
-    tags=["credit notes"],
+    tags=["credit_notes"],
 )
