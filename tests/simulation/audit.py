@@ -397,7 +397,9 @@ class _Audit:
             case "more_than_was_due" | "invoice_was_paid_already":
                 paid_at = [at for at, _ in self.people.paid_by_hand.get(invoice["id"], [])]
                 declared_at = [at for at, _ in self.people.declared.get(invoice["id"], [])]
-                is_explained = any(at >= sent_at for at in (*paid_at, *declared_at))
+                offset_at = [at for at, _ in self.people.offset_by_notes.get(invoice["id"], [])]
+                meddled_at = (*paid_at, *declared_at, *offset_at)
+                is_explained = any(at >= sent_at for at in meddled_at)
             case "a_second_charge":
                 is_explained = self._contradicted_itself(attempt)
             case "the_attempt_had_ended":

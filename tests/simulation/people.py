@@ -210,7 +210,14 @@ class People:
         return told
 
     async def make_a_note(self) -> str | None:
-        return await self._note(self.some_invoice())
+        """Of a recent invoice, or of one that was paid, of which something may go back."""
+        paid = await self._owner.fetch(
+            "SELECT id FROM invoices WHERE organization_id = $1 AND paid_cents > 0 ORDER BY id",
+            self.tenant,
+        )
+        if not paid or self._chance.random() < 0.5:
+            return await self._note(self.some_invoice())
+        return await self._note(RowKey(self.tenant, self._chance.choice(paid)["id"]))
 
     async def offset_a_part_before_it_is_sent(self) -> str | None:
         """Somebody takes a part off what an attempt that waits to be sent was begun for."""
