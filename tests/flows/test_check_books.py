@@ -26,7 +26,7 @@ from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
-from recoup.store.invariants import INVARIANTS, REPORTED, offenders
+from recoup.store.invariants import INVARIANTS, REPORTED, Invariant, offenders
 from tests.databases import own_database
 from tests.flows.issuing import issue, stock
 from tests.flows.noting import make_note, send_refunds
@@ -312,8 +312,34 @@ BREAKS: dict[str, Sequence[str]] = {
 }
 
 
+# What waits for somebody, and the statement that makes it wait.
+WAITS: dict[str, str] = {
+    "drafts_overdue": (
+        "UPDATE invoices SET finalize_at = '2027-02-01', issuing_date = '2027-02-01'"
+        " WHERE status = 'draft'"
+    ),
+    "mails_given_up": (
+        "INSERT INTO mails (organization_id, id, kind, object_id, recipients, state, created_at)"
+        " VALUES ('{org}', '{new}', 'invoice.finalized', '{invoice}', '{{a@b.example}}',"
+        " 'given_up', now())"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+async def test_what_waits_for_somebody_is_told_of(street: Street, name: str) -> None:
+    assert name not in await found_after(street, (), among=REPORTED)
+    assert name in await found_after(street, [WAITS[name]], among=REPORTED)
+
+
 async def broken_by(street: Street, statements: Sequence[str]) -> set[str]:
-    """What the check says after these statements, which are undone again."""
+    """What the check calls broken after these statements, which are undone again."""
+    return await found_after(street, statements, among=INVARIANTS)
+
+
+async def found_after(
+    street: Street, statements: Sequence[str], *, among: Sequence[Invariant]
+) -> set[str]:
     owner, tenants = street.shop.owner, [street.shop.organization_id]
     later = street.shop.clock.now() + timedelta(seconds=61)
     undone = owner.transaction()
@@ -325,7 +351,7 @@ async def broken_by(street: Street, statements: Sequence[str]) -> set[str]:
             one.name: await offenders(owner, one, tenants, now=later)
             for one in (*INVARIANTS, *REPORTED)
         }
-        return {one.name for one in INVARIANTS if found[one.name].count}
+        return {one.name for one in among if found[one.name].count}
     finally:
         await undone.rollback()
 
