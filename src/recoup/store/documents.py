@@ -70,7 +70,8 @@ _MADE: Final = """
 _FAILED: Final = """
     UPDATE documents
        SET tries = tries + 1, typeset_tries = typeset_tries + $6::int, make_at = $4,
-           failed_because = $5, given_up_at = CASE WHEN $4::timestamptz IS NULL THEN $7::timestamptz END
+           failed_because = $5,
+           given_up_at = CASE WHEN $4::timestamptz IS NULL THEN $7::timestamptz END
      WHERE organization_id = $1 AND id = $2 AND make_at = $3 AND replaced_at IS NULL
 """
 
