@@ -7,6 +7,9 @@ The order is a promise to the figures: what settles comes before what leaves att
   a  retries                     one API process, 32 callers, beside pgbench at the same writes
   c  a and b among many          the same with 1,000,000 unrelated invoices instead of 10,000
   d  the bulk path               100,000 invoices, 10,000 a call
+  f  lists                       every filter, among 10,000 rows and among 1,000,000
+  g  lists that are full         pages of 100 invoices
+  h  lists of a large tenant     what has to look at 10,000, 100,000 or 1,000,000 rows of its own
 """
 
 from __future__ import annotations
@@ -26,19 +29,21 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from bench import figures
+from bench import figures, lists
 from bench.bulk import retry_in_bulk
 from bench.figures import Figure, Target
-from bench.installation import Shop, installed, opened_shop
+from bench.installation import Shop, entity_of, installed, opened_shop
+from bench.list_stock import OURS, Among, Tenant, lay_in_lists, lay_in_rows
 from bench.processes import Program, running
 from bench.retries import CLIENTS, Till, measure
 from bench.settling import Settled, settle
 from bench.starts import compile_all, start_twice
 from bench.stock import Stock
 
-PARTS: Final = "abcde"
+PARTS: Final = "abcdefgh"
 FEW: Final = 10_000
 WHOLE_RUN_SECONDS: Final = 15 * 60
+LOOKS_THROUGH_LARGE: Final = 5
 LOG_CHARACTERS: Final = 2_000  # shown of each log, should the run fail
 
 console = Console(stderr=True)
@@ -52,10 +57,18 @@ class Size(msgspec.Struct, frozen=True):
     settled: int  # attempts in a round of settling
     many: int  # unrelated invoices
     in_bulk: int
+    list_calls: int  # of each list
+    large: tuple[int, ...]  # rows of tenants that have many
 
 
-FULL: Final = Size(rounds=3, seconds=6, settled=5_000, many=1_000_000, in_bulk=100_000)
-QUICK: Final = Size(rounds=1, seconds=3, settled=2_000, many=100_000, in_bulk=20_000)
+FULL: Final = Size(
+    rounds=3, seconds=6, settled=5_000, many=1_000_000, in_bulk=100_000, list_calls=60,
+    large=(10_000, 100_000, 1_000_000),
+)  # fmt: skip
+QUICK: Final = Size(
+    rounds=1, seconds=3, settled=2_000, many=100_000, in_bulk=20_000, list_calls=15,
+    large=(10_000, 100_000),
+)  # fmt: skip
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -87,8 +100,14 @@ class Bench:
         )
         if "e" in parts:
             await self._starts(psp)
-        if not set(parts) & set("abcd"):
-            return
+        if set(parts) & set("abcd"):
+            await self._attempts(parts, psp)
+        if set(parts) & set("fg"):
+            await self._lists(parts, psp)
+        if "h" in parts:
+            await self._large(psp)
+
+    async def _attempts(self, parts: str, psp: Program) -> None:
         few = await self._open("few", psp, FEW)
         many = await self._open("many", psp, self._size.many) if "c" in parts else None
         if "b" in parts or many:
@@ -98,12 +117,81 @@ class Bench:
         if "d" in parts:
             await self._bulk(few)
 
-    async def _open(self, name: str, psp: Program, unrelated: int) -> Place:
-        self._say(f"laying in {unrelated:,} unrelated invoices …")
+    async def _lists(self, parts: str, psp: Program) -> None:
+        few = await self._open_lists("few-lists", psp, FEW)
+        if "g" in parts:
+            self._say("full pages …")
+            seen = [
+                await lists.render(few, seconds=self._size.seconds)
+                for _ in range(self._size.rounds)
+            ]
+            page = lists.FULL_PAGE
+            self._add("g", f"lists of {page} invoices, one caller", "/s",
+                      [one.lists_per_second for one in seen])  # fmt: skip
+            self._add("g", "  invoices in them", "/s",
+                      [page * one.lists_per_second for one in seen], Target(">=", 100))  # fmt: skip
+            self._add("g", "  invoices, for each second that the API is busy", "/s",
+                      [page * one.of_its_own for one in seen])  # fmt: skip
+        if "f" in parts:
+            many = await self._open_lists("many-lists", psp, self._size.many)
+            self._say("lists …")
+            for times in await lists.compare(few, many, calls=self._size.list_calls):
+                self._add_list(times)
+
+    async def _large(self, psp: Program) -> None:
+        shop = await self._open_shop("large", psp)
+        first = 0
+        for rows in self._size.large:
+            self._say(f"laying in {rows:,} rows of one tenant …")
+            made = await shop.installation.command("organization", "create", f"With {rows}")
+            tenant = Tenant(
+                made["organization_id"],
+                await entity_of(shop.owner, made["organization_id"]),
+                customers=rows // 10,
+            )
+            await lay_in_rows(shop.installation.dsn, tenant, Among(first=first, rows=rows, step=1))
+            await shop.owner.execute("CHECKPOINT")
+            first += rows
+            seen = await lists.look_through(
+                shop, made["api_key"], rows=rows, calls=LOOKS_THROUGH_LARGE
+            )
+            for name, times in seen.items():
+                self._add("h", f"{name}, of a tenant's {rows:,}", "ms", times)
+
+    async def _open_lists(self, name: str, psp: Program, rows: int) -> Shop:
+        self._say(f"laying in {rows:,} rows for lists …")
+        shop = await self._open_shop(name, psp)
+        tenant = Tenant(shop.organization_id, shop.entity_id, customers=OURS // 10)
+        await lay_in_lists(shop.installation.dsn, tenant, rows=rows)
+        await shop.owner.execute("CHECKPOINT")
+        return shop
+
+    async def _open_shop(self, name: str, psp: Program) -> Shop:
         installation = await self._stack.enter_async_context(
             installed(name, self._folder / name, psp=psp.address, database_url=self._database_url)
         )
-        shop = await self._stack.enter_async_context(opened_shop(installation))
+        return await self._stack.enter_async_context(opened_shop(installation))
+
+    def _add_list(self, times: lists.Times) -> None:
+        rounds = self._size.rounds
+        few, many = lists.in_rounds(times.few, rounds), lists.in_rounds(times.many, rounds)
+        self.figures.append(
+            Figure(
+                part="f",
+                name=times.asked.name,
+                unit="ms",
+                rounds=many,
+                ratios=[one / other for one, other in zip(many, few, strict=True)],
+                compared_with=f"of among {FEW:,}",
+                target=Target("<=", 1.5, of_ratio=True),
+                p99=lists.p99(times.many),
+                beside_p99=lists.p99(times.few),
+            )
+        )
+
+    async def _open(self, name: str, psp: Program, unrelated: int) -> Place:
+        self._say(f"laying in {unrelated:,} unrelated invoices …")
+        shop = await self._open_shop(name, psp)
         stock = Stock(shop)
         await stock.open(unrelated=unrelated)
         return Place(shop, stock, Till(shop, stock))

@@ -13,14 +13,15 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 RESULTS: Final = Path(__file__).with_name("results")
-TARGET_KINDS: Final = {">=": float.__ge__, "<": float.__lt__}
+TARGET_KINDS: Final = {">=": float.__ge__, "<=": float.__le__, "<": float.__lt__}
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a figure must be: `>=` or `<` a limit. `of_ratio`: the ratio must be, not the figure."""
+    """What a figure must be, beside a limit. `of_ratio`: the ratio must be, not the figure."""
 
     sign: str
     limit: float
@@ -34,13 +35,15 @@ class Target(msgspec.Struct, frozen=True):
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One figure: the median of its rounds. Without a target it is told for information."""
 
-    part: str  # a … e
+    part: str  # a … h
     name: str
     unit: str
     rounds: Sequence[float]
     ratios: Sequence[float] = ()  # of each round to its pair, measured just before
     compared_with: str = ""
     target: Target | None = None
+    p99: float | None = None  # in the same unit, of what the rounds are medians of
+    beside_p99: float | None = None  # the same of what it is compared with
 
     @property
     def value(self) -> float:
@@ -73,8 +76,9 @@ def show(figures: Sequence[Figure]) -> None:
     for figure in figures:
         table.add_row(
             figure.part,
-            figure.name,
-            f"{_number(figure.value)} {figure.unit}",
+            escape(figure.name),
+            f"{_number(figure.value)} {figure.unit}"
+            + (f", 99 % {_number(figure.p99)}" if figure.p99 is not None else ""),
             f"{figure.ratio:.2f} {figure.compared_with}" if figure.ratio is not None else "",
             _target(figure),
             {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[figure.is_met],

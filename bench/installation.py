@@ -127,13 +127,18 @@ async def opened_shop(installation: Installation) -> AsyncIterator[Shop]:
             organization_id=tenant["organization_id"],
             api_key=tenant["api_key"],
             account_id=account["provider_account_id"],
-            entity_id=str(
-                await owner.fetchval(
-                    "SELECT id FROM billing_entities WHERE organization_id = $1",
-                    tenant["organization_id"],
-                )
-            ),
+            entity_id=await entity_of(owner, tenant["organization_id"]),
         )
+
+
+async def entity_of(owner: asyncpg.Connection, organization_id: str) -> str:
+    """The billing entity that a tenant began with."""
+    return str(
+        await owner.fetchval(
+            "SELECT id FROM billing_entities WHERE organization_id = $1 AND is_default",
+            organization_id,
+        )
+    )
 
 
 async def _administer(dsn: str, statement: str) -> None:

@@ -20,6 +20,9 @@ class Kind(IntEnum):
     PAYMENT = 5  # one that pgbench makes
     ORGANIZATION = 6
     ENTITY = 7
+    FEE = 8
+    ADD_ON = 9
+    METADATUM = 10
 
 
 def numbered_id(kind: Kind, number: int) -> str:

@@ -41,6 +41,11 @@ class Program:
         """Where it listens: the last word of its line."""
         return self.ready.split()[-1]
 
+    def busy_seconds(self) -> float:
+        """How much of a processor's time it has used until now."""
+        used = psutil.Process(self._process.pid).cpu_times()
+        return used.user + used.system
+
     def resident_megabytes(self) -> float:
         """How much memory it holds now, shared libraries included."""
         return psutil.Process(self._process.pid).memory_info().rss / 1e6

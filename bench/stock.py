@@ -58,7 +58,7 @@ _INVOICES: Final = f"""
       FROM generate_series($3::bigint, $4::bigint - 1) n
 """
 
-_OTHERS: Final = (
+OTHERS: Final = (
     f"""
     INSERT INTO organizations (id, name, slug, document_number_prefix, hmac_key_sealed,
            created_at, updated_at)
@@ -137,7 +137,7 @@ class Stock:
         await self._conn.execute(_CUSTOMERS, ours, self._shop.entity_id, CUSTOMERS)
         await self._conn.execute(_LINKS, ours, self._shop.account_id, CUSTOMERS)
         await self._conn.execute(_METHODS, ours, CUSTOMERS)
-        for statement in _OTHERS:
+        for statement in OTHERS:
             await self._conn.execute(statement)
         async with asyncio.TaskGroup() as tasks:
             for part in range(HANDS):
