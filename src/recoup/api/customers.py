@@ -25,8 +25,8 @@ from recoup.rules.lago.customers import (
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.money import CURRENCIES
 from recoup.rules.places import COUNTRIES
-from recoup.store import customers
-from recoup.store.customers import Wanted
+from recoup.store import customer_lists
+from recoup.store.customer_lists import Wanted
 from recoup.store.db import Conn
 
 FILTERS: Final = (
@@ -102,7 +102,7 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     filters.check()
 
     async def look(conn: Conn) -> CustomersAnswer:
-        found, total = await customers.page(conn, request.auth.organization_id, wanted, page)
+        found, total = await customer_lists.page(conn, request.auth.organization_id, wanted, page)
         return CustomersAnswer(
             [listed_customer_object(details) for details in found], meta(page, total)
         )

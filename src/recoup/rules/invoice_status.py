@@ -8,7 +8,7 @@ from recoup.rules.refusal import Refusal, not_allowed, not_found
 
 # Contract section 4.1: the others answer 404 on every route.
 VISIBLE: Final = frozenset({"draft", "finalized", "voided", "failed", "pending"})
-
+HIDDEN: Final = frozenset({"generating", "open", "closed", "deleted"})
 
 HANDLED: Final = not_allowed("payment_processor_is_currently_handling_payment")
 

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+
+def words(ours: Collection[str]) -> str:
+    """Words of our own, never a caller's, as SQL: `('draft', 'voided')`.
+
+    Written out, since a plan that is kept for any parameter knows not which index has these alone.
+    """
+    assert all(word.isidentifier() for word in ours), "a caller's text is a parameter"
+    quoted = (f"'{word}'" for word in sorted(ours))
+    return f"({', '.join(quoted)})"
+
 
 class Conditions:
     """Conditions that must all hold, with their values numbered as they are added."""

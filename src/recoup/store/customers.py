@@ -1,15 +1,17 @@
-"""Rows of `customers`, their metadata, their taxes, and the link to a payment provider."""
+"""Rows of `customers`, their metadata, their taxes, and the link to a payment provider.
+
+Who lists them: `store/customer_lists.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from recoup.rules.lago.pages import Page
 from recoup.rules.records.customers import (
     Customer,
     CustomerDetails,
@@ -103,53 +105,6 @@ _APPLY_TAXES: Final = """
 _INSERT_LINK: Final = insertion("provider_customers", ProviderCustomer)
 _UPDATE_LINK: Final = update("provider_customers", ProviderCustomer, key=("organization_id", "id"))
 
-_WANTED: Final = """
-      FROM customers c
-     WHERE c.organization_id = $1 AND c.deleted_at IS NULL
-       AND ($2::text IS NULL OR c.external_id = $2)
-       AND ($3::text IS NULL
-            OR c.name ILIKE $3 OR c.firstname ILIKE $3 OR c.lastname ILIKE $3
-            OR c.legal_name ILIKE $3 OR c.external_id ILIKE $3 OR c.email ILIKE $3)
-       AND ($4::text[] IS NULL OR c.account_type = ANY ($4))
-       AND ($5::text[] IS NULL OR c.billing_entity_id IN (
-            SELECT id FROM billing_entities WHERE organization_id = $1 AND code = ANY ($5)))
-       AND ($6::text[] IS NULL OR c.country = ANY ($6))
-       AND ($7::text[] IS NULL OR c.state = ANY ($7))
-       AND ($8::text[] IS NULL OR c.zipcode = ANY ($8))
-       AND ($9::text[] IS NULL OR c.currency = ANY ($9))
-       AND ($10::bool IS NULL OR (coalesce(c.tax_identification_number, '') <> '') = $10)
-       AND ($11::text IS NULL OR c.customer_type = $11)
-       AND ($12::bool IS NULL OR (c.customer_type IS NOT NULL) = $12)
-       AND NOT EXISTS (
-            SELECT FROM unnest($13::text[], $14::text[]) AS wanted (key, value)
-             WHERE (wanted.value = '') = EXISTS (
-                   SELECT FROM customer_metadata m
-                    WHERE m.organization_id = $1 AND m.customer_id = c.id AND m.key = wanted.key
-                      AND (wanted.value = '' OR m.value = wanted.value)))
-"""
-_PAGE: Final = f"""
-    SELECT c.organization_id, c.id {_WANTED}
-     ORDER BY c.created_at DESC, c.id LIMIT $15 OFFSET $16
-"""
-_COUNT: Final = f"SELECT count(*) {_WANTED}"
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which customers a list is of. What is None, or empty, asks for nothing."""
-
-    external_id: str | None = None
-    search_term: str | None = None  # part of a name, the external id or the email, in any case
-    account_types: Sequence[str] = ()
-    billing_entity_codes: Sequence[str] = ()
-    countries: Sequence[str] = ()
-    states: Sequence[str] = ()
-    zipcodes: Sequence[str] = ()
-    currencies: Sequence[str] = ()
-    has_tax_identification_number: bool | None = None
-    customer_type: str | None = None
-    has_customer_type: bool | None = None
-    metadata: Mapping[str, str] = {}  # an empty value: the key must be absent
-
 
 async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, CustomerDetails]:
     """These customers with all that is shown of them, deleted ones too.
@@ -224,32 +179,6 @@ async def next_sequential_id(conn: Conn, organization_id: UUID) -> int:
     """The number of the organization's next customer; called under `lock_numbering`."""
     number: int = await conn.fetchval(_NEXT_SEQUENTIAL_ID, organization_id)
     return number
-
-
-async def page(
-    conn: Conn, organization_id: UUID, wanted: Wanted, page: Page
-) -> tuple[list[CustomerDetails], int]:
-    """One page of the wanted customers, newest first, and how many there are in all."""
-    asked = (
-        organization_id,
-        wanted.external_id,
-        wanted.search_term and f"%{_literal(wanted.search_term)}%",
-        wanted.account_types or None,
-        wanted.billing_entity_codes or None,
-        wanted.countries or None,
-        wanted.states or None,
-        wanted.zipcodes or None,
-        wanted.currencies or None,
-        wanted.has_tax_identification_number,
-        wanted.customer_type,
-        wanted.has_customer_type,
-        list(wanted.metadata),
-        list(wanted.metadata.values()),
-    )
-    rows = await conn.fetch(_PAGE, *asked, page.size, page.offset)
-    keys = [RowKey(row["organization_id"], row["id"]) for row in rows]
-    found = await details(conn, keys)
-    return [found[key] for key in keys], await conn.fetchval(_COUNT, *asked)
 
 
 async def insert(conn: Conn, customer: Customer) -> None:
@@ -330,8 +259,3 @@ def _values(customer: Customer) -> list[object]:
 def _storable(texts: Collection[str]) -> list[str]:
     """Leave out what no column can hold: PostgreSQL's text has no NUL."""
     return [text for text in texts if "\0" not in text]
-
-
-def _literal(text: str) -> str:
-    """Escape a text for LIKE, so that `%` and `_` mean themselves."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

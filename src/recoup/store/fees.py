@@ -11,19 +11,21 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from recoup.rules.invoice_status import VISIBLE
+from recoup.rules.invoice_status import HIDDEN, VISIBLE
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.fees import AppliedTax, Fee, FeeDetails
 from recoup.rules.records.keys import RowKey
-from recoup.store.conditions import Conditions
+from recoup.store.conditions import Conditions, words
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 from recoup.store.rows import columns, insertion, values
 
 _INSERT: Final = insertion("fees", Fee)
 _INSERT_TAX: Final = insertion("applied_taxes", AppliedTax)
 
+_COLUMNS: Final = f"{columns(Fee, 'f')}, i.payment_status, i.self_billed"
 _FEES: Final = f"""
-    SELECT {columns(Fee, "f")}, i.payment_status, i.self_billed
+    SELECT {_COLUMNS}
       FROM fees f
       JOIN invoices i ON (i.organization_id, i.id) = (f.organization_id, f.invoice_id)
 """
@@ -39,6 +41,7 @@ _TAXES_OF_INVOICES: Final = f"""
     SELECT {columns(AppliedTax, "t")}
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, invoice_id)
       JOIN applied_taxes t USING (organization_id, invoice_id)
+     WHERE $3 OR t.fee_id IS NULL
      ORDER BY t.organization_id, t.invoice_id, t.tax_code, t.id
 """
 
@@ -53,6 +56,24 @@ _COUNT: Final = """
     SELECT count(*)
       FROM fees f
       JOIN invoices i ON (i.organization_id, i.id) = (f.organization_id, f.invoice_id)
+"""
+_ORDER: Final = "ORDER BY f.created_at, f.invoice_id, f.position"
+
+# Whoever asks nothing of the invoices takes a page of fees first, along its index, and then looks
+# up the invoices of these alone.
+_PAGE: Final = """
+    SELECT {columns}
+      FROM (SELECT f.* FROM fees f WHERE {where} {order} {part}) f
+      JOIN invoices i ON (i.organization_id, i.id) = (f.organization_id, f.invoice_id)
+     {order}
+"""
+# Hidden invoices are few, and most tenants have none: that is asked once, before any fee is.
+_IS_OF_SHOWN_INVOICE: Final = f"""
+    NOT EXISTS (SELECT FROM invoices h
+                 WHERE h.organization_id = {{0}} AND h.status IN {words(HIDDEN)})
+    OR EXISTS (SELECT FROM invoices i
+                WHERE i.organization_id = {{0}} AND i.id = f.invoice_id
+                  AND i.status IN {words(VISIBLE)})
 """
 
 
@@ -75,19 +96,24 @@ async def insert(conn: Conn, fees: Sequence[Fee], taxes: Sequence[AppliedTax]) -
 
 
 async def of_invoices(
-    conn: Conn, invoices: Collection[RowKey]
+    conn: Conn, invoices: Collection[RowKey], *, with_fees: bool = True
 ) -> tuple[dict[RowKey, list[FeeDetails]], dict[RowKey, list[AppliedTax]]]:
-    """Each invoice's fees in their order, and the taxes of each as a whole, by code."""
+    """Each invoice's fees in their order, and the taxes of each as a whole, by code.
+
+    Without fees the first is empty.
+    """
     asked = [key.organization_id for key in invoices], [key.id for key in invoices]
     of_wholes: dict[RowKey, list[AppliedTax]] = defaultdict(list)
     of_fees: list[AppliedTax] = []
-    for row in await conn.fetch(_TAXES_OF_INVOICES, *asked):
+    for row in await conn.fetch(_TAXES_OF_INVOICES, *asked, with_fees):
         tax = AppliedTax(**dict(row))
         if tax.fee_id is None:
             of_wholes[tax.invoice_key].append(tax)
         else:
             of_fees.append(tax)
     fees: dict[RowKey, list[FeeDetails]] = defaultdict(list)
+    if not with_fees:
+        return fees, of_wholes
     for details in _details(await conn.fetch(_OF_INVOICES, *asked), of_fees):
         fees[details.fee.invoice_key].append(details)
     return fees, of_wholes
@@ -98,19 +124,22 @@ async def page(
 ) -> tuple[list[FeeDetails], int]:
     """One page, oldest first, and how many there are in all; those of hidden invoices are not."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(f"{_COUNT} WHERE {where.sql()}", *where.values)
-    rows = await conn.fetch(
-        f"{_FEES} WHERE {where.sql()}"
-        f" ORDER BY f.created_at, f.invoice_id, f.position LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
-    )
+    if wanted.payment_status is None and wanted.external_customer_id is None:
+        where.add(_IS_OF_SHOWN_INVOICE, organization_id)
+        select = _PAGE.format(columns=_COLUMNS, where=where.sql(), order=_ORDER, part=part(page))
+        count = f"SELECT count(*) FROM fees f WHERE {where.sql()}"
+    else:
+        _add_of_invoices(where, organization_id, wanted)
+        select = f"{_FEES} WHERE {where.sql()} {_ORDER} {part(page)}"
+        count = f"{_COUNT} WHERE {where.sql()}"
+    rows, total = await rows_and_total(conn, select, count, where.values, page)
     taxes = await conn.fetch(
         _TAXES_OF_FEES,
         organization_id,
         list({row["invoice_id"] for row in rows}),
         [row["id"] for row in rows],
     )
-    return _details(rows, [AppliedTax(**dict(row)) for row in taxes]), count
+    return _details(rows, [AppliedTax(**dict(row)) for row in taxes]), total
 
 
 def _details(rows: Sequence[asyncpg.Record], taxes: Sequence[AppliedTax]) -> list[FeeDetails]:
@@ -129,19 +158,23 @@ def _details(rows: Sequence[asyncpg.Record], taxes: Sequence[AppliedTax]) -> lis
 def _where(organization_id: UUID, wanted: FeeFilter) -> Conditions:
     where = Conditions()
     where.add("f.organization_id = {0}", organization_id)
-    where.add("i.status = ANY ({0}::text[])", list(VISIBLE))
     if wanted.nothing:
         where.add("false")
     if wanted.id is not None:
         where.add("f.id = {0}", wanted.id)
-    if wanted.payment_status is not None:
-        where.add("i.payment_status = {0}", wanted.payment_status)
     if wanted.currency is not None:
         where.add("f.amount_currency = {0}", wanted.currency)
     if wanted.created_from is not None:
         where.add("f.created_at >= {0}", wanted.created_from)
     if wanted.created_to is not None:
         where.add("f.created_at <= {0}", wanted.created_to)
+    return where
+
+
+def _add_of_invoices(where: Conditions, organization_id: UUID, wanted: FeeFilter) -> None:
+    where.add(f"i.status IN {words(VISIBLE)}")
+    if wanted.payment_status is not None:
+        where.add("i.payment_status = {0}", wanted.payment_status)
     if wanted.external_customer_id is not None:
         where.add(
             "i.customer_id IN (SELECT c.id FROM customers c"
@@ -149,4 +182,3 @@ def _where(organization_id: UUID, wanted: FeeFilter) -> Conditions:
             organization_id,
             wanted.external_customer_id,
         )
-    return where

@@ -14,8 +14,9 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.store import invoices
-from recoup.store.conditions import Conditions
+from recoup.store.conditions import Conditions, words
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 
 # What each settlement leaves on an invoice.
 _SETTLED_BY: Final[Mapping[str, str]] = {
@@ -29,9 +30,8 @@ _OF_CUSTOMER: Final = """
 """
 
 _HAS_METADATUM: Final = """
-    EXISTS (SELECT FROM invoice_metadata m
-             WHERE m.organization_id = {0} AND m.invoice_id = i.id AND m.key = {1}
-               AND m.value = {2})
+    i.id IN (SELECT m.invoice_id FROM invoice_metadata m
+              WHERE m.organization_id = {0} AND m.key = {1} AND m.value = {2})
 """
 _LACKS_METADATUM: Final = """
     NOT EXISTS (SELECT FROM invoice_metadata m
@@ -40,11 +40,11 @@ _LACKS_METADATUM: Final = """
 
 # `position` rather than LIKE: nothing in the term is a pattern.
 _FOUND_IN_INVOICE: Final = "position(lower({0}) IN i.number_folded) > 0 OR i.id = {1}::uuid"
+# The customers are searched once, not once for each of their invoices.
 _FOUND_IN_CUSTOMER: Final = """
-    EXISTS (SELECT FROM customers c
-             WHERE c.organization_id = {2} AND c.id = i.customer_id
-               AND position(lower({0}) IN lower(concat_ws(E'\\n', c.name, c.firstname, c.lastname,
-                                                          c.external_id, c.email))) > 0)
+    i.customer_id IN (SELECT c.id FROM customers c
+                       WHERE c.organization_id = {2}
+                         AND position(lower({0}) IN c.search_text) > 0)
 """
 
 
@@ -77,24 +77,23 @@ async def page(
 ) -> tuple[list[InvoiceDetails], int]:
     """One page, latest issued first, and how many there are in all. Hidden ones are never among."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM invoices i WHERE {where.sql()}", *where.values
-    )
-    rows = await conn.fetch(
+    ids, count = await ids_and_total(
+        conn,
         f"SELECT i.id FROM invoices i WHERE {where.sql()}"
-        " ORDER BY i.issuing_date DESC, i.created_at DESC, i.id"
-        f" LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
+        " ORDER BY i.issuing_date DESC, i.created_at DESC, i.id",
+        f"SELECT count(*) FROM invoices i WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    keys = [RowKey(organization_id, row["id"]) for row in rows]
-    found = await invoices.details(conn, keys)
+    keys = [RowKey(organization_id, one) for one in ids]
+    found = await invoices.details(conn, keys, with_fees=False)
     return [found[key] for key in keys], count
 
 
 def _where(organization_id: UUID, wanted: InvoiceFilter) -> Conditions:
     where = Conditions()
     where.add("i.organization_id = {0}", organization_id)
-    where.add("i.status = ANY ({0}::text[])", list(VISIBLE))
+    where.add(f"i.status IN {words(VISIBLE)}")
     plain: list[tuple[str, object]] = [
         ("i.status = ANY ({0}::text[])", wanted.statuses),
         ("i.payment_status = ANY ({0}::text[])", wanted.payment_statuses),

@@ -120,10 +120,12 @@ _KEEP_METADATA: Final = """
 """
 
 
-async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceDetails]:
+async def details(
+    conn: Conn, keys: Collection[RowKey], *, with_fees: bool = True
+) -> dict[RowKey, InvoiceDetails]:
     """These invoices with all that is shown of them; those that do not exist are left out.
 
-    The same few statements for one invoice and for hundreds.
+    The same few statements for one invoice and for hundreds. A list shows no fees.
     """
     asked = key_arrays(keys)
     rows = await conn.fetch(_DETAILS, *asked)
@@ -136,7 +138,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, InvoiceD
     if not found:
         return {}
     whose = await customers.details(conn, {invoice.customer_key for invoice, _ in found.values()})
-    lines, taxes = await fees.of_invoices(conn, found.keys())
+    lines, taxes = await fees.of_invoices(conn, found.keys(), with_fees=with_fees)
     metadata: dict[RowKey, list[InvoiceMetadatum]] = defaultdict(list)
     for row in await conn.fetch(_METADATA, *asked):
         metadatum = InvoiceMetadatum(**dict(row))

@@ -11,15 +11,16 @@ import asyncpg
 import msgspec
 
 from recoup.rules.attempt_state import State
-from recoup.rules.invoice_status import VISIBLE
+from recoup.rules.invoice_status import HIDDEN, VISIBLE
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.invoices import Invoice
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.records.payments import PaidInvoice, PaymentDetails
 from recoup.store import payment_methods
-from recoup.store.conditions import Conditions
+from recoup.store.conditions import Conditions, words
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 
 _DETAILS: Final = """
     SELECT p.organization_id, p.id, p.state, p.payment_type, p.customer_id,
@@ -52,6 +53,19 @@ _INSERT_BY_HAND: Final = """
     VALUES ($1, $2, $9, $4, $4, $10, false)
 """
 
+# Hidden invoices with payments are next to none, so that is asked first, once for the whole list:
+# only where there are any must each payment say of which invoices it is.
+_IS_OF_SHOWN_INVOICE: Final = f"""
+    NOT EXISTS (SELECT FROM invoices h
+                  JOIN payment_invoices hp
+                    ON (hp.organization_id, hp.invoice_id) = (h.organization_id, h.id)
+                 WHERE h.organization_id = {{0}} AND h.status IN {words(HIDDEN)})
+    OR EXISTS (SELECT FROM payment_invoices pi
+                 JOIN invoices i
+                   ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+                WHERE pi.organization_id = {{0}} AND pi.payment_id = p.id
+                  AND i.status IN {words(VISIBLE)})
+"""
 
 PAID_ON_PAGE: Final = (State.PROCESSING.value, State.SUCCEEDED.value)
 
@@ -86,15 +100,14 @@ async def page(
     Withdrawn attempts are not shown, nor payments of invoices that are not.
     """
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM payments p WHERE {where.sql()}", *where.values
+    ids, count = await ids_and_total(
+        conn,
+        f"SELECT p.id FROM payments p WHERE {where.sql()} ORDER BY p.created_at DESC, p.id",
+        f"SELECT count(*) FROM payments p WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    rows = await conn.fetch(
-        f"SELECT p.id FROM payments p WHERE {where.sql()}"
-        f" ORDER BY p.created_at DESC, p.id LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
-    )
-    keys = [RowKey(organization_id, row["id"]) for row in rows]
+    keys = [RowKey(organization_id, one) for one in ids]
     found = await details(conn, keys)
     return [found[key] for key in keys], count
 
@@ -121,14 +134,8 @@ def _where(organization_id: UUID, wanted: PaymentFilter) -> Conditions:
     where.add("p.organization_id = {0}", organization_id)
     where.add("p.state <> {0}", State.WITHDRAWN.value)
     # A hosted page is a payment once somebody pays there.
-    where.add("(p.manner <> 'page' OR p.state = ANY ({0}::text[]))", list(PAID_ON_PAGE))
-    where.add(
-        "EXISTS (SELECT FROM payment_invoices pi JOIN invoices i"
-        " ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)"
-        " WHERE (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)"
-        " AND i.status = ANY ({0}::text[]))",
-        list(VISIBLE),
-    )
+    where.add(f"(p.manner <> 'page' OR p.state IN {words(PAID_ON_PAGE)})")
+    where.add(_IS_OF_SHOWN_INVOICE, organization_id)
     if wanted.id is not None:
         where.add("p.id = {0}", wanted.id)
     if wanted.invoice_id is not None:

@@ -1,0 +1,85 @@
+"""What makes a list slow as soon as there is much of it, and what miscounts it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.planted.bugs.bug import Bug, Edit
+
+PLANS: Final = "tests/store/test_list_plans.py"
+INDEXES: Final = "store/migrations/0022_list_indexes.sql"
+
+BUGS: Final = (
+    Bug(
+        "a filter folds what it compares",
+        "Row-level security lets no such condition into an index: a list reads all of a tenant.",
+        (
+            Edit(
+                "store/invoice_lists.py",
+                "i.purchase_order_number_folded = lower({0})",
+                "lower(i.purchase_order_number) = lower({0})",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Bug(
+        "the index of the list of invoices is gone",
+        "A page reads each of a tenant's rows where it lies, among everybody's.",
+        (
+            Edit(
+                INDEXES,
+                "CREATE INDEX invoices_newest_first ON invoices\n"
+                "    (organization_id, issuing_date DESC, created_at DESC, id)\n"
+                "    INCLUDE (status, payment_status, payment_overdue, payment_dispute_lost_at,"
+                " currency,\n"
+                "             total_cents, paid_cents, offset_cents, customer_id, number_folded);",
+                "",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Bug(
+        "the index of metadata is gone",
+        "Whoever asks for one value reads all invoices of the tenant, and each one's metadata.",
+        (
+            Edit(
+                INDEXES,
+                "DROP INDEX fees_oldest_first;",
+                "DROP INDEX fees_oldest_first, invoice_metadata_by_value;",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Bug(
+        "a list of payments asks of each which invoices it is of",
+        "A tenant with many payments waits, and nobody is shown anything else for it.",
+        (
+            Edit(
+                "store/payments.py",
+                "WHERE h.organization_id = {{0}} AND h.status IN {words(HIDDEN)})\n    OR EXISTS",
+                "WHERE h.organization_id = {{0}} AND h.status IN {words(HIDDEN)}) AND false\n"
+                "    OR EXISTS",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Bug(
+        "a full page is taken for the last one",
+        "Whoever follows the pages stops after the first.",
+        (Edit("store/listing.py", "len(rows) < page.size", "len(rows) <= page.size"),),
+        (PLANS,),
+    ),
+    Bug(
+        "fees of a hidden invoice are counted",
+        "The last page never comes: there are fewer than the total says.",
+        (
+            Edit(
+                "store/fees.py",
+                """                WHERE i.organization_id = {{0}} AND i.id = f.invoice_id
+                  AND i.status IN {words(VISIBLE)})""",
+                """                WHERE i.organization_id = {{0}} AND i.id = f.invoice_id)""",
+            ),
+        ),
+        (PLANS,),
+    ),
+)
