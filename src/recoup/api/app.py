@@ -29,6 +29,7 @@ from recoup.api import (
     refunds,
     retry_payments,
     taxes,
+    webhook_deliveries,
     webhook_endpoints,
     webhook_keys,
 )
@@ -57,6 +58,7 @@ def make_app(edge: Edge, *, servers: Sequence[str]) -> ASGIApp:
             refunds.routes,
             retry_payments.routes,
             taxes.routes,
+            webhook_deliveries.routes,
             webhook_endpoints.routes,
             webhook_keys.routes,
         ],

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Final
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeVar
+from uuid import UUID
 
 from litestar.datastructures import MultiDict
 
 from recoup.api.edge import ApiRequest
+from recoup.rules.cursors import Cursor, in_utc, read_cursor
 from recoup.rules.refusal import Refused, invalid
 
 _METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
 MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at most
 _FLAGS: Final = {"true": True, "false": False}
+_DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
+Word = TypeVar("Word", bound=StrEnum)
 
 
 class Filters:
@@ -57,6 +63,35 @@ class Filters:
         """The value of a filter that is `true` or `false`."""
         value = self.text(name, among=_FLAGS)
         return None if value is None else _FLAGS.get(value)
+
+    def word(self, name: str, among: type[Word]) -> Word | None:
+        """The value of a filter that is a word of these."""
+        value = self.text(name, among=[one.value for one in among])
+        return among(value) if value and name not in self._broken else None
+
+    def row(self, name: str) -> UUID | None:
+        """The value of a filter that is a row's id: dashed (contract section 1.5)."""
+        value = self.text(name)
+        if value and not _DASHED.fullmatch(value):
+            self._broken[name] = ["is in invalid format"]
+        return UUID(value) if value and name not in self._broken else None
+
+    def instant(self, name: str) -> datetime | None:
+        """The value of a filter that is an ISO 8601 instant, or a date: its first moment."""
+        value = self.text(name)
+        try:
+            return in_utc(datetime.fromisoformat(value)) if value else None
+        except (ValueError, OverflowError):
+            self._broken[name] = ["must be a date time"]
+            return None
+
+    def cursor(self, name: str) -> Cursor | None:
+        """The value of a filter that says where a list goes on."""
+        value = self.text(name)
+        found = read_cursor(value) if value else None
+        if value and found is None:
+            self._broken[name] = ["is in invalid format"]
+        return found
 
     def metadata(self) -> dict[str, str]:
         """What `metadata[key]=value` asks for, by key; an empty value: the key must be absent."""

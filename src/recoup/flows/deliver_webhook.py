@@ -169,10 +169,18 @@ async def deliver_webhook(
         busy.note(delivery.endpoint, sent)
     if isinstance(sent, Delivered):
         async with db.transaction(pool, tenants=[key.organization_id]) as conn:
-            await webhook_deliveries.delivered(conn, key, http_status=sent.http_status, now=now())
+            await webhook_deliveries.delivered(
+                conn, delivery, http_status=sent.http_status, began_at=started_at, now=now()
+            )
         return sent
     return await _note_failure(
-        pool, delivery, sent, leased_until=leased_until, jitter=jitter, now=now()
+        pool,
+        delivery,
+        sent,
+        leased_until=leased_until,
+        jitter=jitter,
+        began_at=started_at,
+        now=now(),
     )
 
 
@@ -183,6 +191,7 @@ async def _note_failure(
     *,
     leased_until: datetime,
     jitter: float,
+    began_at: datetime,
     now: datetime,
 ) -> WillRetry | GivenUp | Overtaken:
     next_try_at = None
@@ -190,18 +199,19 @@ async def _note_failure(
         next_try_at = next_try(
             delivery.tries + 1,
             jitter=jitter,
-            first_at=delivery.created_at,
+            first_at=delivery.first_at,
             now=now,
             retry_after_seconds=sent.retry_after_seconds,
         )
     async with db.transaction(pool, tenants=[delivery.organization_id]) as conn:
         noted = await webhook_deliveries.failed(
             conn,
-            delivery.key,
+            delivery,
             leased_until=leased_until,
             next_try_at=next_try_at,
             http_status=sent.http_status,
             error=sent.why,
+            began_at=began_at,
             now=now,
         )
     if not noted:

@@ -1,4 +1,4 @@
-"""Rows of `webhook_deliveries`: one event for one endpoint, and what became of its tries.
+"""Rows of `webhook_deliveries` and `webhook_tries`: one event for one endpoint, and its tries.
 
 `store/events` makes them. One that waits, and no other, has a `deliver_at`. While it is under way
 that is the end of its lease, when it is due again, whoever had it.
@@ -22,8 +22,8 @@ class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: UUID
     id: UUID
     endpoint_id: UUID
-    tries: int  # made so far
-    created_at: datetime
+    tries: int  # made so far, of this schedule
+    first_at: datetime  # when its schedule began: with the event, or with its last replay
     url: str
     signature_algo: Literal["jwt", "hmac"]
     body: str  # sent to the letter, at every try
@@ -43,7 +43,8 @@ class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
 # One that nobody has touched is due whatever the clock says: the host that made it and the one that
 # sends it may not agree on the time.
 _LOCK_DUE: Final = """
-    SELECT d.organization_id, d.id, d.endpoint_id, d.tries, d.created_at,
+    SELECT d.organization_id, d.id, d.endpoint_id, d.tries - d.tries_before AS tries,
+           coalesce(d.replayed_at, d.created_at) AS first_at,
            endpoint.webhook_url AS url, endpoint.signature_algo, e.body, o.hmac_key_sealed
       FROM webhook_deliveries d
       JOIN webhook_endpoints endpoint
@@ -61,19 +62,30 @@ _PUT_OFF: Final = """
 
 # Not fenced by the lease: the receiver has it, whatever others have found meanwhile.
 _DELIVERED: Final = """
-    UPDATE webhook_deliveries
-       SET state = 'delivered', tries = tries + 1, deliver_at = NULL, ended_at = $4,
-           http_status = $3, error = NULL
-     WHERE organization_id = $1 AND id = $2 AND state <> 'delivered'
+    WITH noted AS (
+        UPDATE webhook_deliveries
+           SET state = 'delivered', tries = tries + 1, deliver_at = NULL, ended_at = $4,
+               http_status = $3, error = NULL
+         WHERE organization_id = $1 AND id = $2 AND state <> 'delivered'
+     RETURNING organization_id, id, tries
+    )
+    INSERT INTO webhook_tries (organization_id, delivery_id, number, webhook_url, at, http_status)
+    SELECT organization_id, id, tries, $5, $6, $3 FROM noted
 """
 
 _FAILED: Final = """
-    UPDATE webhook_deliveries
-       SET state = CASE WHEN $4::timestamptz IS NULL THEN 'given_up' ELSE 'waiting' END,
-           tries = tries + 1, deliver_at = $4, http_status = $5, error = $6,
-           ended_at = CASE WHEN $4::timestamptz IS NULL THEN $7::timestamptz END
-     WHERE organization_id = $1 AND id = $2 AND deliver_at = $3
- RETURNING id
+    WITH noted AS (
+        UPDATE webhook_deliveries
+           SET state = CASE WHEN $4::timestamptz IS NULL THEN 'given_up' ELSE 'waiting' END,
+               tries = tries + 1, deliver_at = $4, http_status = $5, error = $6,
+               ended_at = CASE WHEN $4::timestamptz IS NULL THEN $7::timestamptz END
+         WHERE organization_id = $1 AND id = $2 AND deliver_at = $3
+     RETURNING organization_id, id, tries
+    )
+    INSERT INTO webhook_tries
+           (organization_id, delivery_id, number, webhook_url, at, http_status, error)
+    SELECT organization_id, id, tries, $8, $9, $5, $6 FROM noted
+ RETURNING delivery_id
 """
 
 _DUE: Final = """
@@ -97,19 +109,24 @@ async def put_off(conn: Conn, key: RowKey, *, until: datetime) -> None:
     await conn.execute(_PUT_OFF, key.organization_id, key.id, until)
 
 
-async def delivered(conn: Conn, key: RowKey, *, http_status: int, now: datetime) -> None:
-    """Note that the receiver has it."""
-    await conn.execute(_DELIVERED, key.organization_id, key.id, http_status, now)
+async def delivered(
+    conn: Conn, delivery: DueDelivery, *, http_status: int, began_at: datetime, now: datetime
+) -> None:
+    """Note that the receiver has it, by a try that began then."""
+    await conn.execute(
+        _DELIVERED, delivery.organization_id, delivery.id, http_status, now, delivery.url, began_at
+    )
 
 
 async def failed(
     conn: Conn,
-    key: RowKey,
+    delivery: DueDelivery,
     *,
     leased_until: datetime,
     next_try_at: datetime | None,
     http_status: int | None,
     error: str,
+    began_at: datetime,
     now: datetime,
 ) -> bool:
     """Note a failed try, and when the next one is due; without one the delivery is given up.
@@ -117,8 +134,9 @@ async def failed(
     False: the lease had run out and somebody else took over, or it is gone. Nothing is noted then.
     """
     noted = await conn.fetchrow(
-        _FAILED, key.organization_id, key.id, leased_until, next_try_at, http_status, error, now
-    )
+        _FAILED, delivery.organization_id, delivery.id, leased_until, next_try_at, http_status,
+        error, now, delivery.url, began_at,
+    )  # fmt: skip
     return noted is not None
 
 
