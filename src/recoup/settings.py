@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LONGEST_DAYS: Final = 36_500
 
 
 class WrongSettingsError(Exception):
@@ -96,6 +98,40 @@ class Settings(BaseSettings):
         ge=10_000,
         le=100_000_000,
         description="how many bytes the body of a provider's webhook may have, 10000 to 100000000",
+    )
+    retention_webhook_deliveries_days: int = Field(
+        default=90,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="for how many days a webhook's delivery and its tries are kept once it has"
+        " ended, a whole number; 0 for ever",
+    )
+    retention_event_bodies_days: int = Field(
+        default=365,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="for how many days what was told is kept to the letter, a whole number; 0 for"
+        " ever",
+    )
+    retention_provider_event_bodies_days: int = Field(
+        default=365,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="for how many days a provider's event is kept to the letter once it is applied,"
+        " a whole number; 0 for ever",
+    )
+    retention_idempotency_keys_days: int = Field(
+        default=30,
+        ge=1,
+        le=LONGEST_DAYS,
+        description="for how many days a call with the same Idempotency-Key gets the same answer,"
+        " a whole number, 1 or more",
+    )
+    retention_job_log_days: int = Field(
+        default=1,
+        ge=1,
+        le=LONGEST_DAYS,
+        description="for how many days the log of jobs is kept, a whole number, 1 or more",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"

@@ -25,9 +25,17 @@ from recoup import clock
 from recoup.flows.refund_payment import begin_refund
 from recoup.rules.reconciliation import What
 from recoup.rules.records.keys import RowKey
-from recoup.store import contradictions, db, findings, provider_accounts
+from recoup.store import (
+    contradictions,
+    db,
+    events,
+    findings,
+    provider_accounts,
+    webhook_deliveries,
+)
 from recoup.store.contradictions import Contradiction
 from recoup.store.db import Pool
+from recoup.store.events import Event
 from recoup.store.findings import Finding
 from tests.api.billing import has_customer, has_method, has_tax, issue, pay
 from tests.api.conftest import Tenant
@@ -76,6 +84,8 @@ FILTERS: Final[Mapping[str, str]] = {
     "GET /invoices search_term": "invoices",
     "GET /payments external_customer_id": "customers",
     "GET /payments invoice_id": "invoices",
+    "GET /webhook_deliveries webhook_endpoint_id": "webhook_endpoints",
+    "GET /webhook_deliveries object_id": "events",
 }
 OUTRANKED: Final = "GET /customers/{external_id}/invoices external_customer_id"  # by the path's
 # The fields that take another row's id or code, and whose. In the body, `?` is that word, and
@@ -143,6 +153,14 @@ FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
     "POST /payments payment.invoice_id": (
         "invoices",
         {"payment": {"invoice_id": "?", "amount_cents": 1, "reference": "wire"}},
+    ),
+    "POST /webhook_deliveries/replay webhook_deliveries.webhook_endpoint_id": (
+        "webhook_endpoints",
+        {"webhook_deliveries": {"webhook_endpoint_id": "?"}},
+    ),
+    "POST /webhook_deliveries/replay webhook_deliveries.object_id": (
+        "events",
+        {"webhook_deliveries": {"object_id": "?"}},
     ),
 }
 # The fields by which a caller names what is its own: another tenant's word is as free as any.
@@ -278,6 +296,22 @@ async def something_found(tenant: Tenant, pool: Pool) -> str:
     return str(one.id_in(account.key))
 
 
+async def something_told(tenant: Tenant, pool: Pool) -> tuple[str, str]:
+    """A webhook that was given up: what it was about, and its delivery."""
+    told = Event(tenant.organization_id, clock.new_id(), "invoice.voided", clock.new_id(), "{}")
+    async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
+        [key] = await events.insert(conn, [told], now=clock.now())
+        due = await webhook_deliveries.lock_due(conn, key, now=clock.now())
+        assert due is not None
+        at = clock.now()
+        await webhook_deliveries.put_off(conn, key, until=at)
+        assert await webhook_deliveries.failed(
+            conn, due, leased_until=at, next_try_at=None, http_status=410, error="gone",
+            began_at=at, now=at,
+        )  # fmt: skip
+    return str(told.object_id), str(key.id)
+
+
 async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party:
     customer, tax, add_on = f"{name}-customer", f"{name}-tax", f"{name}-add-on"
     await has_tax(tenant, tax, 10)
@@ -292,6 +326,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     paid = await pay(tenant, invoice, 100)
     listening = {"webhook_endpoint": {"webhook_url": f"https://{name}.example"}}
     endpoint = await tenant.post("/webhook_endpoints", listening)
+    about, delivery = await something_told(tenant, pool)
     payment = paid.json()["payment"]["lago_id"]
     surprise, refund, account = await surprise_and_refund(tenant, pool, payment)
     entities = (await tenant.get("/billing_entities")).json()["billing_entities"]
@@ -301,6 +336,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "contradictions": surprise,
         "customers": customer,
         "customer_metadata": kept[0]["lago_id"],
+        "events": about,
         "fees": invoice["fees"][0]["lago_id"],
         "invoices": invoice["lago_id"],
         "invoice_metadata": noted.json()["invoice"]["metadata"][0]["lago_id"],
@@ -311,6 +347,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "reconciliation_findings": await something_found(tenant, pool),
         "refunds": refund,
         "taxes": tax,
+        "webhook_deliveries": delivery,
         "webhook_endpoints": endpoint.json()["webhook_endpoint"]["lago_id"],
     }
     return Party(tenant, words)

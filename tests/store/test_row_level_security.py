@@ -43,7 +43,8 @@ SCOUTED: Final = {
         "payment_due_date", "payment_dispute_lost_at", "next_try_at", "held_because",
     },
     "webhook_deliveries": {
-        "organization_id", "id", "endpoint_id", "state", "deliver_at", "created_at", "ended_at",
+        *("organization_id", "id", "endpoint_id", "event_id", "state"),
+        *("deliver_at", "created_at", "ended_at"),
     },
     "events": {"organization_id", "id", "created_at", "body_forgotten_at"},
     "provider_events": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ import msgspec
 
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import key_arrays
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -45,6 +46,24 @@ _INSERT: Final = """
  RETURNING organization_id, id
 """
 
+# A delivery that is there may be sent, or sent again, and needs its event's body.
+_WITH_BODY: Final = """
+    SELECT e.organization_id, e.id FROM events e
+     WHERE e.created_at < $1 AND e.body_forgotten_at IS NULL
+       AND NOT EXISTS (SELECT FROM webhook_deliveries d
+            WHERE (d.organization_id, d.event_id) = (e.organization_id, e.id))
+     ORDER BY e.created_at LIMIT $2
+"""
+
+_FORGET_BODIES: Final = """
+    UPDATE events e SET body = '', body_forgotten_at = $3
+      FROM unnest($1::uuid[], $2::uuid[]) AS old (organization_id, id)
+     WHERE (e.organization_id, e.id) = (old.organization_id, old.id)
+       AND e.body_forgotten_at IS NULL
+       AND NOT EXISTS (SELECT FROM webhook_deliveries d
+            WHERE (d.organization_id, d.event_id) = (e.organization_id, e.id))
+"""
+
 
 async def insert(conn: Conn, events: Sequence[Event], *, now: datetime) -> list[RowKey]:
     """Keep these events, and a delivery for every endpoint that wants one; answer those.
@@ -65,3 +84,15 @@ async def insert(conn: Conn, events: Sequence[Event], *, now: datetime) -> list[
         now,
     )
     return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def with_body(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Events of all tenants told before then that nobody can be sent any more, the oldest first."""
+    rows = await scout.fetch(_WITH_BODY, before, most)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def forget_bodies(conn: Conn, keys: Collection[RowKey], *, now: datetime) -> bool:
+    """Empty the bodies of these events; False: there were none. That they were told stays."""
+    done: str = await conn.execute(_FORGET_BODIES, *key_arrays(keys), now)
+    return done != "UPDATE 0"

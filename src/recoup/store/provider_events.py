@@ -11,6 +11,7 @@ import msgspec
 
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import key_arrays
 
 
 class ProviderEvent(msgspec.Struct, frozen=True):
@@ -63,6 +64,19 @@ _PUT_OFF: Final = """
     UPDATE provider_events SET apply_at = $3 WHERE organization_id = $1 AND id = $2
 """
 
+_WITH_BODY: Final = """
+    SELECT organization_id, id FROM provider_events
+     WHERE applied_at < $1 AND body_forgotten_at IS NULL ORDER BY applied_at LIMIT $2
+"""
+
+# That it came stays, or else it would be news when it comes again.
+_FORGET_BODIES: Final = """
+    UPDATE provider_events e SET body = '', body_forgotten_at = $3
+      FROM unnest($1::uuid[], $2::uuid[]) AS old (organization_id, id)
+     WHERE (e.organization_id, e.id) = (old.organization_id, old.id)
+       AND e.applied_at IS NOT NULL AND e.body_forgotten_at IS NULL
+"""
+
 
 async def keep(conn: Conn, events: Sequence[ProviderEvent], *, now: datetime) -> list[RowKey]:
     """Keep these events; answer those that are new."""
@@ -107,6 +121,17 @@ async def waiting(scout: Conn, *, before: datetime, most: int, now: datetime) ->
     What was put off is among them when its time has come.
     """
     return _keys(await scout.fetch(_WAITING, before, most, now))
+
+
+async def with_body(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Events of all tenants that were applied before then, the oldest first."""
+    return _keys(await scout.fetch(_WITH_BODY, before, most))
+
+
+async def forget_bodies(conn: Conn, keys: Collection[RowKey], *, now: datetime) -> bool:
+    """Empty the bodies of these events, which are applied; False: there were none."""
+    done: str = await conn.execute(_FORGET_BODIES, *key_arrays(keys), now)
+    return done != "UPDATE 0"
 
 
 def _keys(rows: Collection[Any]) -> list[RowKey]:

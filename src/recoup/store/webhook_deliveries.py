@@ -6,6 +6,7 @@ that is the end of its lease, when it is due again, whoever had it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -14,6 +15,7 @@ import msgspec
 
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.rows import key_arrays
 
 
 class DueDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,22 @@ _DUE: Final = """
      WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $2
 """
 
+_ENDED: Final = """
+    SELECT organization_id, id FROM webhook_deliveries
+     WHERE ended_at < $1 ORDER BY ended_at LIMIT $2
+"""
+
+# Looked at again under its lock: one that is being sent again has not ended.
+_FORGET: Final = """
+    DELETE FROM webhook_deliveries
+     WHERE (organization_id, id) IN (
+           SELECT d.organization_id, d.id
+             FROM unnest($1::uuid[], $2::uuid[]) AS old (organization_id, id)
+             JOIN webhook_deliveries d USING (organization_id, id)
+            WHERE d.ended_at < $3
+              FOR UPDATE OF d SKIP LOCKED)
+"""
+
 
 async def lock_due(conn: Conn, key: RowKey, *, now: datetime) -> DueDelivery | None:
     """Lock a delivery that is to be tried now.
@@ -144,3 +162,15 @@ async def due(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     """Deliveries of all tenants that are due, the longest waiting first."""
     rows = await scout.fetch(_DUE, now, most)
     return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def ended(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Deliveries of all tenants that ended before then, the oldest first."""
+    rows = await scout.fetch(_ENDED, before, most)
+    return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def forget(conn: Conn, keys: Collection[RowKey], *, before: datetime) -> bool:
+    """Delete those of these that ended before then, with their tries; False: there were none."""
+    done: str = await conn.execute(_FORGET, *key_arrays(keys), before)
+    return done != "DELETE 0"

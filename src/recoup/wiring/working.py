@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
@@ -13,6 +13,7 @@ from recoup import clock
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.open_provider import Providers
 from recoup.flows.register_sandbox_webhooks import register_sandbox_webhooks
+from recoup.flows.tidy import Retention
 from recoup.rules.records.keys import RowKey
 from recoup.senders.webhook_headers import JwtSigner
 from recoup.senders.webhooks import WebhookSender
@@ -62,6 +63,7 @@ async def run_worker(
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
+        retention=_retention(settings),
     )
     running = asyncio.create_task(worker.run())
     telling = asyncio.create_task(
@@ -80,6 +82,19 @@ async def run_worker(
         await sender.close()
         await close_pool(queue)
         await close_pool(pool)
+
+
+def _retention(settings: Settings) -> Retention:
+    def days(said: int) -> timedelta | None:
+        return timedelta(days=said) if said else None
+
+    return Retention(
+        webhook_deliveries=days(settings.retention_webhook_deliveries_days),
+        event_bodies=days(settings.retention_event_bodies_days),
+        provider_event_bodies=days(settings.retention_provider_event_bodies_days),
+        idempotency_keys=timedelta(days=settings.retention_idempotency_keys_days),
+        job_log=timedelta(days=settings.retention_job_log_days),
+    )
 
 
 async def _warn_that_nobody_reaches_us() -> None:

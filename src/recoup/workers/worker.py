@@ -37,7 +37,7 @@ from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.sweep import sweep
-from recoup.flows.tidy import tidy
+from recoup.flows.tidy import USUAL, Retention, tidy
 from recoup.rules.records.keys import RowKey
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db, jobs, provider_accounts, quarantines
@@ -80,6 +80,7 @@ class Worker:
         new_id: Callable[[], UUID],
         chance: Random,
         money_jobs_at_once: int = SLOTS,
+        retention: Retention = USUAL,
     ) -> None:
         self._pool = pool
         self._scout = scout
@@ -91,6 +92,7 @@ class Worker:
         self._new_id = new_id
         self._chance = chance
         self._money_jobs_at_once = money_jobs_at_once
+        self._retention = retention
         self._busy = EndpointsInFlight()
         self._stopping = asyncio.Event()
         self._running: list[PgQueuer] = []
@@ -275,7 +277,7 @@ class Worker:
         await mark_all_overdue(self._pool, self._scout, now=self._now())
 
     async def _tidy(self, _schedule: Schedule) -> None:
-        await tidy(self._pool, self._scout, now=self._now())
+        await tidy(self._pool, self._scout, keep=self._retention, now=self._now())
 
     async def _reconcile_all(self, _schedule: Schedule) -> None:
         async with db.nameless(self._scout) as conn:

@@ -48,7 +48,7 @@ CREATE INDEX events_with_body ON events (created_at) WHERE body_forgotten_at IS 
 CREATE INDEX provider_events_with_body ON provider_events (applied_at)
     WHERE applied_at IS NOT NULL AND body_forgotten_at IS NULL;
 
-GRANT SELECT (ended_at) ON webhook_deliveries TO recoup_scout;
+GRANT SELECT (event_id, ended_at) ON webhook_deliveries TO recoup_scout;
 GRANT SELECT (body_forgotten_at) ON provider_events TO recoup_scout;
 CREATE POLICY all_tenants ON events FOR SELECT TO recoup_scout USING (true);
 GRANT SELECT (organization_id, id, created_at, body_forgotten_at) ON events TO recoup_scout;
