@@ -21,13 +21,14 @@ from recoup.flows.replay_webhooks import (
     replay_delivery,
 )
 from recoup.rules.cursors import Cursor
+from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.rules.webhook_schedule import TRIES, WAITS
 from recoup.senders.webhooks import Delivered
 from recoup.store import db
 from recoup.store.db import Pool
-from recoup.store.delivery_lists import DeliveryFilter, DeliveryState, TryRow
+from recoup.store.delivery_lists import DeliveryFilter, TryRow
 from tests.flows.hook_worlds import Receivers, World, a_world, some_receivers, status
 
 GIVEN_UP = DeliveryFilter(state=DeliveryState.GIVEN_UP)

@@ -12,10 +12,11 @@ from msgspec import UNSET, UnsetType
 from recoup.api.identifiers import row_id
 from recoup.flows.replay_webhooks import MOST_AT_ONCE
 from recoup.rules.cursors import Cursor, in_utc, read_cursor
+from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.lago.event_types import EVENT_TYPES
 from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Text, text
-from recoup.store.delivery_lists import DeliveryFilter, DeliveryState
+from recoup.store.delivery_lists import DeliveryFilter
 
 ENDED: Final = (DeliveryState.GIVEN_UP, DeliveryState.DELIVERED)
 _WRONG: Final = ["value_is_invalid"]

@@ -28,6 +28,7 @@ from recoup.flows.replay_webhooks import (
     replay_delivery,
 )
 from recoup.rules.cursors import write_cursor
+from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.lago.event_types import EVENT_TYPES
 from recoup.rules.lago.instants import seconds
 from recoup.rules.lago.webhook_deliveries import (
@@ -39,7 +40,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import delivery_lists
 from recoup.store.db import Conn
-from recoup.store.delivery_lists import DeliveryFilter, DeliveryRow, DeliveryState
+from recoup.store.delivery_lists import DeliveryFilter, DeliveryRow
 
 FILTERS: Final = (
     Query("webhook_endpoint_id", "Those to this endpoint.", UUID),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typer
 
-from recoup.cli import checking, providers, restoring, review, secrets, serving, tenants
+from recoup.cli import checking, providers, restoring, review, secrets, serving, tenants, webhooks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,3 +30,4 @@ app.add_typer(restoring.quarantine, name="quarantine")
 app.add_typer(restoring.reconciliation, name="reconciliation")
 app.add_typer(review.refund, name="refund")
 app.add_typer(review.invoice, name="invoice")
+app.add_typer(webhooks.webhook, name="webhook")

@@ -16,11 +16,12 @@ from uuid import UUID
 import msgspec
 
 from recoup.rules.cursors import Cursor
+from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, not_allowed, not_found
 from recoup.store import delivery_lists, jobs
 from recoup.store.db import Conn
-from recoup.store.delivery_lists import DeliveryFilter, DeliveryRow, DeliveryState, TryRow
+from recoup.store.delivery_lists import DeliveryFilter, DeliveryRow, TryRow
 from recoup.store.jobs import Job
 
 MOST_AT_ONCE: Final = 1_000  # how many share one transaction: bounds how long locks are held

@@ -9,24 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from recoup.rules.cursors import Cursor
+from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.records.keys import RowKey
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
-
-
-class DeliveryState(StrEnum):
-    """Where a delivery stands; once it has ended, it may be sent again."""
-
-    WAITING = "waiting"
-    DELIVERED = "delivered"
-    GIVEN_UP = "given_up"
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
