@@ -49,9 +49,9 @@ REFUSALS: Final[Mapping[int, str]] = {
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Any text up to 255 characters. The same key again, within 30 days (or as many as this "
-    "installation keeps them), does "
-    "nothing and gets the same answer, with `Idempotent-Replayed: true`.",
+    "description": "Any text up to 255 characters. The same key again, within 30 days (or as many "
+    "as this installation keeps them), does nothing and gets the same answer, with "
+    "`Idempotent-Replayed: true`.",
     "required": False,
     "schema": {"type": "string", "maxLength": 255},
 }
