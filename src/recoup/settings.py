@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AnyHttpUrl, Field, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LONGEST_DAYS: Final = 36_500
@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+
+    @field_validator("api_calls_at_once")
+    @classmethod
+    def _of_a_pace(cls, said: int | None, others: ValidationInfo) -> int | None:
+        if said is not None and others.data.get("api_calls_per_second") == 0:
+            raise ValueError("it limits nothing without RECOUP_API_CALLS_PER_SECOND")
+        return said
 
     @field_validator("webhook_allow_networks", mode="before")
     @classmethod
