@@ -6,7 +6,10 @@ all processes sign alike, and a change of the master key leaves addresses good.
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
+
+import structlog
 
 from recoup import clock
 from recoup.documents.folder import Folder
@@ -16,7 +19,9 @@ from recoup.settings import Settings, WrongSettingsError
 from recoup.store.sealed_columns import JWT_KEY
 from recoup.wiring.opening import Opened
 
-FOLDER = "documents"
+log = structlog.get_logger()
+
+FOLDER: Final = "documents"
 
 
 async def open_storage(settings: Settings) -> DocumentStorage:
@@ -31,6 +36,12 @@ async def open_storage(settings: Settings) -> DocumentStorage:
     except StorageError as error:
         wrong = str(error)
     if storage is not None and not wrong:
+        if settings.database_url and settings.documents_url is None:
+            log.info(
+                "documents_in_a_folder",
+                folder=str(settings.data_dir / FOLDER),
+                do="share it, or set RECOUP_DOCUMENTS_URL, where others serve or work elsewhere",
+            )
         return storage
     if settings.documents_url is None:
         raise WrongSettingsError(
