@@ -22,7 +22,6 @@ from recoup.flows.delete_draft import delete_draft
 from recoup.flows.finalize_draft import finalize_draft
 from recoup.flows.find_invoices import find_invoice
 from recoup.flows.refresh_draft import refresh_draft
-from recoup.rules.lago.invoices import invoice_object
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root, not_allowed
 from recoup.store.db import Conn
 
@@ -51,7 +50,7 @@ async def finalize(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -
             collect=edge.collect,
             now=edge.now(),
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
@@ -68,7 +67,7 @@ async def refresh(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) ->
         details = await refresh_draft(
             conn, request.auth.organization_id, row_id(lago_id), now=edge.now()
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
@@ -85,7 +84,7 @@ async def destroy(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) ->
         details = await delete_draft(
             conn, request.auth.organization_id, row_id(lago_id), now=edge.now()
         )
-        return InvoiceAnswer(invoice_object(details))
+        return InvoiceAnswer(edge.invoice(details))
 
     return await edge.answer(request, do)
 
