@@ -22,19 +22,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import httpx
 import msgspec
+import uvicorn
 
-from recoup import clock
-from recoup.flows.open_provider import Providers
-from recoup.flows.prepare_installation import prepare
-from recoup.settings import Settings
 from recoup.store.db import Pool
-from recoup.wiring.http_server import listen, run_api
-from recoup.wiring.opening import Opened
+from recoup.wiring.http_server import _Http, _Server, listen
 from tests.api.billing import has_customer, has_method
-from tests.api.conftest import BOX, Tenant
+from tests.api.conftest import Tenant
 from tests.api.test_tenants_apart import operations, with_one_of_everything
 
 CASES: Final = 3_000
@@ -60,27 +55,20 @@ class Report(msgspec.Struct):
 
 
 @asynccontextmanager
-async def served(dsn: str, pool: Pool, scout: Pool) -> AsyncIterator[str]:
-    """The API as `recoup api` serves it; answers its address. No provider answers."""
-    base = Opened(dsn, pool, scout, BOX, await prepare(pool, box=BOX, now=clock.now()))
+async def served(app: Any) -> AsyncIterator[str]:
+    """The application behind the HTTP server that ships; answers its address."""
     listener = listen("127.0.0.1", 0)
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    stop, ready = asyncio.Event(), asyncio.Event()
-    async with aiohttp.ClientSession() as http:
-        providers = Providers(http, BOX, sandbox_base="http://127.0.0.1:9")
-        serving = asyncio.create_task(
-            run_api(
-                Settings(database_url=dsn), base, providers, listener, address, stop,
-                lambda _said: ready.set(),
-            )
-        )  # fmt: skip
-        await ready.wait()
-        try:
-            yield address
-        finally:
-            stop.set()
-            await serving
-            listener.close()
+    ready = asyncio.Event()
+    config = uvicorn.Config(app, http=_Http, ws="none", log_config=None, access_log=False)
+    server = _Server(config, when_ready=ready.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await ready.wait()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
 
 
 async def what_there_is(tenant: Tenant, pool: Pool) -> list[Mapping[str, str]]:
@@ -99,7 +87,7 @@ async def fuzz(address: str, api_key: str, words: Any, folder: Path) -> Report:
     """Run schemathesis to its end."""
     path = folder / "report.ndjson"
     process = await asyncio.create_subprocess_exec(
-        PROGRAM, "run", f"{address}/api/v1/openapi.json",
+        PROGRAM, "run", f"{address}/api/v1/openapi.json", "--url", address,
         "--header", f"Authorization: Bearer {api_key}",
         "--phases", ",".join(PHASES), "--checks", "all", "--exclude-checks", LEFT_OUT,
         "--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none",
@@ -141,11 +129,11 @@ def read_report(path: Path, report: Report) -> Report:
 
 
 async def test_every_answer_is_one_that_the_document_describes(
-    tenant: Tenant, pool: Pool, scout: Pool, dsn: str, tmp_path: Path
+    app: Any, tenant: Tenant, pool: Pool, tmp_path: Path
 ) -> None:
     words = await what_there_is(tenant, pool)
     document = (await tenant.get("/openapi.json")).json()
-    async with served(dsn, pool, scout) as address:
+    async with served(app) as address:
         report = await fuzz(address, tenant.api_key, words, tmp_path)
     assert report.status == 0, report.said[report.said.find("= FAILURES =") :]
     assert report.cases.total() >= CASES, report.cases
