@@ -84,7 +84,8 @@ class Contract:
 
     def _answer(self, operation: Operation, status: int) -> Schema | None:
         if status == 200 and operation.key in ANSWERS:
-            return self.shapes.make(self.json["schemas"][ANSWERS[operation.key][0]])
+            root, name = ANSWERS[operation.key]
+            return self.shapes.make({"properties": {root: self.shapes.tree(name)}})
         said = operation.responses.get(str(status))
         if said is None:  # any operation may refuse for reasons of the others (section 9)
             return self.shapes.make(self.json["schemas"][REFUSALS[status]])

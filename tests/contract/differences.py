@@ -31,7 +31,7 @@ class Difference(msgspec.Struct, frozen=True):
     kind: Kind
     why: str
     schema: dict[str, Any] = {}  # of ALSO
-    of: str = ""  # of MORE: the contract's name for what it holds
+    of: str = ""  # of MORE: the contract's name for what it holds; empty: any object
 
 
 SANDBOX: Final = {"const": "sandbox"}
@@ -72,6 +72,10 @@ DIFFERENCES: Final = (
            "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
     *_same(Kind.FILLED, "PaymentRequestObject", "email",
            "`\"\"` instead: Lago's own clients cannot read null (section 10, row 4)."),
+    Difference(
+        "payment_provider_payment_request_payment_error.error_details", Kind.MORE,
+        "Ours: why, as `invoice.payment_failure` tells it.",
+    ),
     # What is there or not by place.
     *_same(Kind.SOMETIMES, "InvoiceObject", "customer metadata applied_taxes"
            " applied_invoice_custom_sections", BY_ENDPOINT),
@@ -129,18 +133,23 @@ ALWAYS_EMPTY: Final = {
     "FeeObject.item.grouped_by": NO_SUBSCRIPTIONS,
 }
 
-# Operations whose answer Lago describes otherwise than it sends it.
+# Operations whose answer Lago describes bare, and wraps: by what, and the contract's name for what
+# is in it.
 ANSWERS: Final = {
-    "GET /payments/{lago_id}": ("Payment", "Wrapped in `payment` (section 9, row 3)."),
-    "GET /payment_requests/{lago_id}": (
-        "PaymentRequest", "Wrapped in `payment_request` (section 9, row 3).",
-    ),
-}  # fmt: skip
+    "GET /payments/{lago_id}": ("payment", "PaymentObject"),
+    "GET /payment_requests/{lago_id}": ("payment_request", "PaymentRequestObject"),
+    "POST /billing_entities": ("billing_entity", "BillingEntityObject"),
+    "PUT /billing_entities/{code}": ("billing_entity", "BillingEntityObjectExtended"),
+}
+WRAPPED: Final = (
+    "Wrapped in its root, which Lago's description forgets (sections 3.2 and 9, row 3)."
+)
 
 # Operations that never answer 200 here, and why. They refuse, in the contract's words.
 NEVER_ANSWERED: Final = {
     "PUT /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
     "DELETE /fees/{lago_id}": "Each fee belongs to an invoice: `invoiced_fee` (section 3.8).",
+    "POST /invoices/{lago_id}/retry": f"It works out failed taxes again. {NO_INTEGRATIONS}",
     "POST /invoices/preview": f"It previews a subscription. {NO_SUBSCRIPTIONS}",
 }
 
@@ -148,6 +157,7 @@ NEVER_ANSWERED: Final = {
 NEVER_REFUSED: Final = {
     ("GET /billing_entities", 422): "Nothing that it is asked can be wrong.",
     ("GET /billing_entities/{code}", 422): "Nothing that it is asked can be wrong.",
+    ("POST /invoices/preview", 404): "It is 403 `feature_unavailable` whomever it is for.",
     ("DELETE /webhook_endpoints/{lago_id}", 405): "Lago's own code does not refuse it (section 9,"
     " row 36).",
 }
@@ -165,6 +175,8 @@ NEVER_SAID: Final = {
 NEVER_TOLD: Final = {
     "payment_provider.error": "We register nothing at a provider, so nothing of it can fail.",
     "wallet_transaction.payment_failure": NO_WALLETS,
+    "dunning_campaign.finished": "There are no dunning campaigns: failed charges are tried again by"
+    " the schedule, and late invoices are told of.",
 }
 # What an event tells of that Lago describes otherwise than it sends it: by the payload's key, the
 # keys and what they hold (section 7.4); empty: text.

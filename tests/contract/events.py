@@ -151,11 +151,6 @@ async def _refund_that_fails(world: World) -> None:
     await things.credit(world, await things.shown(world, invoice), refund_amount_cents=120)
 
 
-async def _kept_as_a_draft(world: World) -> None:
-    owner = await things.customer(world, billing_configuration={"invoice_grace_period": 3})
-    await things.issue(world, owner, skip_psp=True)
-
-
 # By which thing an event comes.
 TOLD: Final[Mapping[str, Thing]] = {
     "customer.created": things.bob,
@@ -169,7 +164,7 @@ TOLD: Final[Mapping[str, Thing]] = {
     "invoice.created": exercises.finalize,
     "invoice.one_off_created": things.paid_by_card,
     "invoice.generated": exercises.download_an_invoice,
-    "invoice.drafted": _kept_as_a_draft,
+    "invoice.drafted": things.draft,
     "invoice.voided": things.voided,
     "invoice.deleted": exercises.delete_a_draft,
     "invoice.payment_dispute_lost": things.disputed,

@@ -225,13 +225,6 @@ async def refresh(world: World) -> None:
     await world.do(f"PUT {INVOICE}/refresh", lago_id=made["lago_id"])
 
 
-@exercises(f"POST {INVOICE}/retry")
-async def retry(world: World) -> None:
-    made = await things.unpaid(world)
-    await world.served.change("invoices", made, status="failed")
-    await world.do(f"POST {INVOICE}/retry", lago_id=made["lago_id"])
-
-
 @exercises(f"POST {INVOICE}/lose_dispute")
 async def lose_dispute(world: World) -> None:
     await world.get(things.disputed)

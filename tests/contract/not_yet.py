@@ -56,7 +56,6 @@ EVENTS: Final = frozenset(
         "credit_note.created",
         "credit_note.generated",
         "credit_note.refund_failure",
-        "dunning_campaign.finished",
         "invoice.created",
         "invoice.deleted",
         "invoice.drafted",

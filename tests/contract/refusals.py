@@ -88,7 +88,8 @@ def said_by(exchange: Exchange) -> set[str]:
 def refused_by(operation: Operation) -> Iterator[Refused]:
     """What the contract implies of an operation by itself."""
     key, names = operation.key, {name: UNKNOWN[name] for name in operation.names}
-    some_body = {operation.root: {"unknown": "key"}} if operation.root else None
+    root = "metadata" if operation.path.endswith("/metadata") else operation.root
+    some_body = {root: {"unknown": "key"}} if root and operation.method != "DELETE" else None
     yield Refused(key, 401, "Unauthorized", names=names, api_key=None)
     yield Refused(key, 401, "Unauthorized", names=names, api_key="nobodys")
     mode = "read" if operation.method == "GET" else "write"
@@ -263,6 +264,13 @@ async def two_currencies(world: World) -> Any:
     return [await things.overdue(world, owner, currency=one) for one in ("EUR", "USD")]
 
 
+async def of_the_second(world: World) -> Any:
+    """An invoice of a billing entity that mails none."""
+    await world.get(things.second_entity)
+    owner = await things.customer(world, billing_entity_code="second")
+    return await things.issue(world, owner, skip_psp=True)
+
+
 async def two_entities(world: World) -> Any:
     await world.get(things.second_entity)
     owner = await things.customer(world)
@@ -379,9 +387,10 @@ REFUSED: Final[tuple[Refused, ...]] = (
     Refused(f"POST {INVOICE}/retry_payment", 405, "payment_processor_is_currently_handling_payment",
             about=things.in_flight),
     Refused(RESEND, 405, "invoice_not_finalized", about=things.draft),
-    Refused(RESEND, 405, "email_settings_disabled", about=things.late),
-    Refused("POST /invoices/preview", 404, "customer_not_found",
-            {"customer": {"external_id": "nobody"}, "plan_code": "basic"}),
+    Refused(RESEND, 405, "email_settings_disabled", about=of_the_second, needs=(ENTITIES,)),
+    Refused(
+        "POST /invoices/preview", 403, "feature_unavailable", {"customer": {"external_id": "x"}}
+    ),
     # The provider's pages
     Refused(PAGE, 422, "base.no_linked_payment_provider", about=unlinked),
     Refused(PAGE, 422, "base.invalid_payment_provider", about=debit),
@@ -495,7 +504,7 @@ REFUSED: Final[tuple[Refused, ...]] = (
     Refused(f"PUT {NOTE}", 422, "refund_status.value_is_invalid",
             {"credit_note": {"refund_status": "odd"}}, things.credit_note),
     Refused(f"PUT {NOTE}/void", 405, "no_voidable_amount", about=spent_note),
-    *(Refused(f"{method} {NOTE}/metadata", 422, "validation_errors", {"metadata": {"x" * 50: "x"}},
+    *(Refused(f"{method} {NOTE}/metadata", 422, "validation_errors", {"metadata": {"x" * 300: "x"}},
               things.credit_note)
       for method in ("POST", "PATCH")),
     # Who we are, and who is told

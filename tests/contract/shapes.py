@@ -39,6 +39,12 @@ class Shapes:
         self._bases: dict[str, list[str]] = {}
         self._own: dict[str, set[str]] = {}
         self._named: dict[str, Any] = {}
+        # Keys of Lago's code that its description lacks, by object.
+        self._rails_only = {
+            one["schema"]: [Field(key, may_be_null=False, schema={}) for key in one["rails_only"]]
+            for one in contract["rails_delta"].values()
+            if one.get("rails_only")
+        }
         self._learn(contract["schemas"])
         self._learn({name: one["responses"] for name, one in contract["operations"].items()})
         self.known_keys: set[str] = set()  # of all that were made
@@ -59,7 +65,12 @@ class Shapes:
 
     def named(self, name: str) -> Schema:
         """Make the schema of an object by the contract's name for it."""
-        return self.make(self._named[name])
+        return self.make(self.tree(name))
+
+    def tree(self, name: str) -> Mapping[str, Any]:
+        """The contract's tree of an object."""
+        found: Mapping[str, Any] = self._named[name]
+        return found
 
     def keys_of(self, schema: Schema) -> set[str]:
         """The known names of all keys that a value of this schema can have."""
@@ -89,6 +100,7 @@ class Shapes:
         lineage = self.lineage(tree)
         said: dict[str, Field] = {}
         for one in lineage:
+            said |= {field.name: field for field in self._rails_only.get(one, ())}
             said |= self._text.fields(one)
         properties: dict[str, Schema] = {}
         required: list[str] = []
@@ -99,7 +111,8 @@ class Shapes:
         for difference in self._differences.values():
             whose, _, key = difference.where.rpartition(".")
             if difference.kind is Kind.MORE and whose in mine:
-                trees[key], owners[key] = self._named[difference.of], whose
+                trees[key] = self._named[difference.of] if difference.of else {"type": "object"}
+                owners[key] = whose
         for key, below in trees.items():
             known_as = f"{owners[key]}.{key}"
             self.known_keys.add(known_as)
@@ -184,6 +197,8 @@ def _guessed(field: Field) -> dict[str, Any]:
             }
             return {"type": "array", "items": tree} if field.schema["type"] == "array" else tree
         return tree
+    if field.name.startswith("precise_"):
+        return {"type": "string"}
     if field.name.endswith("_cents"):
         return {"type": "integer"}
     if field.name.endswith("_at"):

@@ -48,5 +48,6 @@ async def test_what_is_not_told_yet_is_not_told(contract: Contract, world: World
 
 def test_every_event_is_brought_about(contract: Contract) -> None:
     known = set(event_types(contract))
-    assert set(TOLD) | set(NEVER_TOLD) | not_yet.EVENTS == known
+    assert set(TOLD) | set(NEVER_TOLD) == known
+    assert known >= not_yet.EVENTS
     assert not set(TOLD) & set(NEVER_TOLD)

@@ -25,6 +25,7 @@ from tests.contract.differences import (
     NEVER_REFUSED,
     NEVER_SAID,
     NEVER_TOLD,
+    WRAPPED,
 )
 from tests.lago.client_methods import Method
 
@@ -88,7 +89,7 @@ def _written(contract: Contract, results: Sequence[Result]) -> Iterator[str]:
     yield ""
     keys = [(f"`{one.where}`", one.kind.value, one.why) for one in DIFFERENCES]
     keys += [(f"`{where}`", "always empty", why) for where, why in ALWAYS_EMPTY.items()]
-    keys += [(f"`{where}`", "answers otherwise", why) for where, (_, why) in ANSWERS.items()]
+    keys += [(f"`{where}`", "answers otherwise", WRAPPED) for where in ANSWERS]
     keys += [(f"`{where}`", "is always refused", why) for where, why in NEVER_ANSWERED.items()]
     keys += [(f"`{where}`", "never told", why) for where, why in NEVER_TOLD.items()]
     keys += [
@@ -118,7 +119,7 @@ def _notes(contract: Contract, one: Result) -> str:
         notes.append(NEVER_ANSWERED[one.method.operation])
     elif one.worked:
         if one.method.operation in ANSWERS:
-            notes.append(ANSWERS[one.method.operation][1])
+            notes.append(WRAPPED)
         if objects := _different_objects(contract, one.method.operation):
             notes.append(f"Below: {', '.join(f'`{name}`' for name in objects)}.")
     return " ".join(notes)

@@ -95,12 +95,6 @@ async def with_page(world: World) -> Any:
     return await things.issue(world, owner, skip_psp=True)
 
 
-async def failed(world: World) -> Any:
-    made = await things.unpaid(world)
-    await world.served.change("invoices", made, status="failed")
-    return made
-
-
 async def new_declined(world: World) -> Any:
     return await things.declined(world)
 
@@ -214,7 +208,7 @@ PYTHON: Final[Mapping[str, tuple[Make, CallPython]]] = {
     "invoices.preview": (BOB, lambda c, it: c.invoices.preview(
         InvoicePreview(customer=Customer(external_id="bob"), plan_code="basic"))),
     "invoices.refresh": (things.new_draft, lambda c, it: c.invoices.refresh(it["lago_id"])),
-    "invoices.retry": (failed, lambda c, it: c.invoices.retry(it["lago_id"])),
+    "invoices.retry": (things.unpaid, lambda c, it: c.invoices.retry(it["lago_id"])),
     "invoices.retry_payment": (
         new_declined, lambda c, it: c.invoices.retry_payment(it["lago_id"])),
     "invoices.update": (
@@ -330,7 +324,7 @@ JAVASCRIPT: Final[Mapping[str, tuple[Make, ArgumentsOf]]] = {
     "invoices.finalizeInvoice": (things.new_draft, _id),
     "invoices.loseDisputeInvoice": (paid, _id),
     "invoices.refreshInvoice": (things.new_draft, _id),
-    "invoices.retryInvoice": (failed, _id),
+    "invoices.retryInvoice": (things.unpaid, _id),
     "invoices.invoicePaymentUrl": (with_page, _id),
     "invoices.invoicePreview": (
         BOB, lambda _: [{"customer": {"external_id": "bob"}, "plan_code": "basic"}]),
