@@ -75,11 +75,12 @@ class Contract:
     def answer(self, operation: str, status: int) -> Schema | None:
         """What an answer of this status looks like; None: its body is empty.
 
-        :raises KeyError: the contract knows no such operation.
+        Of an operation that the text alone has, only the refusals are known.
         """
         key = (operation, status)
         if key not in self._made:
-            self._made[key] = self._answer(self.operations[operation], status)
+            known = self.operations.get(operation)
+            self._made[key] = self._answer(known, status) if known else self._refusal(status)
         return self._made[key]
 
     def _answer(self, operation: Operation, status: int) -> Schema | None:
@@ -88,12 +89,15 @@ class Contract:
             return self.shapes.make({"properties": {root: self.shapes.tree(name)}})
         said = operation.responses.get(str(status))
         if said is None:  # any operation may refuse for reasons of the others (section 9)
-            return self.shapes.make(self.json["schemas"][REFUSALS[status]])
+            return self._refusal(status)
         if (content := said["content"]) is None:
             return None
         (tree,) = content.values()
         name = tree.get("schema")
         return self.shapes.make(self.json["schemas"][name] if name else tree)
+
+    def _refusal(self, status: int) -> Schema:
+        return self.shapes.make(self.json["schemas"][REFUSALS[status]])
 
     def without_extras(self, operation: str, body: Any) -> Iterator[str]:
         """The keys that should go along with an invoice or a customer, and do not; or the reverse.
