@@ -15,6 +15,8 @@ GOOD = {
     "RECOUP_API_SERVERS": "https://eu.example.com,https://us.example.com",
     "RECOUP_PUBLIC_URL": "https://billing.example.com",
     "RECOUP_LOG_LEVEL": "DEBUG",
+    "RECOUP_API_CALLS_PER_SECOND": "2.5",
+    "RECOUP_API_CALLS_AT_ONCE": "5",
 }
 WRONG = {
     "RECOUP_DATABASE_URL": ["mysql://db/recoup", "postgresql://db:port/recoup", "db.internal"],
@@ -32,7 +34,7 @@ WRONG = {
     "RECOUP_RETENTION_PROVIDER_EVENT_BODIES_DAYS": ["never"],
     "RECOUP_RETENTION_IDEMPOTENCY_KEYS_DAYS": ["0"],
     "RECOUP_RETENTION_JOB_LOG_DAYS": ["0"],
-    "RECOUP_API_CALLS_AT_ONCE": ["0", "1.5"],
+    "RECOUP_API_CALLS_AT_ONCE": ["0", "1.5", "5"],  # the last: no pace is set
     "RECOUP_MOST_BODY_BYTES": ["0", "1MB"],
     "RECOUP_MOST_WEBHOOK_BODY_BYTES": ["9999", "100000001"],
 }
@@ -54,6 +56,7 @@ def test_what_is_right_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.api_servers == ("https://eu.example.com", "https://us.example.com")
     assert str(settings.public_url) == "https://billing.example.com/"
     assert settings.log_level == "DEBUG"
+    assert (settings.api_calls_per_second, settings.api_calls_at_once) == (2.5, 5)
 
 
 def test_without_settings_everything_has_its_default() -> None:

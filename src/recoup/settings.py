@@ -12,6 +12,7 @@ from pydantic import (
     DirectoryPath,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -168,6 +169,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+
+    @field_validator("api_calls_at_once")
+    @classmethod
+    def _of_a_pace(cls, said: int | None, others: ValidationInfo) -> int | None:
+        if said is not None and others.data.get("api_calls_per_second") == 0:
+            raise ValueError("it limits nothing without RECOUP_API_CALLS_PER_SECOND")
+        return said
 
     @field_validator("webhook_allow_networks", mode="before")
     @classmethod

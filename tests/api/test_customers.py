@@ -130,6 +130,11 @@ async def test_only_what_is_given_changes(tenant: Tenant, owner: asyncpg.Connect
         ("name", ["Ada"], "value_is_invalid"),
         ("email", "a@b.co, nobody", "invalid_email_format"),
         ("country", "XX", "not_a_valid_country_code"),
+        (
+            "integration_customers",
+            [{"integration_type": "xero"}, {"integration_type": "xero"}],
+            "invalid_count_per_integration_type",
+        ),
         ("currency", "XXX", "value_is_invalid"),
         ("timezone", "Mars/Olympus", "invalid_timezone"),
         ("net_payment_term", -1, "value_is_out_of_range"),

@@ -44,6 +44,8 @@ async def test_every_operation_says_what_it_takes_and_answers(visitor: httpx.Asy
             assert operation["summary"], where
             assert "200" in operation["responses"], where
             assert {"401", "403", "429", "503"} <= operation["responses"].keys(), where
+            mode = "read" if method == "get" else "write"
+            assert operation["x-permission"].endswith(f":{mode}"), where
             assert ("413" in operation["responses"]) == (method != "get"), where
             for answer in operation["responses"].values():
                 assert "$ref" in answer or answer["description"], where
@@ -110,6 +112,7 @@ async def test_the_page_is_whole_and_loads_nothing(visitor: httpx.AsyncClient) -
     assert "@import" not in answer.text
     for shown in [
         "/api/v1/taxes/{code}", "Create a tax", "per_page", "Idempotency-Key",
+        "Needs <code>tax:write</code>",
         "curl -X POST &#x27;http://recoup.test/api/v1/taxes&#x27;",
     ]:  # fmt: skip
         assert shown in answer.text, shown

@@ -14,8 +14,10 @@ from recoup.flows.reports import Report, Source
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.providers.protocol import Paid
 from recoup.rules.records.keys import RowKey
+from recoup.store import contradictions, db
+from recoup.store.contradictions import Contradiction
 from recoup.store.db import Pool
-from tests.api.billing import has_method, issue, refusal, sells
+from tests.api.billing import has_method, issue, pay, refusal, sells
 from tests.api.conftest import Tenant
 
 LONG = "é" * 256
@@ -294,3 +296,19 @@ async def test_a_refund_under_way_or_of_others_is_not_a_persons_to_settle(
     assert refusal(theirs) == (404, "refund_not_found")
     nothing = await tenant.post("/refunds/nothing/settle", {"refund": BACK})
     assert refusal(nothing) == (404, "refund_not_found")
+
+
+async def test_money_of_a_payment_made_by_hand_goes_back_by_hand(
+    tenant: Tenant, pool: Pool
+) -> None:
+    await sells(tenant)
+    paid = (await pay(tenant, await issue(tenant), 100)).json()["payment"]
+    surprise = Contradiction(
+        payment=RowKey(tenant.organization_id, UUID(paid["lago_id"])), id=clock.new_id(),
+        was="succeeded", told="succeeded", reason="a_second_charge", amount_cents=100,
+        currency="EUR", provider_payment_id="ch_2", unapplied_cents=100,
+    )  # fmt: skip
+    async with db.transaction(pool, tenants=[tenant.organization_id]) as conn:
+        await contradictions.insert(conn, [surprise], now=clock.now())
+    refused = await tenant.post(f"/contradictions/{surprise.id}/refund")
+    assert refusal(refused) == (405, "nothing_to_refund")

@@ -20,7 +20,7 @@ from recoup.rules.records.document_pages import (
     TaxLine,
 )
 
-LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 236 64" width="236" height="64">
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="4 6 208 46" width="208" height="46">
 <g fill="none" stroke="#0f5c4d" stroke-width="5" stroke-linecap="round">
 <path d="M8 44c14-30 34-30 48 0"/><path d="M20 44c7-15 17-15 24 0"/></g>
 <circle cx="32" cy="14" r="6" fill="#e4a11b"/>

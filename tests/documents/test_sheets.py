@@ -109,6 +109,13 @@ def test_a_town_stands_before_its_code_where_that_is_the_custom() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("footer", ["a\n" * 600, "W " * 5_000, "x" * 9_000])
+def test_a_footer_leaves_room_for_the_page(footer: str) -> None:
+    shown = sheet_of(pages.invoice(footer=footer)).footer
+    assert 1 <= len(shown) <= 10
+    assert sum(map(len, shown)) <= 10 * 110
+
+
 def test_a_credit_note_says_why_and_where_the_money_goes() -> None:
     sheet = sheet_of(pages.credit_note())
     assert sheet.facts[1:] == [("For invoice", "MOR-7F31-042-007"), ("Reason", "Order changed")]

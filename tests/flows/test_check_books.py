@@ -26,9 +26,10 @@ from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
-from recoup.store.invariants import INVARIANTS, REPORTED, offenders
+from recoup.store.invariants import INVARIANTS, REPORTED, Invariant, offenders
 from tests.databases import own_database
 from tests.flows.issuing import issue, stock
+from tests.flows.noting import make_note, send_refunds
 from tests.flows.requests import attempt_of, requested
 from tests.own_shop import shop_in
 from tests.shop import MovableClock, Shop, sandbox_server
@@ -109,7 +110,13 @@ async def everything_happens(shop: Shop, scout: Pool) -> Street:
         attempts[f"of_{name}"] = attempt_of(request)
         await shop.submit(attempts[f"of_{name}"])
     await asked_for(shop, None)
+    noted, offset = await sold(shop, "pm_sandbox_ok"), await sold(shop, "pm_sandbox_ok")
+    await shop.collect(noted)
+    note = await make_note(shop, noted, refund=100, credit=200)
+    await send_refunds(shop, note)
+    await make_note(shop, offset, offset=300)
     ids = {name: str(key.id) for name, key in attempts.items()}
+    ids |= {"noted": str(noted.id), "offset": str(offset.id), "note": str(note.id)}
     ids |= {f"request_{name}": str(key.id) for name, key in requests.items()}
     ids |= {"invoice": str(without.id), "partly": str(by_hand.id), "declared": str(declared.id)}
     ids |= {"org": str(shop.organization_id), "new": str(uuid4()), "unasked": str(unasked.id)}
@@ -232,6 +239,23 @@ BREAKS: dict[str, Sequence[str]] = {
         " ('{org}', '{new}', 0, 'receivable', 5, 'EUR', '{invoice}', NULL, now()),"
         " ('{org}', '{new}', 1, 'revenue', -5, 'EUR', '{invoice}', NULL, now())",
     ),
+    "notes_take_off_what_there_is": (
+        "UPDATE invoices SET offset_cents = 299 WHERE id = '{offset}'",
+    ),
+    "notes_take_off_what_fees_have": (
+        "UPDATE credit_note_items SET amount_cents = 1001 WHERE credit_note_id = '{note}'",
+    ),
+    "notes_are_numbered_without_a_gap": (
+        "UPDATE credit_notes SET sequential_id = 2 WHERE id = '{note}'",
+    ),
+    "note_refunds_are_covered": (
+        "ALTER TABLE refunds DISABLE TRIGGER refuse_change_of_sent",
+        "UPDATE refunds SET amount_cents = 101 WHERE credit_note_id = '{note}'",
+    ),
+    "note_refunds_were_paid": (
+        "UPDATE payment_invoices SET applied_cents = 99 WHERE invoice_id = '{noted}'",
+    ),
+    "notes_are_booked": ("UPDATE credit_notes SET balance_cents = 199 WHERE id = '{note}'",),
     "success_is_booked": (
         "ALTER TABLE ledger_entries DISABLE TRIGGER ledger_only_grows",
         "DELETE FROM ledger_entries WHERE transaction_id = '{ok}'",
@@ -288,8 +312,34 @@ BREAKS: dict[str, Sequence[str]] = {
 }
 
 
+# What waits for somebody, and the statement that makes it wait.
+WAITS: dict[str, str] = {
+    "drafts_overdue": (
+        "UPDATE invoices SET finalize_at = '2027-02-01', issuing_date = '2027-02-01'"
+        " WHERE status = 'draft'"
+    ),
+    "mails_given_up": (
+        "INSERT INTO mails (organization_id, id, kind, object_id, recipients, state, created_at)"
+        " VALUES ('{org}', '{new}', 'invoice.finalized', '{invoice}', '{{a@b.example}}',"
+        " 'given_up', now())"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+async def test_what_waits_for_somebody_is_told_of(street: Street, name: str) -> None:
+    assert name not in await found_after(street, (), among=REPORTED)
+    assert name in await found_after(street, [WAITS[name]], among=REPORTED)
+
+
 async def broken_by(street: Street, statements: Sequence[str]) -> set[str]:
-    """What the check says after these statements, which are undone again."""
+    """What the check calls broken after these statements, which are undone again."""
+    return await found_after(street, statements, among=INVARIANTS)
+
+
+async def found_after(
+    street: Street, statements: Sequence[str], *, among: Sequence[Invariant]
+) -> set[str]:
     owner, tenants = street.shop.owner, [street.shop.organization_id]
     later = street.shop.clock.now() + timedelta(seconds=61)
     undone = owner.transaction()
@@ -301,7 +351,7 @@ async def broken_by(street: Street, statements: Sequence[str]) -> set[str]:
             one.name: await offenders(owner, one, tenants, now=later)
             for one in (*INVARIANTS, *REPORTED)
         }
-        return {one.name for one in INVARIANTS if found[one.name].count}
+        return {one.name for one in among if found[one.name].count}
     finally:
         await undone.rollback()
 
@@ -324,6 +374,11 @@ async def test_the_check_names_what_is_broken(street: Street, name: str) -> None
             " held_because = 'contradicted' WHERE id = '{invoice}'"),
         ("receivable_is_what_is_due", "UPDATE invoices SET currency = 'USD'"
             " WHERE id = '{invoice}'"),
+        ("notes_take_off_what_there_is", "UPDATE invoices SET paid_cents = 99"
+            " WHERE id = '{noted}'"),
+        ("notes_take_off_what_there_is", "UPDATE credit_notes SET total_cents = 1001,"
+            " credit_cents = 901 WHERE id = '{note}'"),
+        ("notes_are_booked", "UPDATE refunds SET state = 'failed' WHERE credit_note_id = '{note}'"),
         ("success_is_booked", "INSERT INTO ledger_entries VALUES"
             " ('{org}', '{ready}', 0, 'at_provider', 0, 'EUR', NULL, '{ready}', now())"),
         ("no_job_without_its_row", "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 import asyncpg
+import pytest
 
 from recoup import clock
 from recoup.flows import finalize_draft as flow
@@ -19,7 +20,7 @@ from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
-from recoup.store import db
+from recoup.store import db, invoices
 from recoup.store.db import Conn, Pool
 from tests.shop import Shop
 
@@ -212,6 +213,33 @@ async def test_a_draft_that_cannot_be_finalized_keeps_nobody_else(
     await shop.owner.execute("UPDATE fees SET units = 1, unit_amount_cents = 1")
     shop.clock.at = now + flow.AFTER_A_FAILURE
     assert await clock_ticks(shop, scout) == 1
+
+
+async def test_a_draft_that_somebody_holds_is_left_and_keeps_nobody_else(
+    shop: Shop, scout: Pool
+) -> None:
+    await sells(shop)
+    held, free = await draft(shop), await draft(shop)
+    shop.clock.advance(days=4)
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await invoices.lock(conn, [held])
+        assert await clock_ticks(shop, scout) == 1
+    statuses = {row["id"]: row["status"] for row in await rows(shop)}
+    assert statuses == {held.id: "draft", free.id: "finalized"}
+    assert await clock_ticks(shop, scout) == 1
+
+
+async def test_a_bug_of_ours_with_one_draft_is_heard_of_and_keeps_nobody_else(
+    shop: Shop, scout: Pool
+) -> None:
+    await sells(shop)
+    bad, good = await draft(shop), await draft(shop)
+    await shop.owner.execute("UPDATE invoices SET issuing_date = NULL WHERE id = $1", bad.id)
+    shop.clock.advance(days=4)
+    with pytest.raises(AssertionError):
+        await clock_ticks(shop, scout)
+    statuses = {row["id"]: row["status"] for row in await rows(shop)}
+    assert statuses == {bad.id: "draft", good.id: "finalized"}
 
 
 async def test_more_drafts_than_one_look_finds_are_all_finalized(

@@ -229,7 +229,7 @@ async def test_all_of_a_kind_are_sent_again_piece_by_piece_each_once(
     keys = await told_one_by_one(world, 5)
     await deliver_due(world)
     after, counts = None, []
-    while True:
+    for _ in range(5):
         count, after = await piece(world, wanted, after)
         counts.append(count)
         await deliver_due(world)

@@ -79,6 +79,15 @@ def test_payments_are_found_by_every_way(seen: Seen) -> None:
     assert seen["createPayment"]["data"]["payment"]["type"] == "manual"
 
 
+def test_receipts_and_requests_are_found(seen: Seen) -> None:
+    [receipt] = seen["findReceipts"]["data"]["payment_receipts"]
+    assert receipt["payment"] == seen["createPayment"]["data"]["payment"]
+    assert seen["findReceipt"]["data"]["payment_receipt"] == receipt
+    assert refusal(seen["requestEarly"]) == (405, "invoices_not_overdue")
+    for listed in ("findRequests", "findCustomerRequests"):
+        assert seen[listed]["data"]["payment_requests"] == []
+
+
 def test_invoices_are_listed_changed_lost_and_voided(seen: Seen) -> None:
     invoice = seen["createInvoice"]["data"]["invoice"]["lago_id"]
     for listed in (seen["findAllInvoices"]["data"], seen["findCustomerInvoices"]["data"]):

@@ -172,6 +172,18 @@ await webhooks.about("payment.requires_action", (thing) =>
 );
 await call("retryWaiting", client.invoices.retryPayment(waits.lago_id));
 
+// Receipts of both, and a payment request: nothing is overdue yet.
+const receipts = client.paymentReceipts;
+const ofPaid = { invoice_id: owed.lago_id };
+const receipt = (await call("findReceipts", receipts.findAllPaymentReceipts(ofPaid)))
+  .payment_receipts[0];
+await call("findReceipt", receipts.findPaymentReceipt(receipt.lago_id));
+const asked = { external_customer_id: "dorothy", lago_invoice_ids: [owed.lago_id] };
+const requests = client.paymentRequests;
+await call("requestEarly", requests.createPaymentRequest({ payment_request: asked }));
+await call("findRequests", requests.findAllPaymentRequests({ payment_status: "pending" }));
+await call("findCustomerRequests", client.customers.findAllCustomerPaymentRequests("dorothy"));
+
 // Refusals.
 const nobody = "00000000-0000-7000-8000-000000000000";
 const stranger = Client("nobody", { baseUrl: `${RECOUP_API}/api/v1` });

@@ -59,6 +59,15 @@ async def test_what_is_no_http_is_refused_in_json(server: Program) -> None:
     assert headers["content-type"] == "application/json"
 
 
+async def test_payers_are_spoken_to_in_html(server: Program) -> None:
+    status, headers, body = await said_to(
+        server, "GET /customer-portal/nonsense HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    assert (status, headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"no longer valid" in body
+
+
 async def test_every_line_of_the_log_is_json(server: Program) -> None:
     await said_to(server, NO_HTTP["no HTTP at all"])
     assert await server.end() == 0

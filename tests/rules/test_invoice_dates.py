@@ -9,6 +9,7 @@ from recoup.rules.invoice_dates import (
     MAX_NET_PAYMENT_TERM_DAYS,
     becomes_overdue,
     due_on,
+    grace_ends,
     issued_on,
 )
 
@@ -76,3 +77,20 @@ def test_an_invoice_without_a_due_date_is_never_late() -> None:
 def test_an_instant_without_a_zone_is_a_bug() -> None:
     with pytest.raises(AssertionError):
         issued_on(now=LATE_EVENING_UTC.replace(tzinfo=None), timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("grace_days", "timezone", "ends"),
+    [
+        (1, "UTC", "2027-03-02T00:00:00+00:00"),
+        (3, "Pacific/Auckland", "2027-03-03T11:00:00+00:00"),
+        (27, "Europe/Paris", "2027-03-27T23:00:00+00:00"),
+        (28, "Europe/Paris", "2027-03-28T22:00:00+00:00"),  # summer time began on the 28th
+        (0, "America/New_York", "2027-03-01T05:00:00+00:00"),
+    ],
+)
+def test_a_grace_ends_as_its_last_day_begins_where_the_customer_is(
+    grace_days: int, timezone: str, ends: str
+) -> None:
+    found = grace_ends(date(2027, 3, 1), grace_days=grace_days, timezone=timezone)
+    assert found.isoformat() == ends

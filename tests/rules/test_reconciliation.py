@@ -8,7 +8,9 @@ from uuid import UUID
 import pytest
 
 from recoup.rules.attempt_state import State
+from recoup.rules.payment_requests import request_metadata
 from recoup.rules.reconciliation import Judged, Listed, There, judge, states_differ
+from tests.rules.debts import a_debt
 
 OURS = UUID("018f3f3e-0000-7000-8000-00000000000a")
 THEIRS = "018f3f3e-0000-7000-8000-00000000000b"
@@ -89,3 +91,13 @@ def test_where_both_sides_do_not_say_the_same(here: State) -> None:
     others = [there for there in There if there is not There.UNREADABLE]
     said = ["!" if states_differ(here, there) else "." for there in others]
     assert said == DIFFER[here].split()
+
+
+def test_a_payment_requests_charge_that_a_restore_has_lost_is_for_a_person() -> None:
+    """Beside it stand not all of its invoices, nor what each of them was charged."""
+    listed = Listed(
+        idempotency_key=KEYS["ours"],
+        metadata=request_metadata(UUID(int=1), UUID(int=2), [a_debt(organization_id=OURS)]),
+    )
+    assert judge(listed, is_known=False, organization_id=OURS) is Judged.UNEXPLAINED
+    assert judge(listed, is_known=True, organization_id=OURS) is Judged.KNOWN

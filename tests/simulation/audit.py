@@ -29,7 +29,7 @@ from tests.simulation.audit_refunds import (
     notes_that_disagree,
     refunds_that_disagree,
 )
-from tests.simulation.people import TURNED_AWAY, People, asked_id
+from tests.simulation.people import TURNED_AWAY, People, asked_id, attempt_of, requested_id
 from tests.simulation.world import World
 
 ENDS = {
@@ -37,6 +37,8 @@ ENDS = {
     "failed": "invoice.payment_failure",
     "withdrawn": "invoice.payment_failure",
 }
+REQUEST_FAILED = "payment_request.payment_failure"
+OF_ONE_INVOICE = {"invoice_was_voided", "invoice_was_paid_already", "more_than_was_due"}
 SWEPT = {"ready_has_its_job", "provider_event_has_its_job"}  # what the next sweep puts right
 WITHOUT_ATTEMPT = {"nothing_due": "invoice.payment_status_updated"}
 FOR_GOOD = {"stolen_card", "expired_card", "authentication_failed"}  # the sandbox's hard declines
@@ -91,7 +93,9 @@ class _Rows:
         self.provider_events = tables["provider_events"]
         self.refunds = tables["refunds"]
         self.notes = tables["credit_notes"]
-        self.invoice_of = {row["payment_id"]: row["invoice_id"] for row in self.covers}
+        self.invoices_of: dict[UUID, list[UUID]] = defaultdict(list)
+        for row in self.covers:
+            self.invoices_of[row["payment_id"]].append(row["invoice_id"])
         self.at_provider: Counter[UUID] = Counter()
         for entry in self.ledger:
             if entry["account"] == "at_provider":
@@ -114,7 +118,7 @@ class _Rows:
 
     def attempts_of(self, invoice: UUID) -> list[asyncpg.Record]:
         """An invoice's attempts, in the order in which they were begun."""
-        found = [row for row in self.attempts.values() if self.invoice_of[row["id"]] == invoice]
+        found = [row for row in self.attempts.values() if invoice in self.invoices_of[row["id"]]]
         return sorted(found, key=lambda row: row["created_at"])
 
 
@@ -154,15 +158,14 @@ class _Audit:
             ]
             wrong += [f"invoice {name(invoice['id'])}: {fault}" for fault in faults]
         for row in rows.contradictions:
-            invoice = rows.invoices[rows.invoice_of[row["payment_id"]]]
-            for fault in self._contradiction(row, invoice):
-                wrong.append(f"invoice {name(invoice['id'])}: {fault}: {row['reason']}")
+            for fault in self._contradiction(row, rows.invoices_of[row["payment_id"]]):
+                wrong.append(f"payment {name(row['payment_id'])}: {fault}: {row['reason']}")
         for row in rows.provider_events:
             if row["applied_at"] is None:
                 wrong.append(f"an event was never applied: {row['body']}")
         wrong += refunds_that_disagree(self.world, rows.refunds, rows.contradictions, rows.events)
         wrong += notes_that_disagree(self.world, rows.notes, rows.refunds, rows.events)
-        return [*wrong, *self._ledger(), *self._ends()]
+        return [*wrong, *self._requests(), *self._ledger(), *self._ends()]
 
     # One attempt.
 
@@ -223,16 +226,23 @@ class _Audit:
 
     def _was_due(self, row: asyncpg.Record) -> Iterator[str]:
         """What was charged was owed when it was sent, and nobody had said that it was not."""
-        invoice_id, at = self.rows.invoice_of[row["id"]], row["sent_at"]
+        at = row["sent_at"]
         if not self._entries(row):
             return
         charged = self._entries(row)[0].charge.amount
-        owed, at_that_moment = self._owed(invoice_id, at, besides=row["id"])
-        may_be_due = {owed}
-        for cents in at_that_moment:  # the clock does not say which came first
-            may_be_due |= {due - cents for due in may_be_due}
+        may_be_due = {0}
+        for invoice_id in self.rows.invoices_of[row["id"]]:
+            owed, at_that_moment = self._owed(invoice_id, at, besides=row["id"])
+            may_be_of_it = {owed}
+            for cents in at_that_moment:  # the clock does not say which came first
+                may_be_of_it |= {due - cents for due in may_be_of_it}
+            may_be_due = {due + of_it for due in may_be_due for of_it in may_be_of_it}
         if charged not in may_be_due:
-            yield f"{charged} were charged when {owed} were due"
+            yield f"{charged} were charged when {may_be_due} were due"
+        for invoice_id in self.rows.invoices_of[row["id"]]:
+            yield from self._was_collectable(invoice_id, at)
+
+    def _was_collectable(self, invoice_id: UUID, at: datetime) -> Iterator[str]:
         if (voided_at := self.people.voided.get(invoice_id)) and voided_at < at:
             yield "was charged after its invoice was voided"
         said = [status for when, status in self.people.declared.get(invoice_id, []) if when < at]
@@ -245,11 +255,12 @@ class _Audit:
 
     def _was_wanted(self, row: asyncpg.Record) -> Iterator[str]:
         """Money for an invoice that somebody has declared paid meanwhile is not applied to it."""
-        [cover] = [one for one in self.rows.covers if one["payment_id"] == row["id"]]
-        if row["state"] == "succeeded" and cover["applied_cents"]:
+        for cover in self.rows.covers:
+            if cover["payment_id"] != row["id"] or row["state"] != "succeeded":
+                continue
             said = self.people.declared.get(cover["invoice_id"], [])
             before = [status for at, status in said if at < row["ended_at"]]
-            if before[-1:] == ["succeeded"]:
+            if cover["applied_cents"] and before[-1:] == ["succeeded"]:
                 yield "was applied to what was declared paid"
 
     def _owed(self, invoice_id: UUID, at: datetime, *, besides: UUID) -> tuple[int, list[int]]:
@@ -296,7 +307,12 @@ class _Audit:
             yield f"{invoice['paid_cents']} are paid, {applied} by its payments"
         if invoice["paid_cents"] > invoice["total_cents"]:
             yield "more is paid than was asked for"
-        taken = sum(self.rows.at_provider[row["id"]] for row in attempts)
+        elsewhere = sum(  # of the same charges, to the other invoices of their requests
+            row["applied_cents"]
+            for row in self.rows.covers
+            if row["payment_id"] in ids and row["invoice_id"] != invoice["id"]
+        )
+        taken = sum(self.rows.at_provider[row["id"]] for row in attempts) - elsewhere
         unapplied = sum(
             -entry["amount_cents"]
             for entry in self.rows.ledger
@@ -383,7 +399,7 @@ class _Audit:
 
     # What surprises.
 
-    def _contradiction(self, row: asyncpg.Record, invoice: asyncpg.Record) -> Iterator[str]:
+    def _contradiction(self, row: asyncpg.Record, invoices: list[UUID]) -> Iterator[str]:
         """Whatever surprises has its reason: somebody meddled after the sending, or lied."""
         attempt = self.rows.attempts[row["payment_id"]]
         moved = {charge.id: charge.amount for charge in self._paid(attempt)}
@@ -392,12 +408,13 @@ class _Audit:
         sent_at = attempt["sent_at"]
         match row["reason"]:
             case "invoice_was_voided":
-                voided_at = self.people.voided.get(invoice["id"])
-                is_explained = voided_at is not None and voided_at >= sent_at
+                voided_at = [self.people.voided.get(one) for one in invoices]
+                is_explained = any(at and at >= sent_at for at in voided_at)
             case "more_than_was_due" | "invoice_was_paid_already":
-                paid_at = [at for at, _ in self.people.paid_by_hand.get(invoice["id"], [])]
-                declared_at = [at for at, _ in self.people.declared.get(invoice["id"], [])]
-                is_explained = any(at >= sent_at for at in (*paid_at, *declared_at))
+                people = self.people
+                told = (people.paid_by_hand, people.declared, people.offset_by_notes)
+                changed_at = [at for one in invoices for of in told for at, _ in of.get(one, [])]
+                is_explained = any(at >= sent_at for at in changed_at)
             case "a_second_charge":
                 is_explained = self._contradicted_itself(attempt)
             case "the_attempt_had_ended":
@@ -408,6 +425,24 @@ class _Audit:
             yield "contradicts itself, and nobody knows why"
 
     # All of it.
+
+    def _requests(self) -> Iterator[str]:
+        """A request was charged for all of its invoices at once, or for none of them."""
+        for request, invoices in self.people.requested.items():
+            attempt = self.rows.attempts.get(attempt_of(request))
+            if attempt is None:
+                continue  # nobody could be charged for it
+            self.world.happened[f"request_{attempt['state']}"] += 1
+            if {*self.rows.invoices_of[attempt["id"]]} != invoices:
+                yield f"request {self.world.name(request)} covers other invoices than it asked for"
+            fits = {
+                one["applied_cents"] == one["amount_cents"]
+                for one in self.rows.covers
+                if one["payment_id"] == attempt["id"]
+            }
+            surprised = any(row["payment_id"] == attempt["id"] for row in self.rows.contradictions)
+            if fits == {True, False} and not surprised:
+                yield f"request {self.world.name(request)} has paid some of its invoices"
 
     def _ledger(self) -> Iterator[str]:
         """Every success in the provider's books is booked here, and nothing else is."""
@@ -459,13 +494,21 @@ class _Audit:
                 continue  # nobody has asked for a charge
             ask_id = attempt["ask_id"] or attempt_id
             expected = [ENDS[attempt["state"]]] if attempt["ended_at"] else []
+            if attempt["payment_request_id"] and expected == ["invoice.payment_failure"]:
+                expected = [REQUEST_FAILED]
             if ends[ask_id] != expected:
                 yield f"{world.name(attempt_id)} is {attempt['state']} and told {ends[ask_id]}"
-            if asked_id(ask_id) not in rows.decisions:
+            whys = [
+                requested_id(attempt["payment_request_id"], one) for one in rows.invoices_of[ask_id]
+            ] if attempt["payment_request_id"] else [asked_id(ask_id)]  # fmt: skip
+            if not rows.decisions.keys() >= {*whys}:
                 yield f"nobody knows why {world.name(attempt_id)} was begun"
         asked = {asked_id(ask_id): ask_id for ask_id in world.given_ids}
+        of_requests = {
+            requested_id(request, one) for request, of in people.requested.items() for one in of
+        }  # without an attempt they go on asking: nothing ends
         for decision in rows.decisions.values():
-            if decision["decided"] != "no_attempt":
+            if decision["decided"] != "no_attempt" or decision["id"] in of_requests:
                 continue
             if (ask_id := asked.get(decision["id"])) is None:
                 yield "a decision about an ask that nobody made"
@@ -510,8 +553,16 @@ class _Audit:
         return [
             row["created_at"]
             for row in self.rows.contradictions
-            if self.rows.invoice_of[row["payment_id"]] == invoice_id
+            if invoice_id in self._surprised_by(row)
         ]
+
+    def _surprised_by(self, row: asyncpg.Record) -> list[UUID]:
+        """Which invoices a contradiction holds: of a request's, those whose money did not fit."""
+        covers = [one for one in self.rows.covers if one["payment_id"] == row["payment_id"]]
+        if row["reason"] in OF_ONE_INVOICE:
+            own = [one for one in covers if one["applied_cents"] < one["amount_cents"]]
+            covers = own or covers
+        return [one["invoice_id"] for one in covers]
 
 
 def _is_page(row: asyncpg.Record) -> bool:

@@ -26,6 +26,7 @@ from recoup.flows.manage_add_ons import AddOnInput, create_add_on
 from recoup.flows.manage_payment_methods import delete_payment_method, set_default_payment_method
 from recoup.flows.open_provider import Providers
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
+from recoup.flows.request_payment import PagesAreOpen, request_payment
 from recoup.flows.retry_payment import Accepted, Answer, Ask, retry_payments, retry_payments_on
 from recoup.flows.update_invoice import InvoiceChange, update_invoice
 from recoup.flows.upsert_customer import upsert_customer
@@ -34,6 +35,7 @@ from recoup.rules.credit_note_asks import CreditNoteInput
 from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
 from recoup.rules.one_off_asks import FeeInput, InvoiceInput
+from recoup.rules.payment_requests import PaymentRequestInput
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
@@ -55,6 +57,25 @@ METHODS = (
     TURNED_AWAY,
 )
 CURRENCIES = ("EUR", "USD", "JPY")
+# Whatever else of an invoice's customer may be asked for beside it.
+_BESIDE = """
+    SELECT i.id, i.currency, c.external_id
+      FROM invoices asked
+      JOIN invoices i ON (i.organization_id, i.customer_id, i.currency)
+                       = (asked.organization_id, asked.customer_id, asked.currency)
+      JOIN customers c ON (c.organization_id, c.id) = (i.organization_id, i.customer_id)
+     WHERE asked.organization_id = $1 AND asked.id = $2 AND i.status = 'finalized'
+       AND i.payment_status <> 'succeeded' AND i.due_cents > 0 AND i.held_because IS NULL
+     ORDER BY i.id LIMIT 5
+"""
+_BECOME_OVERDUE = """
+    WITH late AS (
+        SELECT id FROM invoices WHERE organization_id = $1 AND id = ANY ($2::uuid[])
+         ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE invoices i SET payment_overdue = true FROM late
+     WHERE i.organization_id = $1 AND i.id = late.id
+"""
 Done = TypeVar("Done")
 Meanwhile: TypeAlias = Callable[[], Awaitable[None]]  # what happens just before a commit
 
@@ -93,6 +114,7 @@ class People:
         self.declared: dict[UUID, list[tuple[datetime, str]]] = {}  # of invoices, in order
         self.voided: dict[UUID, datetime] = {}
         self.accepted: dict[UUID, Accepted] = {}  # by the ask's id
+        self.requested: dict[UUID, set[UUID]] = {}  # by payment requests, of which invoices
         self.refused: set[UUID] = set()
         self.unasked: set[UUID] = set()  # first charges that came to nothing: nobody is told
         # What others do with an invoice, so that two act on it at one moment.
@@ -166,12 +188,18 @@ class People:
         return f"{external_id} takes back {self._name(method)}: {done}"
 
     async def new_invoice(self) -> str:
-        external_id = self._somebody()
+        return await self._issue(
+            self._somebody(),
+            self._chance.choice(CURRENCIES),
+            skip_psp=self._chance.random() < 0.4,
+        )
+
+    async def _issue(self, external_id: str, currency: str, *, skip_psp: bool) -> str:
         invoice_id, ask_id = self._new_id(), self._new_id()
         asked = InvoiceInput(
             external_customer_id=external_id,
-            currency=self._chance.choice(CURRENCIES),
-            skip_psp=self._chance.random() < 0.4,
+            currency=currency,
+            skip_psp=skip_psp,
             fees=[FeeInput(add_on_code="work", unit_amount_cents=self._chance.randint(1, 9_999))],
             payment_method=self._chance.choice([None] * 9 + [{"payment_method_type": "manual"}]),
         )
@@ -210,7 +238,14 @@ class People:
         return told
 
     async def make_a_note(self) -> str | None:
-        return await self._note(self.some_invoice())
+        """Of a recent invoice, or of one that was paid, of which something may go back."""
+        paid = await self._owner.fetch(
+            "SELECT id FROM invoices WHERE organization_id = $1 AND paid_cents > 0 ORDER BY id",
+            self.tenant,
+        )
+        if not paid or self._chance.random() < 0.5:
+            return await self._note(self.some_invoice())
+        return await self._note(RowKey(self.tenant, self._chance.choice(paid)["id"]))
 
     async def offset_a_part_before_it_is_sent(self) -> str | None:
         """Somebody takes a part off what an attempt that waits to be sent was begun for."""
@@ -221,6 +256,15 @@ class People:
         if told and told.endswith("done"):
             self._happened["offset_before_it_is_sent"] += 1
         return told
+
+    async def request_payment(self) -> str | None:
+        """Ask a customer for what they owe in one currency, all at once: mostly more than one."""
+        invoice = self.some_invoice()
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            beside = await conn.fetch(_BESIDE, self.tenant, invoice.id)
+        if len(beside) == 1 and beside[0]["external_id"] in self.customers:
+            await self._issue(beside[0]["external_id"], beside[0]["currency"], skip_psp=True)
+        return await self._request(invoice)
 
     async def void(self) -> str:
         return await self._void(self.some_invoice())
@@ -235,7 +279,8 @@ class People:
         """
         invoice = self.some_invoice()
         acts: list[Callable[..., Awaitable[str | None]]] = [
-            *[self._retry_of] * 3, self._pay, self._declare, self._void, self._note,
+            *[self._retry_of] * 3, *[self._request] * 2, self._pay, self._declare, self._void,
+            self._note,
         ]  # fmt: skip
         first, second = self._chance.choice(acts), self._chance.choice([*acts, *self.comes_second])
         others: list[asyncio.Task[str | None]] = []
@@ -251,6 +296,37 @@ class People:
         if others:
             self._happened["at_the_same_moment"] += 1
         return f"at the same moment: {' | '.join(map(str, told))}"
+
+    async def _request(self, invoice: RowKey, *, meanwhile: Meanwhile | None = None) -> str | None:
+        """Request this one, and whatever else of its customer may be asked for beside it.
+
+        The clock has made all of it overdue: here that is merely written down.
+        """
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            beside = await conn.fetch(_BESIDE, self.tenant, invoice.id)
+        if not beside:
+            return None
+        ids = {row["id"] for row in beside}
+        request_id, at = self._new_id(), self._now()
+
+        async def act(conn: Conn) -> None:
+            await conn.execute(
+                "UPDATE invoices SET payment_overdue = true WHERE id = ANY ($1)", ids
+            )
+            asked = PaymentRequestInput(external_customer_id=beside[0]["external_id"])
+            await request_payment(conn, self.tenant, asked, ids, request_id=request_id, now=at)
+
+        try:
+            done = await self._try(act, meanwhile)
+        except PagesAreOpen:
+            done = "a page is open"
+        if done == "done":
+            self.requested[request_id] = ids
+            self._happened["several_requested" if len(ids) > 1 else "one_requested"] += 1
+        else:
+            self._happened["request_refused"] += 1
+        told = ", ".join(self._name(one) for one in sorted(ids))
+        return f"{self._name(request_id)} asks for {told}: {done}"
 
     async def _pay(
         self, invoice: RowKey, *, wholly: bool | None = None, meanwhile: Meanwhile | None = None
@@ -569,6 +645,16 @@ class People:
 def _receipt(invoice: RowKey, key: str, body: str = "") -> Receipt:
     path = f"/api/v1/invoices/{invoice.id}/retry_payment"
     return Receipt(invoice.organization_id, "POST", path, key, body_digest=body or "a body")
+
+
+def requested_id(request_id: UUID, invoice_id: UUID) -> UUID:
+    """The id of the decision that a payment request leaves about one of its invoices."""
+    return uuid5(request_id, f"asked/{invoice_id}")
+
+
+def attempt_of(request_id: UUID) -> UUID:
+    """The first attempt to collect for a payment request."""
+    return uuid5(request_id, "attempt")
 
 
 def asked_id(ask_id: UUID) -> UUID:

@@ -227,6 +227,7 @@ class World:
             people.attach_method: 2,
             people.choose_method: 1,
             people.delete_method: 1,
+            people.request_payment: 7,
             people.pay_by_hand: 2,
             people.pay_a_part_before_it_is_sent: 3,
             people.make_a_note: 3,

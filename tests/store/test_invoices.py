@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,6 +11,7 @@ import asyncpg
 import pytest_asyncio
 
 from recoup.flows.open_provider import Providers
+from recoup.rules.invoice_status import HIDDEN, VISIBLE
 from recoup.rules.records.keys import RowKey
 from recoup.store import db, invoices, payments
 from recoup.store.db import Pool
@@ -57,3 +59,12 @@ async def test_what_does_not_exist_is_left_out_and_other_tenants_are_not_seen(
     both = {shop.organization_id, other.organization_id}
     async with db.transaction(pool, tenants=both) as conn:
         assert set(await invoices.details(conn, [ours, theirs, disguised])) == {ours, theirs}
+
+
+async def test_each_status_is_shown_or_hidden(owner: asyncpg.Connection) -> None:
+    check = await owner.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = 'invoices'::regclass AND conname = 'invoices_status_check'"
+    )
+    assert set(re.findall(r"'(\w+)'", check)) == VISIBLE | HIDDEN
+    assert not VISIBLE & HIDDEN

@@ -90,3 +90,59 @@ async def test_refunds_that_share_an_id_do_not_hold_the_migration_up(empty_dsn: 
         assert len(forced) == 2
     finally:
         await conn.close()
+
+
+# Payments as they were before there were receipts.
+BEFORE_0018 = """
+    DROP TABLE payment_receipts, payment_receipt_counters, payment_request_invoices;
+    ALTER TABLE payments DROP COLUMN payment_request_id;
+    DROP TABLE payment_requests;
+    ALTER TABLE payment_invoices DROP COLUMN next_try_before;
+    DELETE FROM migrations WHERE name = '0018_payment_requests';
+    SET session_replication_role = replica;
+    INSERT INTO customers (organization_id, id, external_id, sequential_id, slug,
+           billing_entity_id, created_at, updated_at)
+    SELECT '00000000-0000-4000-8000-000000000000', format('00000000-0000-4000-8000-%s',
+           lpad(one::text, 12, '0'))::uuid, 'c' || one, one, 'ACM-' || one, gen_random_uuid(),
+           now(), now()
+      FROM generate_series(1, 2) AS one;
+    INSERT INTO payments (organization_id, id, payment_type, customer_id, amount_cents, currency,
+           asked_by, state, reference, created_at, ended_at)
+    SELECT '00000000-0000-4000-8000-000000000000', gen_random_uuid(), 'manual', format(
+           '00000000-0000-4000-8000-%s', lpad(said.customer::text, 12, '0'))::uuid, 1, 'EUR', 'api',
+           said.state, said.name, now() - said.age,
+           CASE WHEN said.state <> 'ready' THEN now() - said.age END
+      FROM (VALUES (1, 'succeeded', 'second', interval '1 day'),
+                   (1, 'succeeded', 'first', interval '2 days'),
+                   (1, 'failed', 'declined', interval '3 days'),
+                   (1, 'ready', 'waits', interval '3 days'),
+                   (2, 'succeeded', 'other', interval '1 day'))
+           AS said (customer, state, name, age)
+"""
+
+
+async def test_what_had_succeeded_before_has_a_receipt_since(empty_dsn: str) -> None:
+    await migrate(empty_dsn)
+    conn = await asyncpg.connect(empty_dsn.replace("operator@", "postgres@"))
+    try:
+        await conn.execute(BEFORE_0018)
+        assert await migrate(empty_dsn) == ["0018_payment_requests"]
+        numbers = dict(
+            await conn.fetch(
+                "SELECT p.reference, r.number FROM payment_receipts r"
+                "  JOIN payments p ON p.id = r.payment_id"
+            )
+        )
+        assert numbers == {
+            "first": "ACM-1-RCPT-000001", "second": "ACM-1-RCPT-000002",
+            "other": "ACM-2-RCPT-000001",
+        }  # fmt: skip
+        counted = await conn.fetch("SELECT last FROM payment_receipt_counters ORDER BY last")
+        assert [row["last"] for row in counted] == [1, 2]
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relforcerowsecurity"
+            " AND relname IN ('payments', 'customers')"
+        )
+        assert len(forced) == 2
+    finally:
+        await conn.close()

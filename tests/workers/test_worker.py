@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -15,13 +16,18 @@ import pytest_asyncio
 
 from recoup import clock
 from recoup.flows.calls_under_way import SLOTS
+from recoup.flows.create_invoice import create_invoice
 from recoup.flows.deliver_webhook import WebhookSigner
 from recoup.flows.open_provider import Providers
+from recoup.rules.one_off_asks import FeeInput, InvoiceInput
+from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db
 from recoup.store.db import Pool
 from recoup.workers.worker import COMES_BACK_AT_MOST, Worker, comes_back_after
 from tests.conftest import eventually
+from tests.flows.issuing import stock
+from tests.mail_server import mail_server
 from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
 
 
@@ -41,8 +47,13 @@ async def shop(pool: Pool, owner: asyncpg.Connection, psp: SandboxServer) -> Asy
 
 @asynccontextmanager
 async def working(
-    shop: Shop, scout: Pool, dsn: str, *, money_jobs_at_once: int = SLOTS
-) -> AsyncIterator[None]:
+    shop: Shop,
+    scout: Pool,
+    dsn: str,
+    *,
+    money_jobs_at_once: int = SLOTS,
+    mail_sender: MailSender | None = None,
+) -> AsyncIterator[Worker]:
     """A worker, as `recoup work` runs one."""
     queue = await db.connect(dsn, most=6, by_index=False)
     sender = WebhookSender()
@@ -57,10 +68,11 @@ async def working(
         new_id=clock.new_id,
         chance=Random(1),
         money_jobs_at_once=money_jobs_at_once,
+        mail_sender=mail_sender,
     )
     running = asyncio.create_task(worker.run())
     try:
-        yield
+        yield worker
     finally:
         worker.stop()
         await running
@@ -87,6 +99,41 @@ async def test_a_job_that_has_failed_for_days_still_comes_back(
         await shop.owner.execute("GRANT UPDATE ON payments TO recoup_app")
         await shop.owner.execute("UPDATE pgqueuer SET execute_after = now()")
         await eventually(is_paid, what="the attempt to be paid")
+
+
+async def test_a_draft_whose_grace_has_ended_is_issued_charged_and_mailed(
+    shop: Shop, scout: Pool, dsn: str
+) -> None:
+    await stock(shop)
+    await shop.owner.execute(
+        "UPDATE billing_entities SET email_settings = '{invoice.finalized}',"
+        " invoice_grace_period = 1"
+    )
+    await shop.customer("pm_sandbox_ok")
+    await shop.owner.execute("UPDATE customers SET email = 'ada@c.example', external_id = 'c'")
+    asked = InvoiceInput(
+        external_customer_id="c", currency="EUR", fees=[FeeInput(add_on_code="work")], draft=True
+    )
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        details = await create_invoice(
+            conn, shop.organization_id, asked, invoice_id=clock.new_id(), collect=None,
+            now=clock.now() - timedelta(days=2),
+        )  # fmt: skip
+    invoice = details.invoice.key
+
+    async def is_done() -> bool:
+        is_mailed = await shop.owner.fetchval("SELECT state FROM mails") == "sent"
+        return is_mailed and await shop.shown(invoice) == ("succeeded", 0)
+
+    async with mail_server() as box:
+        sender = MailSender(box.server, sender="billing@recoup.test")
+        async with working(shop, scout, dsn, mail_sender=sender) as worker:
+            await worker.finalize_drafts()
+            await worker.finalize_drafts()
+            await eventually(is_done, what="the invoice to be paid and mailed")
+    assert (await shop.row("invoices", invoice))["sequential_id"] == 1
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1
+    assert len(box.envelopes) == 1
 
 
 def test_a_job_comes_back_sooner_at_first_and_never_later_than_half_a_minute() -> None:

@@ -312,6 +312,6 @@ routes = Router(
         delete_all,
         delete_one,
     ],
-    tags=["credit notes"],
+    tags=["credit_notes"],
     opt=needs("credit_note"),
 )

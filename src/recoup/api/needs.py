@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from litestar.handlers.base import BaseRouteHandler
 
-from recoup.rules.key_permissions import RESOURCES
+from recoup.rules.key_permissions import RESOURCES, mode_of
 
 _RESOURCE: Final = "needs"
 _WEIGHED_BY: Final = "weighs"
@@ -40,6 +40,12 @@ def resource_of(handler: BaseRouteHandler) -> str:
     resource = handler.opt.get(_RESOURCE)
     assert isinstance(resource, str), f"{handler} does not say what it needs: see api/needs.py"
     return resource
+
+
+def permission_of(handler: BaseRouteHandler, method: str) -> str | None:
+    """The permission that a call of this route needs, as it is written; None: it does not say."""
+    resource = handler.opt.get(_RESOURCE)
+    return f"{resource}:{mode_of(method)}" if resource else None
 
 
 def weight_of(handler: BaseRouteHandler, asked: Mapping[str, Any]) -> int:

@@ -19,6 +19,7 @@ from litestar.types import Method
 from recoup import __version__
 from recoup.api.describe import JSON, OPTION, Described, ErrorBody, Query
 from recoup.api.errors import phrase
+from recoup.api.needs import permission_of
 
 BASE: Final = "/api/v1/"
 _SCHEMAS: Final = "#/components/schemas/"
@@ -192,6 +193,8 @@ def _operation(
     }
     if more:
         made["description"] = more
+    if permission := permission_of(one.handler, one.method):
+        made["x-permission"] = permission
     if one.handler.deprecated:
         made["deprecated"] = True
     path_names = [part[1:-1] for part in one.path.split("/") if part.startswith("{")]

@@ -98,8 +98,10 @@ def _operation(
     deprecated = " <em>Deprecated.</em>" if operation.get("deprecated") else ""
     more = operation.get("description", "").split("\n\n")
     body = operation.get("requestBody")
+    permission = operation.get("x-permission")
     parts = [
         *(f"<p>{_text(part)}</p>" for part in more if part),
+        f"<p>Needs <code>{escape(permission)}</code>.</p>" if permission else "",
         _parameters(operation.get("parameters", [])),
         _content(described, "Body", body["content"], lead=not body["required"]) if body else "",
         *_answers(described, operation["responses"]),

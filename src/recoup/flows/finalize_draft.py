@@ -22,7 +22,7 @@ from recoup.rules.records.invoices import Invoice, InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, Refused, not_found
 from recoup.store import db, invoices, organizations
-from recoup.store.db import Conn, Pool
+from recoup.store.db import ROW_IS_HELD, Conn, Pool
 
 MOST_AT_ONCE: Final = 200
 # A draft that cannot be made final (its sums are out of range, a row is held) is tried again then,
@@ -59,10 +59,15 @@ async def finalize_due_drafts(
 ) -> int:
     """Finalize every draft of every tenant whose grace has ended by `now`; say how many.
 
-    `at_once` is how many one look finds; they are looked for until there are none.
+    `at_once` is how many one look finds; they are looked for until there are none. One that
+    somebody holds is left for the next time.
+
+    :raises Exception: what went wrong with one of them, once all others are done.
     """
     finalized = 0
+    errors: list[Exception] = []
     while True:
+        done = 0
         async with db.nameless(scout) as conn:
             due = await invoices.find_drafts_to_finalize(conn, now=now, limit=at_once)
         for key in due:  # each in its own transaction: numbers are drawn under a customer's lock
@@ -70,11 +75,20 @@ async def finalize_due_drafts(
                 lambda keys: _finalize_due(pool, keys, collect=collect, now=now), [key]
             )
             finalized += answer is True
+            done += answer is True
+            if isinstance(answer, Failed) and isinstance(answer.error, ROW_IS_HELD):
+                continue
+            if isinstance(answer, Failed):
+                errors.append(answer.error)
             if isinstance(answer, Refusal | Failed):
+                done += 1
                 async with db.transaction(pool, tenants=[key.organization_id]) as conn:
                     await invoices.put_off_drafts(conn, [key], until=now + AFTER_A_FAILURE)
-        if len(due) < at_once:
-            return finalized
+        if len(due) < at_once or not done:
+            break
+    if errors:
+        raise errors[0]
+    return finalized
 
 
 async def _finalize_due(

@@ -2,8 +2,9 @@
 
 Called by `settle_refund` alone, in the transaction that settles and under the locks that it took.
 
-What would surprise you: a refund that was not sent, since a person had said that the money went
-back, changes nothing: their word stands. And one that succeeded may fail days later, as everywhere.
+What would surprise you: where a person has said that the money went back, a refund that fails does
+not unsay it; and one that was not sent for that reason is told to nobody. But one that succeeded
+may fail days later, as everywhere, and then the note has failed.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ from recoup.store import attempts, credit_notes, provider_accounts, refunds
 from recoup.store.db import Conn
 
 
-async def follow_refund(conn: Conn, refund: RefundRow, *, now: datetime) -> None:
-    """Take the end of a refund over to its credit note, if it is one's."""
+async def follow_refund(conn: Conn, refund: RefundRow, *, came_back: bool, now: datetime) -> None:
+    """Take the end of a refund over to its credit note, if it is one's.
+
+    `came_back`: it had succeeded before.
+    """
     if refund.credit_note_id is None or refund.error_code == refund_state.PAID_OTHERWISE:
         return
     key = RowKey(refund.organization_id, refund.credit_note_id)
     note = (await credit_notes.lock(conn, [key]))[key]
     ends = await refunds.of_credit_note(conn, key)
     status = refund_state.status_of_note(note.refund_cents, ends)
-    if status is not None and status != note.refund_status:
+    # Before all of them have succeeded, nobody but a person says so of the note.
+    is_a_persons = note.refund_status == "succeeded" and not came_back
+    if status is not None and not is_a_persons and status != note.refund_status:
         await credit_notes.show_refund_status(conn, key, status, now=now)
     if refund.state is RefundState.FAILED:
         await tell(conn, [await _failure(conn, refund, key)], now=now)

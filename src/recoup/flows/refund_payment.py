@@ -56,14 +56,16 @@ async def refund_contradiction(
     """Pay back what a contradiction brought in, since a person says so.
 
     :raises Refused: `contradiction_not_found`; 405 `nothing_to_refund` where it brought in no money
-        that belongs to nothing, or that is on its way back already, or was taken back; 422 where
-        the provider cannot express the amount.
+        that belongs to nothing, or none through a provider, or that is on its way back already, or
+        was taken back; 422 where the provider cannot express the amount.
     """
     key = RowKey(organization_id, contradiction_id) if contradiction_id else None
     told = (await contradictions.find(conn, [key])).get(key) if key else None
     if told is None:
         raise Refused(not_found("contradiction"))
     payment = (await attempts.find(conn, [told.contradiction.payment]))[told.contradiction.payment]
+    if payment.provider_account_id is None:  # reported by hand: no provider can send it back
+        raise Refused(NOTHING_TO_REFUND)
     refund = await begin_refund(
         conn,
         told.contradiction,

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from recoup.flows.find_invoices import find_invoice
 from recoup.flows.promise_mail import promise_mails
-from recoup.rules.email_addresses import addresses_in, are_email_addresses
+from recoup.rules.mail_addressing import NOT_CONFIGURED, read_addresses
 from recoup.rules.records.mails import Mail, MailKind
-from recoup.rules.refusal import Refusal, RefusalKind, Refused, invalid, not_allowed
+from recoup.rules.refusal import Refused, not_allowed
 from recoup.store import organizations
 from recoup.store.db import Conn
-
-MOST_ADDRESSES: Final = 10  # of each kind
-NOT_CONFIGURED: Final = Refusal(
-    RefusalKind.INVALID,
-    "mail_not_configured",
-    {"RECOUP_SMTP_URL": ["value_is_mandatory"], "RECOUP_MAIL_FROM": ["value_is_mandatory"]},
-)
-
-
-class Addressed(msgspec.Struct, frozen=True):
-    """To whom a mail goes."""
-
-    to: tuple[str, ...]
-    cc: tuple[str, ...]
-    bcc: tuple[str, ...]
 
 
 async def resend_invoice_mail(
@@ -72,36 +55,3 @@ async def resend_invoice_mail(
         created_at=now,
     )
     await promise_mails(conn, [mail])
-
-
-def read_addresses(asked: Any, *, otherwise: str | None) -> Addressed:
-    """Take `to`, `cc` and `bcc`, each a list of addresses; `otherwise` are those of no `to`.
-
-    :raises Refused: 422, every broken list with its code.
-    """
-    broken: dict[str, list[str]] = {}
-    found: dict[str, tuple[str, ...]] = {}
-    for name in ("to", "cc", "bcc"):
-        said = getattr(asked, name)
-        found[name] = ()
-        if said is None:
-            continue
-        if not isinstance(said, list):
-            broken[name] = ["must_be_an_array"]
-        elif len(said) > MOST_ADDRESSES:
-            broken[name] = ["invalid_count"]
-        elif not all(_is_one_address(one) for one in said):
-            broken[name] = ["invalid_email_format"]
-        else:
-            found[name] = tuple(dict.fromkeys(one.strip(" ") for one in said))
-    if "to" not in broken and not found["to"]:
-        found["to"] = tuple(addresses_in(otherwise))
-        if not found["to"]:
-            broken["to"] = ["value_is_mandatory"]
-    if broken:
-        raise Refused(invalid(broken))
-    return Addressed(**found)
-
-
-def _is_one_address(said: Any) -> bool:
-    return isinstance(said, str) and "," not in said and are_email_addresses(said)

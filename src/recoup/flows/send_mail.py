@@ -9,7 +9,7 @@ one Message-ID. It is the one case, beside an answer that is lost, in which that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -68,10 +68,14 @@ async def send_mail(
 
 async def _letter(conn: Conn, mail: Mail, *, links: PortalLinks, now: datetime) -> Letter | None:
     """What the mail says, as things stand; None where there is nothing to say any more."""
-    if mail.kind != MailKind.INVOICE_FINALIZED:
-        return None
-    invoice_key = RowKey(mail.organization_id, mail.object_id)
-    details = (await invoices.details(conn, [invoice_key])).get(invoice_key)
+    write = _WRITERS.get(mail.kind)
+    return await write(conn, mail, links, now) if write else None
+
+
+async def _of_invoice(conn: Conn, mail: Mail, links: PortalLinks, now: datetime) -> Letter | None:
+    """The mail of a final invoice."""
+    key = RowKey(mail.organization_id, mail.object_id)
+    details = (await invoices.details(conn, [key])).get(key)
     if details is None or details.invoice.status not in VISIBLE:
         return None
     for entity in await organizations.billing_entities(conn, mail.organization_id):
@@ -79,6 +83,12 @@ async def _letter(conn: Conn, mail: Mail, *, links: PortalLinks, now: datetime) 
             url = links.url(details.invoice.customer_key, until=now + FROM_A_MAIL)
             return _invoice_letter(mail, details, entity, url=url, now=now)
     return None
+
+
+# By kind, who writes it; each answers None where what it is about is gone.
+_WRITERS: Final[
+    Mapping[str, Callable[[Conn, Mail, PortalLinks, datetime], Awaitable[Letter | None]]]
+] = {MailKind.INVOICE_FINALIZED: _of_invoice}
 
 
 def _invoice_letter(

@@ -137,7 +137,8 @@ async def _move(
     if told in refund_state.ENDINGS:
         ended = (await refunds.find(conn, [held.key]))[held.key]
         await _tell(conn, ended, now=now)
-        await follow_refund(conn, ended, now=now)
+        came_back = held.state is RefundState.SUCCEEDED
+        await follow_refund(conn, ended, came_back=came_back, now=now)
 
 
 async def _tell(conn: Conn, refund: RefundRow, *, now: datetime) -> None:

@@ -102,6 +102,9 @@ class CustomerInput(msgspec.Struct, frozen=True):
     shipping_address: ShippingAddressInput | UnsetType | None = UNSET
     metadata: list[MetadatumInput] | UnsetType | None = UNSET
     billing_configuration: BillingConfigurationInput | UnsetType | None = UNSET
+    integration_customers: Any = (
+        UNSET  # nothing is connected: read only to refuse what Lago refuses
+    )
 
 
 _TEXTS: Final = (
@@ -193,10 +196,20 @@ def changed(customer: Customer, asked: CustomerInput) -> Customer:
         given["shipping_address"] = _shipped_to(
             customer.shipping_address, asked.shipping_address, broken
         )
+    if _names_one_integration_twice(asked.integration_customers):
+        broken["integration_customers"] = ["invalid_count_per_integration_type"]
     if broken:
         raise Refused(invalid(broken))
     new: Customer = msgspec.structs.replace(customer, **given)
     return new
+
+
+def _names_one_integration_twice(asked: Any) -> bool:
+    """A customer is connected to one of a kind."""
+    listed = asked if isinstance(asked, list) else []
+    kinds = [str(one["integration_type"]) for one in listed
+             if isinstance(one, dict) and "integration_type" in one]  # fmt: skip
+    return len(set(kinds)) < len(kinds)
 
 
 def changed_metadata(

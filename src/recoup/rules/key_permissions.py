@@ -36,6 +36,11 @@ _OURS: Final = frozenset(
 RESOURCES: Final = _LAGOS | _OURS
 
 
+def mode_of(method: str) -> Mode:
+    """What a call of this HTTP method does."""
+    return Mode.READ if method == "GET" else Mode.WRITE
+
+
 def why_not_permitted(
     permissions: Collection[str] | None, resource: str, method: str
 ) -> Refusal | None:
@@ -43,7 +48,7 @@ def why_not_permitted(
 
     :param permissions: None is everything.
     """
-    mode = Mode.READ if method == "GET" else Mode.WRITE
+    mode = mode_of(method)
     if permissions is None or f"{resource}:{mode}" in permissions:
         return None
     return Refusal(RefusalKind.FORBIDDEN, f"{mode}_action_not_allowed_for_{resource}")

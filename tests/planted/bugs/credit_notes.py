@@ -263,6 +263,12 @@ BUGS: Final = (
         (FLOWS,),
     ),
     Bug(
+        "a refund that fails undoes a person's word that the money went back",
+        "The note shows that its payer waits for money that they have, and somebody pays it again.",
+        (Edit("flows/follow_refund.py", "and not is_a_persons and", "and"),),
+        (FLOWS,),
+    ),
+    Bug(
         "a note shows that its money went back when some of it has",
         "Nobody looks for the rest, which the payer still waits for.",
         (

@@ -20,7 +20,7 @@ BUGS: Final = (
                 "WHERE finalize_at <= $1",
                 "WHERE finalize_at IS NOT NULL AND $1::timestamptz IS NOT NULL",
             ),
-            Edit(FINALIZE, "and invoice.finalize_at <= now", "and invoice.finalize_at > now"),
+            Edit(FINALIZE, "                    and invoice.finalize_at <= now\n", ""),
         ),
         (FLOW, API),
     ),

@@ -22,8 +22,8 @@ BUGS: Final = (
         (
             Edit(
                 "rules/key_permissions.py",
-                '    mode = Mode.READ if method == "GET" else Mode.WRITE\n',
-                "    mode = Mode.READ\n",
+                '    return Mode.READ if method == "GET" else Mode.WRITE\n',
+                "    return Mode.READ\n",
             ),
         ),
         (PERMISSIONS, "tests/rules/test_key_permissions.py"),

@@ -31,8 +31,9 @@ BUGS: Final = (
         (
             Edit(
                 MAIL,
-                "    if letter.reply_to:\n",
-                '    message["Bcc"] = ", ".join(letter.blind_copies)\n    if letter.reply_to:\n',
+                "        if letter.reply_to:\n",
+                '        message["Bcc"] = ", ".join(letter.blind_copies)\n'
+                "        if letter.reply_to:\n",
             ),
         ),
         (SENDER,),

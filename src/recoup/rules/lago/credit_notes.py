@@ -1,7 +1,7 @@
 """A credit note on Lago's wire, and what is told when its refund fails (contract 3.9 and 7.4).
 
-What would surprise you: an estimate's precise amounts are JSON numbers, since Lago's clients read
-them so; everywhere else precise amounts are strings.
+What would surprise you: an estimate's precise amounts are JSON numbers, as Lago's specification has
+them; everywhere else precise amounts are strings.
 """
 
 from __future__ import annotations

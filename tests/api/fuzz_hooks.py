@@ -1,0 +1,48 @@
+"""What schemathesis is told before it fuzzes the API: the rows that there are.
+
+Loaded by schemathesis in its own process (`SCHEMATHESIS_HOOKS`), never by pytest. Made-up ids get
+no further than a 404, so each path's place is described with the ids that really stand there, by
+the resource before it in the path; they come in `RECOUP_FUZZ_WORDS`. And three of four drawn paths
+are given real ones: which, is decided by what was drawn, and so by the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+import schemathesis
+
+# What there is of each resource, several times over: some of it will be deleted on the way.
+WORDS: Final[Sequence[Mapping[str, str]]] = json.loads(os.environ["RECOUP_FUZZ_WORDS"])
+_PLACE: Final = re.compile(r"(\w+)/\{(\w+)\}")
+
+
+def known_in(path: str, chance: int) -> dict[str, str]:
+    """A real word for every place of a path that has one, by the place's name."""
+    words = WORDS[chance % len(WORDS)]
+    return {name: words[resource] for resource, name in _PLACE.findall(path) if resource in words}
+
+
+@schemathesis.hook
+def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
+    """Give every place an example: the phase of examples and that of links begin there."""
+    for path, operations in document["paths"].items():
+        for number, operation in enumerate(operations.values()):
+            known = known_in(path, number)
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] in known:
+                    parameter["example"] = known[parameter["name"]]
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, drawn: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Put the real ones in three of four drawn paths."""
+    if not drawn or context.operation is None:
+        return drawn
+    chance = sha256(repr(sorted(drawn.items())).encode("utf-8", "backslashreplace")).digest()
+    return drawn if chance[0] % 4 == 0 else {**drawn, **known_in(context.operation.path, chance[1])}

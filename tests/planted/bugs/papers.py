@@ -1,0 +1,262 @@
+"""Documents: who may open one, what stands on it, and whether it is ever made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.planted.bugs.bug import Bug, Edit
+
+ADDRESS: Final = "tests/rules/test_document_address.py::"
+OPENED: Final = "tests/api/test_documents.py::"
+MADE: Final = "tests/flows/test_make_document.py::"
+PRESS: Final = "tests/documents/test_press.py::"
+FORMATS: Final = "tests/documents/test_formats.py::"
+STORAGE: Final = "tests/documents/test_storage.py::"
+FLOW: Final = "flows/make_document.py"
+
+BUGS: Final = (
+    Bug(
+        "a document's signature is not bound to its organization",
+        "A signature of one tenant is good in another one's name.",
+        (
+            Edit(
+                "rules/document_address.py",
+                'said = f"{organization_id}/{document_id}?{expires}".encode()',
+                'said = f"{document_id}?{expires}".encode()',
+            ),
+        ),
+        (ADDRESS + "test_a_signature_is_bound_to_organization_and_document",),
+    ),
+    Bug(
+        "a document's address never ends",
+        "Whoever once had it reads invoices for ever.",
+        (
+            Edit(
+                "rules/document_address.py",
+                "return Opens.YES if now.astimezone(UTC).timestamp() < until else Opens.EXPIRED",
+                "return Opens.YES",
+            ),
+        ),
+        (ADDRESS + "test_an_address_opens_its_document_until_its_end",),
+    ),
+    Bug(
+        "a document is opened without a look at its signature",
+        "Whoever guesses an id reads an invoice.",
+        (
+            Edit(
+                "rules/document_address.py",
+                "if str(until) != expires or not _same(ours, signature):",
+                "if str(until) != expires:",
+            ),
+        ),
+        (ADDRESS + "test_whatever_is_carried_that_is_not_ours_opens_nothing",),
+    ),
+    Bug(
+        "a tenant's text is markup",
+        "An invoice runs what a customer's name says.",
+        (
+            Edit(
+                "documents/templates/base.typ",
+                "        text(weight: 600, row.name)\n",
+                '        text(weight: 600, eval(row.name, mode: "markup"))\n',
+            ),
+        ),
+        (PRESS + "test_what_a_tenant_wrote_is_text_and_never_markup",),
+    ),
+    Bug(
+        "a document shows what is true when it is made",
+        "An invoice changes after it was sent: another address, another bank account.",
+        (
+            Edit(
+                "flows/make_document.py",
+                "    page = read(document.page)\n",
+                "    async with db.transaction(pool, tenants=[key.organization_id]) as conn:\n"
+                "        from recoup.rules.document_pages import invoice_page\n"
+                "        from recoup.store import organizations\n"
+                "        fresh = (await invoices.details(conn, [document.of]))[document.of]\n"
+                "        mine = await organizations.billing_entities(conn, key.organization_id)\n"
+                "    page = invoice_page(fresh, mine[0])\n",
+            ),
+        ),
+        (MADE + "test_a_document_shows_what_was_true_at_issue",),
+    ),
+    Bug(
+        "a void invoice keeps its document",
+        "Whoever has the address sees an invoice that is to be paid.",
+        (
+            Edit(
+                "flows/void_invoice.py",
+                "    await void_document(conn, DocumentKind.INVOICE, invoice.key, now=now)\n",
+                "",
+            ),
+        ),
+        (OPENED + "test_a_void_invoice_is_marked_and_its_old_address_is_gone",),
+    ),
+    Bug(
+        "a void document is not marked",
+        "It looks like one that is to be paid.",
+        (
+            Edit(
+                "flows/issue_document.py",
+                "    page = voided(page, on=issued_on(now=now, timezone=page.timezone))\n",
+                "    voided(page, on=issued_on(now=now, timezone=page.timezone))\n",
+            ),
+        ),
+        (OPENED + "test_a_void_invoice_is_marked_and_its_old_address_is_gone",),
+    ),
+    Bug(
+        "a replaced document can be opened while its file is there",
+        "The old address of a void invoice shows it as it was.",
+        (
+            Edit(
+                "flows/open_document.py",
+                "    if document.replaced_at is not None:\n        raise Refused(REPLACED)\n",
+                "",
+            ),
+            Edit(
+                "store/documents.py",
+                "SET replaced_at = $3, has_file = false, make_at",
+                "SET replaced_at = $3, make_at",
+            ),
+        ),
+        (OPENED + "test_a_void_invoice_is_marked_and_its_old_address_is_gone",),
+    ),
+    Bug(
+        "a file that was made too late stays",
+        "The unmarked file of an invoice that was voided meanwhile is kept, and told of.",
+        (
+            Edit(
+                "store/documents.py",
+                "             WHERE organization_id = $1 AND id = $2 AND replaced_at IS NULL\n"
+                "               FOR NO KEY UPDATE) AS before",
+                "             WHERE organization_id = $1 AND id = $2\n"
+                "               FOR NO KEY UPDATE) AS before",
+            ),
+        ),
+        (MADE + "test_a_void_while_it_is_made_leaves_no_unmarked_file",),
+    ),
+    Bug(
+        "a lost file is never missed",
+        "A folder was restored, and its invoices cannot be opened any more.",
+        (
+            Edit(
+                "flows/open_document.py",
+                "            await make_again(conn, key, now=now)\n        raise Refused(NOT_YET)",
+                "            pass\n        raise Refused(NOT_YET)",
+            ),
+        ),
+        (OPENED + "test_a_file_that_is_lost_is_made_again",),
+    ),
+    Bug(
+        "a document that was made again is told of again",
+        "A receiver sends its customer the same invoice twice.",
+        (
+            Edit(FLOW, "        if is_first:\n", "        if is_first is not None:\n"),
+            Edit(FLOW, "        cause=document.id,", "        cause=uuid5(document.id, str(url)),"),
+            Edit(
+                FLOW,
+                "from typing import assert_never\n",
+                "from typing import assert_never\nfrom uuid import uuid5\n",
+            ),
+        ),
+        (MADE + "test_two_workers_leave_one_file_and_one_event",),
+    ),
+    Bug(
+        "a page that cannot be set is tried for ever",
+        "It takes the typesetting process with it every minute, and nobody is told.",
+        (
+            Edit(
+                "rules/document_schedule.py",
+                "    if tries > len(TYPESET_WAITS):\n        return None\n",
+                "    tries = min(tries, len(TYPESET_WAITS))\n",
+            ),
+        ),
+        (MADE + "test_a_page_that_cannot_be_set_is_given_up_and_told_of",),
+    ),
+    Bug(
+        "a document is forgotten with the worker who made it",
+        "It was killed half way, and the row waits for nobody.",
+        (
+            Edit(
+                FLOW,
+                "        await documents.put_off(conn, key, until=leased_until)\n",
+                "        await documents.removed(conn, key)\n",
+            ),
+        ),
+        (MADE + "test_killed_between_the_file_and_the_commit_it_is_made_again",),
+    ),
+    Bug(
+        "an amount has the digits that coins have",
+        "An invoice in Lebanese pounds leaves out its minor units.",
+        (
+            Edit(
+                "documents/formats.py",
+                "self.locale, currency=currency, currency_digits=False)",
+                "self.locale, currency=currency, currency_digits=True)",
+            ),
+        ),
+        (FORMATS + "test_an_amount_has_its_currencys_digits",),
+    ),
+    Bug(
+        "units that nobody has ever seen are formatted like any",
+        "A line of 1e300 units is three hundred digits wide, or no document at all.",
+        (
+            Edit(
+                "documents/formats.py",
+                "    return value.is_finite() and (not value or",
+                "    return True or (not value or",
+            ),
+        ),
+        (FORMATS + "test_whatever_is_on_a_page_can_be_formatted",),
+    ),
+    Bug(
+        "a footer takes the whole page",
+        "Six hundred line breaks leave no room, and typesetting never ends.",
+        (
+            Edit(
+                "documents/sheets.py",
+                "        if left == 0:\n            break\n",
+                "        if left == 0:\n            shown.append(line)\n            continue\n",
+            ),
+        ),
+        ("tests/documents/test_sheets.py::test_a_footer_leaves_room_for_the_page",),
+    ),
+    Bug(
+        "half of a file can be read",
+        "Who opens an invoice while it is written gets a broken one.",
+        (
+            Edit(
+                "documents/folder.py",
+                "        Path(beside).replace(path)\n",
+                "        path.write_bytes(content)\n",
+            ),
+        ),
+        (STORAGE + "test_a_folder_leaves_nothing_beside_its_files",),
+    ),
+    Bug(
+        "a missing object is trouble",
+        "A store that may not list says 403 of it, and the lost file is never made again.",
+        (
+            Edit(
+                "documents/bucket.py",
+                "            if self._reading_is_allowed:\n                return None\n",
+                "",
+            ),
+        ),
+        (STORAGE + "test_a_403_is_a_missing_object_only_where_reading_was_tried_out",),
+    ),
+    Bug(
+        "a logo is fetched from wherever its name points to",
+        "A tenant reads what the operator's own network answers.",
+        (
+            Edit(
+                "senders/pictures.py",
+                "        if isinstance(found, NotAllowed):\n"
+                "            return NotFetched(found.why)\n",
+                "        if isinstance(found, NotAllowed):\n"
+                "            found = await self._resolve(url.raw_host, url.port)\n",
+            ),
+        ),
+        ("tests/senders/test_pictures.py::test_nobody_makes_us_ask_this_machine",),
+    ),
+)
