@@ -14,7 +14,8 @@ from tests.contract.contract import Contract
 from tests.contract.differences import NEVER_REFUSED, NEVER_SAID
 from tests.contract.judge import wrong
 from tests.contract.not_yet import PERMISSIONS
-from tests.contract.refusals import REFUSED, Refused, provoke, refused_by, said_by
+from tests.contract.refusals import Refused, provoke, refused_by, said_by
+from tests.contract.refused import REFUSED
 from tests.contract.world import World
 
 pytestmark = pytest.mark.slow
