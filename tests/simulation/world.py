@@ -227,7 +227,7 @@ class World:
             people.attach_method: 2,
             people.choose_method: 1,
             people.delete_method: 1,
-            people.request_payment: 7,
+            people.request_payment: 6,
             people.pay_by_hand: 2,
             people.pay_a_part_before_it_is_sent: 3,
             people.make_a_note: 3,
@@ -261,7 +261,7 @@ class World:
             self.payers.decide: 8,
             self.the_schedule_meets_a_page: 3,
             self.operators.settle: 3,
-            self.operators.release: 3,
+            self.operators.release: 8,
             self.operators.pay_back: 4,
         }
         if len(people.customers) < 2:
