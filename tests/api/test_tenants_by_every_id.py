@@ -184,7 +184,7 @@ def put(body: Any, field: list[str], schema: Any, document: Any, value: Any = "?
     if kinds:
         return put(body, field, kinds[0], document, value)
     if schema.get("type") == "array":
-        return [put({}, field, schema["items"], document, value)]
+        return [put({}, field, schema.get("items", {}), document, value)]
     if not field:
         return value
     held = body if isinstance(body, dict) else {}
