@@ -26,10 +26,12 @@ import httpx
 import msgspec
 import uvicorn
 
+from recoup import clock
+from recoup.flows.prepare_installation import prepare
 from recoup.store.db import Pool
 from recoup.wiring.http_server import _Http, _Server, listen
 from tests.api.billing import has_customer, has_method
-from tests.api.conftest import Tenant
+from tests.api.conftest import BOX, Tenant
 from tests.api.test_tenants_apart import operations, with_one_of_everything
 
 CASES: Final = 3_000
@@ -55,8 +57,9 @@ class Report(msgspec.Struct):
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
+async def served(app: Any, pool: Pool) -> AsyncIterator[str]:
     """The application behind the HTTP server that ships; answers its address."""
+    await prepare(pool, box=BOX, now=clock.now())  # a first start makes the keys that are shown
     listener = listen("127.0.0.1", 0)
     ready = asyncio.Event()
     config = uvicorn.Config(app, http=_Http, ws="none", log_config=None, access_log=False)
@@ -133,7 +136,7 @@ async def test_every_answer_is_one_that_the_document_describes(
 ) -> None:
     words = await what_there_is(tenant, pool)
     document = (await tenant.get("/openapi.json")).json()
-    async with served(app) as address:
+    async with served(app, pool) as address:
         report = await fuzz(address, tenant.api_key, words, tmp_path)
     assert report.status == 0, report.said[report.said.find("= FAILURES =") :]
     assert report.cases.total() >= CASES, report.cases
