@@ -83,7 +83,7 @@ async def void(shop: Shop, invoice: RowKey, *, pool: Pool | None = None) -> None
     """Void an invoice."""
     async with db.transaction(pool or shop.pool, tenants=[shop.organization_id]) as conn:
         await void_invoice(
-            conn, shop.organization_id, invoice.id, with_credit_note=False, now=shop.clock.now()
+            conn, shop.organization_id, invoice.id, now=shop.clock.now()
         )
 
 
