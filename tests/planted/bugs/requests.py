@@ -197,7 +197,7 @@ BUGS: Final = (
     ),
     Bug(
         "a note of one invoice counts what another's gave back of the same charge",
-        "The second customer note of a request gives nothing back, and nobody says so.",
+        "The second note gives nothing back, and nobody says so.",
         (
             Edit(
                 "store/credit_notes.py",
