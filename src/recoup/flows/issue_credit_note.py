@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from recoup.flows.begin_note_refunds import begin_note_refunds
+from recoup.flows.issue_document import issue_credit_note_document
 from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
 from recoup.rules.credit_note_totals import Line, NoteTotals, Parts, total_lines
@@ -65,6 +66,7 @@ async def issue_credit_note(
         await _offset(conn, of, note, now=now)
     details = (await credit_notes.details(conn, [note.key]))[note.key]
     await tell(conn, [_created(details)], now=now)
+    await issue_credit_note_document(conn, details, of.invoice.billing_entity_id, now=now)
     return details
 
 

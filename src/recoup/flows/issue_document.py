@@ -1,7 +1,7 @@
 """Freeze what stands on a document, in the transaction that issues what it is about.
 
-The file is made after, by `make_document`. A flow that issues calls `issue_document` with its page;
-one that voids calls `void_document`.
+The file is made after, by `make_document`. A flow that issues calls this with its page, one that
+issues many does so once (`issue_documents`); one that voids calls `void_document`.
 
 What would surprise you: a void makes another version, with an address of its own. The old address
 is good no more from that moment on, whether or not the new file is there.
@@ -9,18 +9,21 @@ is good no more from that moment on, whether or not the new file is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from uuid import uuid5
+from uuid import UUID, uuid5
 
-from recoup.rules.document_pages import invoice_page, voided
+from recoup.rules.document_pages import credit_note_page, invoice_page, voided
 from recoup.rules.document_schedule import LEASE
 from recoup.rules.invoice_dates import issued_on
+from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.document_pages import DocumentKind, Page, kind_of, read, written
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
-from recoup.store import documents, jobs
+from recoup.store import documents, jobs, organizations
 from recoup.store.db import Conn
+from recoup.store.documents import NewDocument
 from recoup.store.jobs import Job
 
 
@@ -31,14 +34,30 @@ async def issue_invoice_document(
     await issue_document(conn, details.invoice.key, invoice_page(details, entity), now=now)
 
 
+async def issue_credit_note_document(
+    conn: Conn, details: CreditNoteDetails, entity_id: UUID, *, now: datetime
+) -> None:
+    """Freeze a credit note's page, in the name of its invoice's billing entity."""
+    note = details.note
+    entity = RowKey(note.organization_id, entity_id)
+    entities = await organizations.entities(conn, [entity])
+    await issue_document(conn, note.key, credit_note_page(details, entities[entity]), now=now)
+
+
 async def issue_document(conn: Conn, of: RowKey, page: Page, *, now: datetime) -> None:
     """Keep a page as the first version of what this row's document is, and promise its file."""
-    key = _version(of, 1)
-    await documents.insert(
-        conn, key, kind=kind_of(page), of_id=of.id, version=1, page=written(page), logo_id=None,
-        now=now,
-    )  # fmt: skip
-    await jobs.promise(conn, Job.MAKE_DOCUMENT, [key])
+    await issue_documents(conn, [(of, page)], now=now)
+
+
+async def issue_documents(
+    conn: Conn, pages: Sequence[tuple[RowKey, Page]], *, now: datetime
+) -> None:
+    """Keep pages of one kind, each of its row: two statements, however many there are."""
+    if not pages:
+        return
+    added = [NewDocument(id=_version(of, 1).id, of=of, page=written(page)) for of, page in pages]
+    await documents.insert(conn, kind_of(pages[0][1]), added, now=now)
+    await jobs.promise(conn, Job.MAKE_DOCUMENT, [_version(of, 1) for of, _ in pages])
 
 
 async def void_document(conn: Conn, kind: DocumentKind, of: RowKey, *, now: datetime) -> None:
@@ -51,10 +70,14 @@ async def void_document(conn: Conn, kind: DocumentKind, of: RowKey, *, now: date
     # Whoever is making the old one now may write its file until their lease ends.
     await documents.replace(conn, current.key, remove_at=now + LEASE, now=now)
     key = _version(of, current.version + 1)
-    await documents.insert(
-        conn, key, kind=kind, of_id=of.id, version=current.version + 1, page=written(page),
-        logo_id=current.logo_id, now=now,
-    )  # fmt: skip
+    marked = NewDocument(
+        id=key.id,
+        of=of,
+        version=current.version + 1,
+        page=written(page),
+        logo_id=current.logo_id,
+    )
+    await documents.insert(conn, kind, [marked], now=now)
     await jobs.promise(conn, Job.MAKE_DOCUMENT, [key])
 
 

@@ -1,0 +1,23 @@
+-- squawk-ignore-file require-concurrent-index-creation, constraint-missing-not-valid
+-- squawk-ignore-file adding-foreign-key-constraint, disallowed-unique-constraint
+-- (0.1.0 is not released: no table is so large that an index would hold its writers up.)
+-- Documents of credit notes and of payment receipts, beside those of invoices.
+
+SET LOCAL lock_timeout = '1s';
+SET LOCAL statement_timeout = '60s';
+
+ALTER TABLE documents
+    ADD COLUMN credit_note_id     uuid,
+    ADD COLUMN payment_receipt_id uuid,
+    ADD FOREIGN KEY (organization_id, credit_note_id)
+        REFERENCES credit_notes (organization_id, id),
+    ADD FOREIGN KEY (organization_id, payment_receipt_id)
+        REFERENCES payment_receipts (organization_id, id),
+    ADD CHECK ((kind = 'credit_note') = (credit_note_id IS NOT NULL)),
+    ADD CHECK ((kind = 'payment_receipt') = (payment_receipt_id IS NOT NULL));
+
+-- One version is current. Partial, so that a document is entered in the index of its own kind alone.
+CREATE UNIQUE INDEX current_document_of_credit_note ON documents (organization_id, credit_note_id)
+    WHERE replaced_at IS NULL AND credit_note_id IS NOT NULL;
+CREATE UNIQUE INDEX current_document_of_receipt ON documents (organization_id, payment_receipt_id)
+    WHERE replaced_at IS NULL AND payment_receipt_id IS NOT NULL;
