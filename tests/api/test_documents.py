@@ -191,6 +191,7 @@ async def test_a_file_that_is_lost_is_made_again(desk: Desk, shop: Tenant) -> No
     before = (await desk.open(invoice["file_url"])).content
     (row,) = await desk.rows(invoice["lago_id"])
     await desk.tools.storage.remove(f"{row['organization_id']}/{row['id']}.pdf")
+    desk.clock.advance(days=1)
 
     missing = await desk.open(invoice["file_url"])
     assert (missing.status_code, missing.json()["code"]) == (503, "document_is_being_made")

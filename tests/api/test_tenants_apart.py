@@ -534,7 +534,10 @@ async def test_the_tables_hold_every_place_that_names_a_row(app: Any, document: 
         served = served._app
     with_places = {route.path_format for route in served.routes if "{" in route.path_format}
     described = {f"/api/v1{place.path}" for place in places_in_paths(document)}
-    assert with_places - described == {"/webhooks/{provider}/{organization_id}"}
+    assert with_places - described == {
+        "/webhooks/{provider}/{organization_id}",
+        "/documents/{organization_id}/{document_id}",  # signed: tests/api/test_documents.py
+    }
 
 
 async def test_a_path_to_anothers_is_a_path_to_nothing(world: World, document: Any) -> None:

@@ -176,20 +176,21 @@ def bodies(document: Any) -> dict[Place, Any]:
     return found
 
 
-def put(body: Any, field: list[str], schema: Any, document: Any) -> Any:
-    """The body with `?` in this field, as its schema has it: in a list where it takes a list."""
+def put(body: Any, field: list[str], schema: Any, document: Any, value: Any = "?") -> Any:
+    """The body with a value in this field, as its schema has it: in a list where it takes one."""
     if ref := schema.get("$ref"):
         schema = document["components"]["schemas"][ref.rpartition("/")[2]]
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     if kinds:
-        return put(body, field, kinds[0], document)
+        return put(body, field, kinds[0], document, value)
     if schema.get("type") == "array":
-        return [put({}, field, schema["items"], document)]
+        return [put({}, field, schema["items"], document, value)]
     if not field:
-        return "?"
+        return value
     held = body if isinstance(body, dict) else {}
     name, *rest = field
-    return {**held, name: put(held.get(name), rest, schema["properties"][name], document)}
+    inner = put(held.get(name), rest, schema["properties"][name], document, value)
+    return {**held, name: inner}
 
 
 @asynccontextmanager

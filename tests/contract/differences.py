@@ -124,6 +124,7 @@ ALWAYS_EMPTY: Final = {
     " invoices.",
     "InvoiceObjectExtended.error_details": NO_INTEGRATIONS,
     "InvoiceObject.applied_invoice_custom_sections": NO_SECTIONS,
+    "CreditNoteObject.error_details": NO_INTEGRATIONS,
     "CustomerObject.integration_customers": NO_INTEGRATIONS,
     "CustomerObjectExtended.applicable_invoice_custom_sections": NO_SECTIONS,
     "CustomerObjectExtended.error_details": NO_INTEGRATIONS,
@@ -138,7 +139,7 @@ ALWAYS_EMPTY: Final = {
 ANSWERS: Final = {
     "GET /payments/{lago_id}": ("payment", "PaymentObject"),
     "GET /payment_requests/{lago_id}": ("payment_request", "PaymentRequestObject"),
-    "POST /billing_entities": ("billing_entity", "BillingEntityObject"),
+    "POST /billing_entities": ("billing_entity", "BillingEntityObjectExtended"),
     "PUT /billing_entities/{code}": ("billing_entity", "BillingEntityObjectExtended"),
 }
 WRAPPED: Final = (

@@ -1,4 +1,4 @@
-"""`python -m tests.documents.draw`: draw the pictures of docs/documents.md by the templates."""
+"""`python -m tests.documents.draw`: draw the pictures of docs/documents.md anew."""
 
 from __future__ import annotations
 

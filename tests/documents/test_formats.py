@@ -68,6 +68,21 @@ def test_a_unit_price_is_as_fine_as_it_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("1e300", "1.000000E+300"),
+        ("-1e-300", "-1.000000E-300"),
+        ("1e24", "1,000,000,000,000,000,000,000,000"),
+        ("0e999999", "0"),
+        ("1.50", "1.5"),
+        ("NaN", "NaN"),
+    ],
+)
+def test_a_number_is_no_wider_than_a_page(value: str, shown: str) -> None:
+    assert Reader("en").number(Decimal(value)) == shown
+
+
+@pytest.mark.parametrize(
     ("wished", "day"),
     [
         ("en", "March 2, 2026"),

@@ -194,6 +194,17 @@ async def test_only_what_is_wanted_is_mailed(shop: Shop) -> None:
     ]  # fmt: skip
 
 
+async def test_a_deleted_customer_is_mailed_no_link_to_a_page_that_is_gone(
+    shop: Shop, box: Mailbox
+) -> None:
+    key = await mailed(shop)
+    await shop.owner.execute("UPDATE customers SET deleted_at = now()")
+    await attempt(shop, key, box)
+    [message] = box.messages
+    assert "1,234.56 EUR" in message.get_content()
+    assert "http" not in message.get_content()
+
+
 async def test_a_mail_about_what_is_gone_is_given_up(shop: Shop, box: Mailbox) -> None:
     key = await mailed(shop)
     await shop.owner.execute("UPDATE mails SET object_id = id")

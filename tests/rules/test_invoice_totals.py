@@ -132,14 +132,14 @@ def test_a_mean_rate_has_five_places_rounded_half_up() -> None:
 
 def test_a_free_invoice_has_nothing_to_pay() -> None:
     invoice = totals(FeeAsk(500, 0.0, (VAT,)))
-    assert invoice.nothing_to_pay
+    assert invoice.total_amount_cents == 0
     assert invoice.taxes_rate == 0
-    assert not totals(FeeAsk(1)).nothing_to_pay
+    assert totals(FeeAsk(1)).total_amount_cents == 1
 
 
 def test_a_rebate_and_its_fee_come_to_nothing() -> None:
     invoice = totals(FeeAsk(1005, taxes=(VAT,)), FeeAsk(-1005, taxes=(VAT,)))
-    assert invoice.nothing_to_pay
+    assert invoice.total_amount_cents == 0
     assert [fee.taxes_amount_cents for fee in invoice.fees] == [197, -197]
 
 

@@ -68,7 +68,7 @@ async def create(
         entity = await create_billing_entity(
             conn, own_id, asked, entity_id=edge.new_id(), now=edge.now()
         )
-        return await _shown(conn, own_id, entity)
+        return BillingEntityAnswer(billing_entity_object(entity))  # its taxes are told when read
 
     return await edge.answer(request, do)
 

@@ -61,7 +61,8 @@ class Front:
         if scope["method"] not in METHODS:
             await _refuse(send, errors.NO_ROUTE)
             return
-        if status := _too_large_a_head(scope):
+        head_bytes, body_bytes = _measured(scope["headers"])
+        if status := _why_too_large(scope, head_bytes):
             self._turned_away.count(HEAD)
             await _send(send, status, errors.bare(status))
             return
@@ -71,7 +72,7 @@ class Front:
         limits = self._limits
         most = limits.most_webhook_body_bytes if is_provider else limits.most_body_bytes
         try:
-            body = None if _said_length(scope) > most else await _read(receive, most)
+            body = None if body_bytes > most else await _read(receive, most)
         except _CallerGoneError:
             return
         if body is None:
@@ -201,22 +202,24 @@ def _nests_within(outermost: object, deepest: int) -> bool:
     return False
 
 
-def _too_large_a_head(scope: Scope) -> int | None:
+def _why_too_large(scope: Scope, head_bytes: int) -> int | None:
     """The status that refuses a head larger than anybody needs; None: it is none."""
     values: Any = scope
     if len(values["raw_path"]) + len(values["query_string"]) > MOST_QUERY_BYTES:
         return HTTPStatus.REQUEST_URI_TOO_LONG
-    if sum(len(name) + len(value) for name, value in values["headers"]) > MOST_HEAD_BYTES:
+    if head_bytes > MOST_HEAD_BYTES:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return None
 
 
-def _said_length(scope: Scope) -> int:
-    """The length that the call says its body has; 0 where it says none that can be read."""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else 0
-    return 0
+def _measured(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """How long the headers are, and how long they say that the body is; 0: they do not say."""
+    head_bytes = body_bytes = 0
+    for name, value in headers:
+        head_bytes += len(name) + len(value)
+        if name == b"content-length" and value.isdigit():
+            body_bytes = int(value)
+    return head_bytes, body_bytes
 
 
 def _telling(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:

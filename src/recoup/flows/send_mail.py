@@ -80,7 +80,9 @@ async def _of_invoice(conn: Conn, mail: Mail, links: PortalLinks, now: datetime)
         return None
     for entity in await organizations.billing_entities(conn, mail.organization_id):
         if entity.id == details.invoice.billing_entity_id:
-            url = links.url(details.invoice.customer_key, until=now + FROM_A_MAIL)
+            is_gone = details.customer.customer.deleted_at is not None  # and its page with it
+            key = details.invoice.customer_key
+            url = None if is_gone else links.url(key, until=now + FROM_A_MAIL)
             return _invoice_letter(mail, details, entity, url=url, now=now)
     return None
 
@@ -92,7 +94,7 @@ _WRITERS: Final[
 
 
 def _invoice_letter(
-    mail: Mail, details: InvoiceDetails, entity: BillingEntity, *, url: str, now: datetime
+    mail: Mail, details: InvoiceDetails, entity: BillingEntity, *, url: str | None, now: datetime
 ) -> Letter:
     invoice = details.invoice
     words = words_for(details.customer.customer.document_locale, entity.document_locale)
@@ -108,9 +110,7 @@ def _invoice_letter(
         f"{words.total}: {amount_text(invoice.total_cents, invoice.currency, words)}",
         f"{words.to_pay}: {amount_text(invoice.due_cents, invoice.currency, words)}",
         "",
-        words.mail_link,
-        url,
-        "",
+        *((words.mail_link, url, "") if url else ()),
         seller,
     ]
     return Letter(

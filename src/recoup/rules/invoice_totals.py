@@ -99,11 +99,6 @@ class InvoiceTotals(msgspec.Struct, frozen=True):
     sub_total_including_taxes_amount_cents: int
     total_amount_cents: int
 
-    @property
-    def nothing_to_pay(self) -> bool:
-        """Such an invoice begins its life `succeeded`."""
-        return self.total_amount_cents == 0
-
 
 class OutOfRange(msgspec.Struct, frozen=True):
     """An amount of this invoice is beyond `MAX_CENTS`; the wire says `value_is_out_of_range`."""

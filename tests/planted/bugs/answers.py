@@ -1,4 +1,4 @@
-"""What providers' answers and events are taken for."""
+"""What providers' answers and events are taken for, and what callers are answered."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ ADYEN_ANSWERS: Final = "tests/providers/test_adyen_answers.py::"
 ADYEN_TOLD: Final = "tests/providers/test_adyen_events.py::"
 SANDBOX: Final = "providers/sandbox.py"
 ADYEN: Final = "providers/adyen_answers.py"
+AWKWARD: Final = "tests/api/test_awkward_values.py"
 
 BUGS: Final = (
     Bug(
@@ -149,5 +150,18 @@ BUGS: Final = (
             ),
         ),
         (EVENTS, HOOKS, WORLDS),
+    ),
+    Bug(
+        "a NUL in a tax's name is our own error",
+        "Who sends it is told to come again, and an operator is called at night.",
+        (
+            Edit(
+                "api/errors.py",
+                "    if isinstance(error, TEXT_HAS_NUL):\n        return UNREADABLE\n",
+                "",
+            ),
+            Edit("rules/catalogue.py", 'isinstance(said, str) and "\\0" in said', "False"),
+        ),
+        (f"{AWKWARD}::test_what_nobody_should_send_is_refused_in_json",),
     ),
 )

@@ -159,7 +159,7 @@ BUGS: Final = (
                 "from typing import assert_never\nfrom uuid import uuid5\n",
             ),
         ),
-        (MADE + "test_two_workers_leave_one_file_and_one_event",),
+        (OPENED + "test_a_file_that_is_lost_is_made_again",),
     ),
     Bug(
         "a page that cannot be set is tried for ever",
@@ -207,7 +207,7 @@ BUGS: Final = (
                 "    return True or (not value or",
             ),
         ),
-        (FORMATS + "test_whatever_is_on_a_page_can_be_formatted",),
+        (FORMATS + "test_a_number_is_no_wider_than_a_page",),
     ),
     Bug(
         "a footer takes the whole page",
