@@ -93,6 +93,7 @@ async def typesetter() -> AsyncIterator[Typesetter]:
     await made.close()
 
 
+@pytest_asyncio.fixture(scope="session")
 async def served(server_dsn: str, template: str) -> AsyncIterator[Served]:
     """Recoup as processes, for whoever calls it from outside."""
     async with own_database(server_dsn, template) as dsn, serving(dsn) as started:

@@ -38,7 +38,7 @@ async def shop(desk: Desk) -> AsyncIterator[Tenant]:
     tenant = await new_tenant(desk.pool, desk.app, "Morgenlicht Software")
     own = {"legal_name": "Morgenlicht GmbH", "billing_configuration": {"invoice_footer": "IBAN 1"}}
     await tenant.put("/organizations", {"organization": own})
-    await sells(tenant, name="Ada Lovelace", document_locale="en")
+    await sells(tenant, name="Ada Lovelace")
     yield tenant
     await tenant.client.aclose()
 
@@ -274,7 +274,7 @@ async def test_receipts_of_one_batch_are_each_of_their_own_payment(
     desk: Desk, shop: Tenant, pool: Pool, owner: asyncpg.Connection
 ) -> None:
     other = await new_tenant(desk.pool, desk.app, "Other GmbH")
-    await sells(other, name="Grace Hopper", document_locale="de")
+    await sells(other, name="Grace Hopper", billing_configuration={"document_locale": "de"})
     await has_customer(shop, "c2", name="Alan Turing")
     asks = [(shop, "c1", 700), (shop, "c2", 1_100), (shop, "c1", 900), (other, "c1", 1_300)]
     for tenant, whose in ((shop, "c1"), (shop, "c2"), (other, "c1")):
