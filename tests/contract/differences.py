@@ -139,7 +139,7 @@ ALWAYS_EMPTY: Final = {
 ANSWERS: Final = {
     "GET /payments/{lago_id}": ("payment", "PaymentObject"),
     "GET /payment_requests/{lago_id}": ("payment_request", "PaymentRequestObject"),
-    "POST /billing_entities": ("billing_entity", "BillingEntityObjectExtended"),
+    "POST /billing_entities": ("billing_entity", "BillingEntityObject"),
     "PUT /billing_entities/{code}": ("billing_entity", "BillingEntityObjectExtended"),
 }
 WRAPPED: Final = (

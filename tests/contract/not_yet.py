@@ -10,5 +10,6 @@ from typing import Final
 OPERATIONS: Final[frozenset[str]] = frozenset()
 PERMISSIONS: Final = "permissions"
 FEATURES: Final[frozenset[str]] = frozenset()
-KEYS: Final[frozenset[str]] = frozenset()  # of what is served that are null whatever one does
+# Keys of what is served that are null whatever one does.
+KEYS: Final = frozenset({"BillingEntityObject.logo_url"})
 EVENTS: Final[frozenset[str]] = frozenset()

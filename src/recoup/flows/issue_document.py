@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from recoup.rules.document_pages import credit_note_page, invoice_page, voided
+from recoup.rules.document_pages import invoice_page, voided
 from recoup.rules.document_schedule import LEASE
 from recoup.rules.invoice_dates import issued_on
-from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.document_pages import DocumentKind, Page, kind_of, read, written
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
-from recoup.store import documents, jobs, organizations
+from recoup.store import documents, jobs
 from recoup.store.db import Conn
 from recoup.store.documents import NewDocument
 from recoup.store.jobs import Job
@@ -32,16 +31,6 @@ async def issue_invoice_document(
 ) -> None:
     """Freeze an invoice's page: `details` as they are at this moment, in the name of `entity`."""
     await issue_document(conn, details.invoice.key, invoice_page(details, entity), now=now)
-
-
-async def issue_credit_note_document(
-    conn: Conn, details: CreditNoteDetails, entity_id: UUID, *, now: datetime
-) -> None:
-    """Freeze a credit note's page, in the name of its invoice's billing entity."""
-    note = details.note
-    entity = RowKey(note.organization_id, entity_id)
-    entities = await organizations.entities(conn, [entity])
-    await issue_document(conn, note.key, credit_note_page(details, entities[entity]), now=now)
 
 
 async def issue_document(conn: Conn, of: RowKey, page: Page, *, now: datetime) -> None:

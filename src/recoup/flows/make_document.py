@@ -32,8 +32,9 @@ from recoup.rules.lago.payment_receipts import payment_receipt_object
 from recoup.rules.records.document_pages import DocumentKind, Page, read
 from recoup.rules.records.documents import Document
 from recoup.rules.records.keys import RowKey
-from recoup.store import credit_notes, db, documents, invoices, payment_receipts
+from recoup.store import credit_notes, db, documents, invoices, jobs, mails, payment_receipts
 from recoup.store.db import Conn, Pool
+from recoup.store.jobs import Job
 
 log = structlog.get_logger()
 
@@ -158,7 +159,7 @@ async def _typeset(
 async def _note_made(
     pool: Pool, document: Document, logo: Logo | None, tools: DocumentTools, *, now: datetime
 ) -> Made | Replaced:
-    """Commit that the file is there, and tell of it once."""
+    """Commit that the file is there, tell of it once, and wake the mails that wait for it."""
     key = document.key
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         if logo is not None:
@@ -167,6 +168,8 @@ async def _note_made(
         if is_first:
             url = tools.addresses.of(key, now=now)
             await tell(conn, [await _generated(conn, document, url)], now=now)
+        if is_first is not None:
+            await jobs.promise(conn, Job.SEND_MAIL, await mails.wake(conn, document.of, now=now))
     if is_first is None:
         await tools.storage.remove(file_of(key.organization_id, key.id))
         return Replaced()

@@ -17,11 +17,12 @@ from recoup.documents.storage import DocumentStorage, StorageError, file_of
 from recoup.flows.find_credit_notes import find_credit_note
 from recoup.flows.find_invoices import find_invoice
 from recoup.flows.issue_document import (
-    issue_credit_note_document,
+    issue_document,
     issue_invoice_document,
     void_document,
 )
 from recoup.rules.document_address import DocumentAddresses, Opens
+from recoup.rules.document_pages import credit_note_page
 from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.document_pages import DocumentKind, read
 from recoup.rules.records.documents import Document
@@ -138,7 +139,9 @@ async def download_credit_note(
     if current is not None:
         await make_again(conn, current.key, now=now)
         return None
-    await issue_credit_note_document(conn, details, invoice.billing_entity_id, now=now)
+    key = RowKey(organization_id, invoice.billing_entity_id)
+    entity = (await organizations.entities(conn, [key]))[key]
+    await issue_document(conn, note.key, credit_note_page(details, entity), now=now)
     if note.credit_status == "voided" and note.credit_cents == note.total_cents:
         await void_document(conn, DocumentKind.CREDIT_NOTE, note.key, now=now)
     return None

@@ -129,6 +129,8 @@ def receipt_page(
 ) -> ReceiptPage:
     """The page of a payment's receipt, in the name of `entity`."""
     timezone = customer.timezone or entity.timezone
+    issuer, other = party_of_entity(entity), party_of_customer(customer)
+    seller, buyer = (other, issuer) if received.self_billed else (issuer, other)
     shown, more = received.invoices[:MOST_LINES], received.invoices[MOST_LINES:]
     return ReceiptPage(
         number=receipt.number,
@@ -136,10 +138,10 @@ def receipt_page(
         currency=received.currency,
         locale=customer.document_locale or entity.document_locale,
         timezone=timezone,
-        seller=party_of_entity(entity),
-        buyer=party_of_customer(customer),
-        footer=cut(entity.invoice_footer, LONGEST_FOOTER),
-        logo_url=entity.logo_url,
+        seller=seller,
+        buyer=buyer,
+        footer=None if received.self_billed else cut(entity.invoice_footer, LONGEST_FOOTER),
+        logo_url=None if received.self_billed else entity.logo_url,
         paid_on=issued_on(now=received.paid_at, timezone=timezone),
         amount_cents=received.amount_cents,
         method=_method_words(received.method),

@@ -52,9 +52,11 @@ _LOCK_DUE: Final = f"""
        FOR NO KEY UPDATE
 """
 
-_LOCK_CURRENT: Final = f"""
+_CURRENT: Final = f"""
     SELECT {_COLUMNS} FROM documents
      WHERE organization_id = $1 AND {{of}} = $2 AND replaced_at IS NULL
+"""
+_LOCK_CURRENT: Final = f"""{_CURRENT}
        FOR NO KEY UPDATE
 """
 
@@ -158,6 +160,11 @@ async def lock_due(conn: Conn, key: RowKey, *, now: datetime) -> Document | None
     None: nothing is to be done about it, its time has not come, or somebody is at it.
     """
     return _document(await conn.fetchrow(_LOCK_DUE, key.organization_id, key.id, now))
+
+
+async def current(conn: Conn, kind: DocumentKind, of: RowKey) -> Document | None:
+    """Read the current version of what this row's document is; None: it has none."""
+    return _document(await conn.fetchrow(_CURRENT.format(of=_OF[kind]), of.organization_id, of.id))
 
 
 async def lock_current(conn: Conn, kind: DocumentKind, of: RowKey) -> Document | None:

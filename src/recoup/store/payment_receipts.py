@@ -76,7 +76,8 @@ _RECEIVED: Final = """
                   array_agg(i.issuing_date ORDER BY i.created_at, i.id) AS dates,
                   array_agg(i.total_cents ORDER BY i.created_at, i.id) AS totals,
                   array_agg(pi.applied_cents ORDER BY i.created_at, i.id) AS shares,
-                  (array_agg(i.billing_entity_id ORDER BY i.created_at, i.id))[1] AS entity_id
+                  (array_agg(i.billing_entity_id ORDER BY i.created_at, i.id))[1] AS entity_id,
+                  bool_or(i.self_billed) AS self_billed
              FROM payment_invoices pi
              JOIN invoices i ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
             WHERE (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)
@@ -172,6 +173,7 @@ def _received(row: asyncpg.Record) -> Received:
         currency=row["currency"],
         paid_at=row["paid_at"],
         reference=row["reference"],
+        self_billed=row["self_billed"],
         method=None if method is None else msgspec.json.decode(method, type=dict[str, object]),
         invoices=tuple(
             PaidShare(number=number, issued_on=day, total_cents=total, applied_cents=applied)

@@ -16,6 +16,8 @@ class MailKind(StrEnum):
     """What a mail is about: a word of `email_settings`, where a setting turns it on."""
 
     INVOICE_FINALIZED = "invoice.finalized"
+    CREDIT_NOTE_CREATED = "credit_note.created"
+    PAYMENT_RECEIPT_CREATED = "payment_receipt.created"
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

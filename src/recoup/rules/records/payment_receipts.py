@@ -63,3 +63,4 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None  # the payer's own word; None: a provider took it
     method: Mapping[str, object] | None  # brand, last four digits, as far as the provider told
     invoices: tuple[PaidShare, ...]  # the oldest first
+    self_billed: bool  # we have paid, and the customer was
