@@ -13,8 +13,10 @@ ALTER TABLE documents
         REFERENCES credit_notes (organization_id, id),
     ADD FOREIGN KEY (organization_id, payment_receipt_id)
         REFERENCES payment_receipts (organization_id, id),
-    ADD CHECK ((kind = 'credit_note') = (credit_note_id IS NOT NULL)),
-    ADD CHECK ((kind = 'payment_receipt') = (payment_receipt_id IS NOT NULL));
+    ADD CONSTRAINT document_of_a_credit_note
+        CHECK ((kind = 'credit_note') = (credit_note_id IS NOT NULL)),
+    ADD CONSTRAINT document_of_a_receipt
+        CHECK ((kind = 'payment_receipt') = (payment_receipt_id IS NOT NULL));
 
 -- One version is current. Partial, so that a document is entered in the index of its own kind alone.
 CREATE UNIQUE INDEX current_document_of_credit_note ON documents (organization_id, credit_note_id)
