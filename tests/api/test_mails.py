@@ -15,8 +15,12 @@ from recoup import clock
 from recoup.api.app import make_app
 from recoup.api.edge import Edge
 from recoup.flows.open_provider import Providers
+from recoup.flows.portal_links import PortalLinks
+from recoup.flows.write_letter import write_letter
+from recoup.rules.records.mails import Mail
+from recoup.store import db
 from recoup.store.db import Pool
-from tests.api.billing import count, has_customer, issue, pay, refusal, sells
+from tests.api.billing import count, has_customer, has_method, issue, pay, refusal, sells
 from tests.api.conftest import BOX, Tenant, new_tenant
 from tests.api.noting import note
 from tests.api.test_invoices import UNKNOWN
@@ -202,3 +206,47 @@ async def test_new_notes_and_receipts_are_mailed_where_the_entity_wants_it(
     assert await owner.fetchval(
         "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'send_mail'"
     ) == len(settings)
+
+
+async def test_a_customer_who_cannot_be_charged_is_reminded(
+    mailing: Tenant, owner: asyncpg.Connection, pool: Pool
+) -> None:
+    await sells(mailing, email="ada@c.example")
+    invoices = [await issue(mailing) for _ in range(2)]
+    await owner.execute("UPDATE invoices SET payment_overdue = true")
+    asked = {
+        "external_customer_id": "c1", "lago_invoice_ids": [one["lago_id"] for one in invoices],
+        "email": "books@c.example",
+    }  # fmt: skip
+    answer = await mailing.post("/payment_requests", {"payment_request": asked})
+    assert answer.status_code == 200
+    [row] = await owner.fetch("SELECT * FROM mails")
+    assert (row["kind"], row["recipients"]) == ("payment_request.created", ["books@c.example"])
+    made = answer.json()["payment_request"]
+    assert str(row["object_id"]) == made["lago_id"]
+    links = PortalLinks(BOX, address="https://recoup.test")
+    mail = Mail(**dict(row))
+    async with db.transaction(pool, tenants=[mailing.organization_id]) as conn:
+        letter = await write_letter(conn, mail, links=links, now=clock.now())
+    assert letter is not None
+    assert all(one["number"] in letter.text for one in invoices)
+    assert "https://recoup.test/customer-portal/" in letter.text
+    assert f"{2 * invoices[0]['total_amount_cents'] / 100:.2f} EUR" in letter.text
+    for one in invoices:  # what was paid meanwhile is not asked for any more
+        await pay(mailing, one, one["total_amount_cents"])
+    async with db.transaction(pool, tenants=[mailing.organization_id]) as conn:
+        assert await write_letter(conn, mail, links=links, now=clock.now()) is None
+
+
+async def test_a_customer_who_is_charged_is_not_reminded(
+    mailing: Tenant, owner: asyncpg.Connection, pool: Pool
+) -> None:
+    await sells(mailing, email="ada@c.example")
+    await has_method(mailing, pool)
+    invoice = await issue(mailing, skip_psp=True)
+    await owner.execute("UPDATE invoices SET payment_overdue = true, skip_psp = false")
+    asked = {"external_customer_id": "c1", "lago_invoice_ids": [invoice["lago_id"]]}
+    answer = await mailing.post("/payment_requests", {"payment_request": asked})
+    assert answer.status_code == 200, answer.text
+    assert await count(owner, "pgqueuer WHERE entrypoint = 'submit_attempt'") == 1
+    assert await count(owner, "mails") == 0

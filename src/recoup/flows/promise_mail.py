@@ -16,6 +16,7 @@ from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.mails import Mail, MailKind
 from recoup.rules.records.organizations import BillingEntity
+from recoup.rules.records.payment_requests import PaymentRequest
 from recoup.store import jobs, mails
 from recoup.store.db import Conn
 from recoup.store.jobs import Job
@@ -51,6 +52,14 @@ async def promise_credit_note_mail(
         await promise_mails(conn, wanted_mails(kind, details.note.key, entity, to, now=now))
 
 
+async def promise_reminder(conn: Conn, request: PaymentRequest, *, now: datetime) -> None:
+    """Promise the mail of a payment request that nobody charges for, if it has an address."""
+    if recipients := addresses_in(request.email):
+        await promise_mails(
+            conn, [_mail(MailKind.PAYMENT_REQUEST_CREATED, request.key, recipients, now)]
+        )
+
+
 def wanted_mails(
     kind: MailKind, of: RowKey, entity: BillingEntity, email: str | None, *, now: datetime
 ) -> list[Mail]:
@@ -58,14 +67,16 @@ def wanted_mails(
     recipients = addresses_in(email)
     if kind not in entity.email_settings or not recipients:
         return []
-    return [
-        Mail(
-            organization_id=of.organization_id,
-            id=uuid5(of.id, kind),
-            kind=kind,
-            object_id=of.id,
-            recipients=recipients,
-            send_at=now,
-            created_at=now,
-        )
-    ]
+    return [_mail(kind, of, recipients, now)]
+
+
+def _mail(kind: MailKind, of: RowKey, recipients: Sequence[str], now: datetime) -> Mail:
+    return Mail(
+        organization_id=of.organization_id,
+        id=uuid5(of.id, kind),
+        kind=kind,
+        object_id=of.id,
+        recipients=recipients,
+        send_at=now,
+        created_at=now,
+    )

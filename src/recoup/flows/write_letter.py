@@ -18,8 +18,17 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.mails import Mail, MailKind
 from recoup.rules.records.organizations import BillingEntity
 from recoup.senders.mail import Letter
-from recoup.store import credit_notes, customers, invoices, organizations, payment_receipts
+from recoup.store import (
+    credit_notes,
+    customers,
+    invoices,
+    organizations,
+    payment_receipts,
+    payment_requests,
+)
 from recoup.store.db import Conn
+
+MOST_NAMED: Final = 10  # invoices, in a reminder
 
 
 async def write_letter(
@@ -82,6 +91,28 @@ async def _of_receipt(conn: Conn, mail: Mail, links: PortalLinks, now: datetime)
     return _letter(mail, entity, words, number, subject, opening, said, url, now)
 
 
+async def _of_request(conn: Conn, mail: Mail, links: PortalLinks, now: datetime) -> Letter | None:
+    """The mail that reminds of what is overdue: of what is still due when it is sent."""
+    key = RowKey(mail.organization_id, mail.object_id)
+    details = (await payment_requests.details(conn, [key])).get(key)
+    if details is None or details.request.payment_status == "succeeded":
+        return None
+    asked = [one.invoice for one in details.invoices]
+    owed = [one for one in asked if one.status == "finalized" and one.due_cents > 0]
+    url = _page_of(details.customer.customer, links, now)
+    if not owed or url is None:
+        return None
+    entity_key = RowKey(mail.organization_id, details.request.billing_entity_id)
+    entity = (await organizations.entities(conn, [entity_key]))[entity_key]
+    words = words_for(details.customer.customer.document_locale, entity.document_locale)
+    due = amount_text(sum(one.due_cents for one in owed), details.request.currency, words)
+    shown = ", ".join(one.number for one in owed[:MOST_NAMED])
+    numbers = shown if len(owed) <= MOST_NAMED else f"{shown}, …"
+    said = [f"{words.to_pay}: {due}"]
+    subject, opening = words.reminder_subject, words.reminder_opening
+    return _letter(mail, entity, words, numbers, subject, opening, said, url, now)
+
+
 def _page_of(customer: Customer, links: PortalLinks, now: datetime) -> str | None:
     """The address of the customer's page; None: it is deleted, and its page with it."""
     is_gone = customer.deleted_at is not None
@@ -95,6 +126,7 @@ _WRITERS: Final[
     MailKind.INVOICE_FINALIZED: _of_invoice,
     MailKind.CREDIT_NOTE_CREATED: _of_credit_note,
     MailKind.PAYMENT_RECEIPT_CREATED: _of_receipt,
+    MailKind.PAYMENT_REQUEST_CREATED: _of_request,
 }
 
 

@@ -46,6 +46,8 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     note_opening: str
     receipt_subject: str
     receipt_opening: str
+    reminder_subject: str
+    reminder_opening: str
     older: str
     newer: str
 
@@ -67,6 +69,8 @@ _ALL: Final[Mapping[str, Words]] = {
             note_subject="Credit note {number} from {seller}",
             note_opening="here is your credit note {number} from {seller}.",
             receipt_subject="Receipt {number} from {seller}",
+            reminder_subject="Payment reminder from {seller}",
+            reminder_opening="this is a reminder: {seller} awaits payment of {number}.",
             receipt_opening="thank you for your payment. Here is receipt {number} from {seller}.",
             older="Older", newer="Newer",
         ),
@@ -87,6 +91,8 @@ _ALL: Final[Mapping[str, Words]] = {
             note_subject="Rechnungskorrektur {number} von {seller}",
             note_opening="hier ist Ihre Rechnungskorrektur {number} von {seller}.",
             receipt_subject="Zahlungsbeleg {number} von {seller}",
+            reminder_subject="Zahlungserinnerung von {seller}",
+            reminder_opening="wir erinnern Sie: {seller} erwartet die Zahlung von {number}.",
             receipt_opening="danke für Ihre Zahlung. Hier ist Ihr Beleg {number} von {seller}.",
             older="Ältere", newer="Neuere",
         ),
@@ -108,6 +114,8 @@ _ALL: Final[Mapping[str, Words]] = {
             note_subject="Avoir {number} de {seller}",
             note_opening="voici votre avoir {number} de {seller}.",
             receipt_subject="Reçu {number} de {seller}",
+            reminder_subject="Rappel de paiement de {seller}",
+            reminder_opening="nous vous rappelons que {seller} attend le paiement de {number}.",
             receipt_opening="merci pour votre paiement. Voici votre reçu {number} de {seller}.",
             older="Plus anciennes",
             newer="Plus récentes",
@@ -129,6 +137,8 @@ _ALL: Final[Mapping[str, Words]] = {
             note_subject="Factura rectificativa {number} de {seller}",
             note_opening="esta es su factura rectificativa {number} de {seller}.",
             receipt_subject="Recibo {number} de {seller}",
+            reminder_subject="Recordatorio de pago de {seller}",
+            reminder_opening="le recordamos que {seller} espera el pago de {number}.",
             receipt_opening="gracias por su pago. Este es su recibo {number} de {seller}.",
             older="Anteriores", newer="Más recientes",
         ),

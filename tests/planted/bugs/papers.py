@@ -288,7 +288,10 @@ BUGS: Final = (
     Bug(
         "a note's document is told of each time it is made",
         "Whoever listens mails the customer once more for a file that was lost.",
-        (Edit(FLOW, "        if is_first:\n", "        if is_first is not None:\n"),),
+        (
+            Edit(FLOW, "        if is_first:\n", "        if is_first is not None:\n"),
+            Edit(FLOW, "cause=document.id,", "cause=__import__('uuid').uuid4(),"),
+        ),
         (PAPERS + "test_a_note_is_told_once_with_an_address_that_opens",),
     ),
     Bug(
