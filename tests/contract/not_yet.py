@@ -11,5 +11,5 @@ OPERATIONS: Final[frozenset[str]] = frozenset()
 PERMISSIONS: Final = "permissions"
 FEATURES: Final[frozenset[str]] = frozenset()
 # Keys of what is served that are null whatever one does.
-KEYS: Final = frozenset({"BillingEntityObject.logo_url"})
+KEYS: Final[frozenset[str]] = frozenset()
 EVENTS: Final[frozenset[str]] = frozenset()
