@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,13 @@ from recoup.flows.credit_voided_invoice import AskedBack
 from recoup.flows.lose_dispute import lose_dispute
 from recoup.flows.reports import Report, Source
 from recoup.flows.settle_by_hand import Decided, settle_by_hand
+from recoup.flows.settle_refund import RefundReport, settle_refund
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.void_invoice import void_invoice
-from recoup.providers.protocol import GivenBack, ListedCharge, Paid, Processing, Reversed
+from recoup.providers.protocol import Declined, GivenBack, ListedCharge, Paid, Processing, Reversed
 from recoup.rules.attempt_state import Verdict
 from recoup.rules.records.collection import idempotency_key
+from recoup.rules.records.credit_notes import CreditNote
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import attempts, collection, db
@@ -274,10 +277,8 @@ async def test_a_request_that_gives_way_to_a_charge_that_a_restore_lost(
     assert await broken(shop, scout) == ()
 
 
-async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other(
-    debits: Debits, scout: Pool
-) -> None:
-    """GoCardless refuses a refund that is not told with what went back before: none is ahead."""
+async def paid_by_debit(debits: Debits) -> tuple[dict[str, Any], list[CreditNote]]:
+    """A payment of two invoices at GoCardless, and a note of each that gives 600 back."""
     shop, stub = debits.shop, debits.stub
     invoices, request = await asked_of(shop, "MD1", 1_000, 1_000)
     attempt = attempt_of(request)
@@ -291,16 +292,45 @@ async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_ot
     stub.fault = "drop_before"
     await send_refunds(shop, notes[0])  # nobody knows whether it got in
     stub.fault = ""
+    return payment, notes
+
+
+async def refund_state(shop: Shop, note: CreditNote) -> str:
+    [refund] = await refunds_of(shop, note)
+    return str((await shop.row("refunds", refund))["state"])
+
+
+async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other(
+    debits: Debits, scout: Pool
+) -> None:
+    """GoCardless refuses a refund that is not told with what went back before: none is ahead."""
+    shop, stub = debits.shop, debits.stub
+    payment, notes = await paid_by_debit(debits)
     await send_refunds(shop, notes[1])
-    [first], [second] = [await refunds_of(shop, note) for note in notes]
-    states = [(await shop.row("refunds", refund))["state"] for refund in (first, second)]
-    assert states == ["unknown", "ready"]
+    assert [await refund_state(shop, note) for note in notes] == ["unknown", "ready"]
     shop.clock.advance(minutes=1)
+    [first] = await refunds_of(shop, notes[0])
     await look_up_refund(shop.pool, shop.providers, first, now=shop.clock.now)
     await send_refunds(shop, notes[1])
     assert payment["amount_refunded"] == 1_200
     assert [one["amount"] for one in stub.books["refunds"]] == [600, 600]
     assert await broken(shop, scout) == ()
+
+
+async def test_one_that_waits_for_a_person_keeps_the_next_of_its_charge_from_failing(
+    debits: Debits,
+) -> None:
+    shop = debits.shop
+    payment, notes = await paid_by_debit(debits)
+    [first] = await refunds_of(shop, notes[0])
+    await shop.change("refunds", first, state="needs_review", look_up_at=None)
+    await send_refunds(shop, notes[1])
+    assert await refund_state(shop, notes[1]) == "ready"
+    no = RefundReport(first, Declined("settled_by_hand"), Source.PERSON)
+    await settle_refund(shop.pool, no, now=shop.clock.now())
+    await send_refunds(shop, notes[1])
+    assert await refund_state(shop, notes[1]) == "processing"
+    assert payment["amount_refunded"] == 600
 
 
 async def test_a_dispute_lost_about_one_of_them_leaves_the_other_its_refund(
