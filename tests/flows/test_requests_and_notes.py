@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from recoup import clock
 from recoup.flows.count_as_sent import count_as_sent
 from recoup.flows.credit_voided_invoice import AskedBack
+from recoup.flows.lose_dispute import lose_dispute
 from recoup.flows.reports import Report, Source
+from recoup.flows.settle_by_hand import Decided, settle_by_hand
+from recoup.flows.settle_refund import RefundReport, settle_refund
 from recoup.flows.submit_refund import look_up_refund, submit_refund
 from recoup.flows.void_invoice import void_invoice
-from recoup.providers.protocol import GivenBack, ListedCharge, Paid, Processing, Reversed
+from recoup.providers.protocol import Declined, GivenBack, ListedCharge, Paid, Processing, Reversed
+from recoup.rules.attempt_state import Verdict
 from recoup.rules.records.collection import idempotency_key
+from recoup.rules.records.credit_notes import CreditNote
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import attempts, collection, db
@@ -22,8 +28,9 @@ from recoup.store.db import Pool
 from tests.flows.debits import Debits
 from tests.flows.issuing import issue, stock
 from tests.flows.noting import make_note, refunds_of, send_refunds, status_of
-from tests.flows.requests import attempt_of, pay_by_hand, requested, status, statuses
+from tests.flows.requests import attempt_of, pay_by_hand, receipts, requested, status, statuses
 from tests.flows.test_credit_notes import broken, ledger
+from tests.flows.test_known_holes import declare
 from tests.flows.test_mend_from_list import take
 from tests.flows.test_retry_race import patient
 from tests.flows.test_submit_refund import books as refund_books
@@ -270,10 +277,8 @@ async def test_a_request_that_gives_way_to_a_charge_that_a_restore_lost(
     assert await broken(shop, scout) == ()
 
 
-async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other(
-    debits: Debits, scout: Pool
-) -> None:
-    """GoCardless refuses a refund that is not told with what went back before: none is ahead."""
+async def paid_by_debit(debits: Debits) -> tuple[dict[str, Any], list[CreditNote]]:
+    """A payment of two invoices at GoCardless, and a note of each that gives 600 back."""
     shop, stub = debits.shop, debits.stub
     invoices, request = await asked_of(shop, "MD1", 1_000, 1_000)
     attempt = attempt_of(request)
@@ -287,13 +292,136 @@ async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_ot
     stub.fault = "drop_before"
     await send_refunds(shop, notes[0])  # nobody knows whether it got in
     stub.fault = ""
+    return payment, notes
+
+
+async def refund_state(shop: Shop, note: CreditNote) -> str:
+    [refund] = await refunds_of(shop, note)
+    return str((await shop.row("refunds", refund))["state"])
+
+
+async def test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other(
+    debits: Debits, scout: Pool
+) -> None:
+    """GoCardless refuses a refund that is not told with what went back before: none is ahead."""
+    shop, stub = debits.shop, debits.stub
+    payment, notes = await paid_by_debit(debits)
     await send_refunds(shop, notes[1])
-    [first], [second] = [await refunds_of(shop, note) for note in notes]
-    states = [(await shop.row("refunds", refund))["state"] for refund in (first, second)]
-    assert states == ["unknown", "ready"]
+    assert [await refund_state(shop, note) for note in notes] == ["unknown", "ready"]
     shop.clock.advance(minutes=1)
+    [first] = await refunds_of(shop, notes[0])
     await look_up_refund(shop.pool, shop.providers, first, now=shop.clock.now)
     await send_refunds(shop, notes[1])
     assert payment["amount_refunded"] == 1_200
     assert [one["amount"] for one in stub.books["refunds"]] == [600, 600]
+    assert await broken(shop, scout) == ()
+
+
+async def test_one_that_waits_for_a_person_keeps_the_next_of_its_charge_from_failing(
+    debits: Debits,
+) -> None:
+    shop = debits.shop
+    payment, notes = await paid_by_debit(debits)
+    [first] = await refunds_of(shop, notes[0])
+    await shop.change("refunds", first, state="needs_review", look_up_at=None)
+    await send_refunds(shop, notes[1])
+    assert await refund_state(shop, notes[1]) == "ready"
+    no = RefundReport(first, Declined("settled_by_hand"), Source.PERSON)
+    await settle_refund(shop.pool, no, now=shop.clock.now())
+    await send_refunds(shop, notes[1])
+    assert await refund_state(shop, notes[1]) == "processing"
+    assert payment["amount_refunded"] == 600
+
+
+async def test_a_dispute_lost_about_one_of_them_leaves_the_other_its_refund(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    invoices, request = await asked_of(shop, "pm_sandbox_ok", 1_000, 1_000)
+    await shop.submit(attempt_of(request))
+    async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
+        await lose_dispute(
+            conn, shop.organization_id, invoices[0].id, change_id=clock.new_id(),
+            now=shop.clock.now(),
+        )  # fmt: skip
+    notes = [await make_note(shop, invoice, refund=400) for invoice in invoices]
+    for note in notes:
+        await send_refunds(shop, note)
+    assert [cents for _, cents, _ in await refund_books(psp)] == [400]
+    assert [await status_of(shop, note) for note in notes] == ["pending", "succeeded"]
+    assert await broken(shop, scout) == ()
+
+
+@pytest.mark.parametrize("way", ["declared", "offset", "voided"])
+async def test_what_goes_back_of_a_charge_is_never_more_than_it_took(
+    shop: Shop, psp: SandboxServer, scout: Pool, way: str
+) -> None:
+    """One of its invoices was settled after it was sent; then all that was paid is given back."""
+    await shop.owner.execute("UPDATE provider_accounts SET refund_surprises = true")
+    invoices, request = await asked_of(shop, "pm_sandbox_ok", 1_000, 1_000)
+    attempt = attempt_of(request)
+    begun = await shop.sending.ask(attempt)
+    match way:
+        case "declared":
+            await declare(shop, invoices[0], "succeeded")
+        case "offset":
+            await make_note(shop, invoices[0], offset=400)
+        case _:
+            await void_with(shop, invoices[0], credit_amount=0)
+    paid = await begun.provider.charge(begun.charge)
+    for _ in range(2):
+        await shop.settling.ask(Report(attempt, paid, Source.EVENT))
+    for invoice in invoices:
+        if cents := (await shop.row("invoices", invoice))["paid_cents"]:
+            await make_note(shop, invoice, refund=cents)
+    for row in await shop.owner.fetch("SELECT organization_id, id FROM refunds"):
+        await submit_refund(shop.pool, shop.providers, RowKey(*row), now=shop.clock.now)
+    assert sum(cents for _, cents, _ in await refund_books(psp)) == 2_000
+    assert (await ledger(shop)).get("at_provider", 0) == 0
+    assert (await ledger(shop)).get("unapplied", 0) == 0
+    assert await status(shop, request) == "succeeded"
+    assert len(await receipts(shop)) == 1
+    assert await broken(shop, scout) == ()
+
+
+async def test_one_that_a_person_settles_pays_all_and_has_one_receipt(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    invoices, request = await asked_of(shop, "pm_sandbox_timeout_not_charged", 1_000, 1_000)
+    attempt = attempt_of(request)
+    await shop.submit(attempt)
+    for _ in range(3):
+        shop.clock.advance(hours=21)
+        await shop.look_up(attempt)
+    assert await shop.state(attempt) == "needs_review"
+    decided = Decided(verdict=Verdict.PAID, by="me", reason="seen", provider_payment_id="ch_9")
+    await settle_by_hand(shop.pool, attempt, decided, audit_id=clock.new_id(), now=shop.clock.now())
+    assert await statuses(shop, invoices) == [("succeeded", 0)] * 2
+    assert await status(shop, request) == "succeeded"
+    assert len(await receipts(shop)) == 1
+    note = await make_note(shop, invoices[1], refund=1_000)
+    [refund] = await refunds_of(shop, note)
+    assert (await shop.row("refunds", refund))["provider_payment_id"] == "ch_9"
+    assert await broken(shop, scout) == ()
+
+
+async def test_money_that_comes_after_it_has_failed_pays_nothing_and_has_no_receipt(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    invoices, request = await asked_of(shop, "pm_sandbox_do_not_honor", 1_000, 1_000)
+    attempt = attempt_of(request)
+    await shop.submit(attempt)
+    assert await status(shop, request) == "failed"
+    late = Paid("ch_late", "succeeded", 2_000, "EUR")
+    for _ in range(2):
+        await shop.settling.ask(Report(attempt, late, Source.EVENT))
+    assert await statuses(shop, invoices) == [("failed", 1_000)] * 2
+    for invoice in invoices:
+        row = await shop.row("invoices", invoice)
+        assert (row["held_because"], row["next_try_at"]) == ("contradicted", None)
+        with pytest.raises(Refused):
+            await make_note(shop, invoice, refund=1)
+    assert (await ledger(shop))["unapplied"] == -2_000
+    assert await status(shop, request) == "failed"
+    assert await receipts(shop) == {}
+    assert (await shop.words()).count("payment_request.payment_failure") == 1
     assert await broken(shop, scout) == ()

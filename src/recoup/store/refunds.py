@@ -75,7 +75,7 @@ _ANOTHER_IS_ON_ITS_WAY: Final = """
     SELECT EXISTS (
         SELECT FROM refunds
          WHERE organization_id = $1 AND payment_id = $2 AND provider_payment_id = $3
-           AND id <> $4 AND state IN ('sent', 'unknown'))
+           AND id <> $4 AND state IN ('sent', 'unknown', 'needs_review'))
 """
 
 _WENT_BACK: Final = """

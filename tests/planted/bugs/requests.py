@@ -273,4 +273,31 @@ BUGS: Final = (
         ),
         (NOTES + "test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other",),
     ),
+    Bug(
+        "a list holds the receipt numbers of what it knows alone",
+        "Two pages of a provider's list wait for each other, and one of them is not taken in.",
+        (
+            Edit(
+                "flows/mend_from_list.py",
+                "        customers |= {debt.customer_key for debt in debts.values()}\n",
+                "",
+            ),
+        ),
+        (
+            "tests/flows/test_mend_from_list.py::"
+            "test_two_that_number_receipts_of_the_same_customers_do_not_wait_for_each_other",
+        ),
+    ),
+    Bug(
+        "a refund that waits for a person lets the next of its debit fail",
+        "It counts as gone back and is not: GoCardless refuses every later one.",
+        (
+            Edit(
+                "store/refunds.py",
+                "IN ('sent', 'unknown', 'needs_review'))",
+                "IN ('sent', 'unknown'))",
+            ),
+        ),
+        (NOTES + "test_one_that_waits_for_a_person_keeps_the_next_of_its_charge_from_failing",),
+    ),
 )
