@@ -12,6 +12,7 @@ MADE: Final = "tests/flows/test_make_document.py::"
 PRESS: Final = "tests/documents/test_press.py::"
 FORMATS: Final = "tests/documents/test_formats.py::"
 STORAGE: Final = "tests/documents/test_storage.py::"
+TYPESETTER: Final = "tests/documents/test_typesetter.py::"
 FLOW: Final = "flows/make_document.py"
 
 BUGS: Final = (
@@ -258,5 +259,23 @@ BUGS: Final = (
             ),
         ),
         ("tests/senders/test_pictures.py::test_nobody_makes_us_ask_this_machine",),
+    ),
+    Bug(
+        "the typesetting process ends with the signal that its parent was sent",
+        "A page dies under a restart, its logo is blamed, and it stands without one for ever.",
+        (
+            Edit(
+                "documents/typesetting_child.py",
+                "        signal.signal(told, signal.SIG_IGN)\n",
+                "        signal.signal(told, signal.SIG_DFL)\n",
+            ),
+        ),
+        (TYPESETTER + "test_it_ends_when_its_parent_says_so_and_not_with_the_whole_group",),
+    ),
+    Bug(
+        "the typesetting process knows our secrets",
+        "A hole in a library that reads strangers' pictures opens the master key.",
+        (Edit("documents/typesetter.py", "                env=_told(),\n", ""),),
+        (TYPESETTER + "test_it_is_not_told_the_secrets_of_its_parent",),
     ),
 )
