@@ -278,4 +278,17 @@ BUGS: Final = (
         (Edit("documents/typesetter.py", "                env=_told(),\n", ""),),
         (TYPESETTER + "test_it_is_not_told_the_secrets_of_its_parent",),
     ),
+    Bug(
+        "a logo that no page can be set with is tried with every page",
+        "One tenant's picture takes the typesetter for its whole deadline, document by document,"
+        " and everybody else's wait.",
+        (
+            Edit(
+                FLOW,
+                "        tools.logos.leave_out(key.organization_id, page.logo_url, now=now())\n",
+                "        pass\n",
+            ),
+        ),
+        (MADE + "test_a_picture_that_cannot_be_set_holds_others_up_once",),
+    ),
 )
