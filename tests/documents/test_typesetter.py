@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
+import pytest
 import pytest_asyncio
 
 from recoup.documents.typesetter import NotTypeset, Typesetter
@@ -51,6 +52,29 @@ async def test_the_process_is_bound_and_waits_for_everybody_else(typesetter: Typ
     (bound,) = (line for line in limits.splitlines() if line.startswith("Max address space"))
     assert str(MOST_MEMORY_BYTES) in bound
     assert process.nice() > psutil.Process().nice() or process.nice() == 19
+
+
+@pytest.mark.parametrize("meant_for_us", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_it_ends_when_its_parent_says_so_and_not_with_the_whole_group(
+    typesetter: Typesetter, meant_for_us: signal.Signals
+) -> None:
+    await typesetter.typeset(pages.invoice())
+    process = _process(typesetter)
+    process.send_signal(meant_for_us)  # a terminal, and a service manager, tell every process
+    assert isinstance(await typesetter.typeset(pages.invoice()), bytes)
+    assert typesetter.process_id == process.pid
+
+
+async def test_it_is_not_told_the_secrets_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RECOUP_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"):
+        monkeypatch.setenv(name, "a-secret-of-ours")
+    typesetter = Typesetter()
+    try:
+        await typesetter.typeset(pages.invoice())
+        told = Path(f"/proc/{typesetter.process_id}/environ").read_text()
+    finally:
+        await typesetter.close()
+    assert "a-secret-of-ours" not in told
 
 
 async def test_a_page_that_takes_for_ever_is_given_up_and_the_next_one_made() -> None:

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from recoup import clock
 from recoup.documents.folder import Folder
-from recoup.documents.typesetter import Typesetter
+from recoup.documents.typesetter import NotTypeset, Typesetter
+from recoup.flows.find_logo import LEFT_OUT_FOR
 from recoup.flows.make_document import (
     GivenUp,
     Made,
@@ -24,6 +25,7 @@ from recoup.flows.make_document import (
 )
 from recoup.flows.sweep import sweep
 from recoup.rules.document_schedule import LEASE, TYPESET_WAITS
+from recoup.rules.records.document_pages import Page
 from recoup.store import db, documents, figures
 from recoup.store.db import Pool
 from tests.api.billing import has_customer, issue, sells
@@ -307,6 +309,35 @@ async def test_a_picture_that_cannot_be_set_is_left_out(desk: Desk, shop: Tenant
         assert await desk.make_all() == [Made()]
     (row,) = await desk.rows(invoice["lago_id"])
     assert row["logo_id"] is None
+
+
+class Counting(Typesetter):
+    """Notes how often a page was to be set with a logo."""
+
+    with_logo = 0
+
+    async def typeset(self, page: Page, *, logo: str | None = None) -> bytes | NotTypeset:
+        self.with_logo += logo is not None
+        return await super().typeset(page, logo=logo)
+
+
+async def test_a_picture_that_cannot_be_set_holds_others_up_once(desk: Desk, shop: Tenant) -> None:
+    counting = Counting()
+    try:
+        async with _picture(b"<svg><unclosed></svg>") as (url, asked):
+            await _has_logo(shop, url)
+            for _ in range(3):
+                await issue(shop)
+            for key in await desk.due():
+                assert await desk.make(key, typesetter=counting) == Made()
+            assert (len(asked), counting.with_logo) == (1, 1)
+            await issue(shop)
+            desk.clock.at += LEFT_OUT_FOR  # whoever has mended it by then has it on the next
+            (key,) = await desk.due()
+            assert await desk.make(key, typesetter=counting) == Made()
+            assert (len(asked), counting.with_logo) == (2, 2)
+    finally:
+        await counting.close()
 
 
 async def test_many_long_lines_are_cut_and_said_to_be(desk: Desk, shop: Tenant) -> None:

@@ -10,6 +10,7 @@ for half a minute, so that a service which makes no documents holds no memory fo
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,10 @@ DEADLINE_SECONDS: Final = 20.0  # a page of a thousand long lines takes two, on 
 IDLE_SECONDS: Final = 30.0
 LARGEST_ANSWER_BYTES: Final = 32 * 1024 * 1024
 CHILD: Final = "recoup.documents.typesetting_child"
+# All that the process is told of our environment: a stranger's picture is read there, and the rest
+# holds our master key and the passwords of database and store.
+TOLD: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+TOLD_OF_PYTHON: Final = "PYTHON"
 
 
 class NotTypeset(msgspec.Struct, frozen=True):
@@ -107,6 +112,7 @@ class Typesetter:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,  # it could quote a customer's page
+                env=_told(),
             )
         return self._child
 
@@ -134,3 +140,11 @@ class Typesetter:
     async def _end_if_idle(self) -> None:
         async with self._turn:  # whoever asked meanwhile has its page before
             await self._end()
+
+
+def _told() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in TOLD or name.startswith(TOLD_OF_PYTHON)
+    }

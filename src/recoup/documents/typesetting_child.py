@@ -3,8 +3,11 @@
 Started by `typesetter` alone, as `python -m recoup.documents.typesetting_child`. It may be killed
 at any moment, and ends by itself when its input does.
 
-What would surprise you: it is bound before it reads anything. Beyond its memory an allocation
-fails, and beyond its time an alarm ends it, also where whoever asked is gone.
+What would surprise you:
+- It is bound before it reads anything. Beyond its memory an allocation fails, and beyond its time
+  an alarm ends it, also where whoever asked is gone.
+- It does not hear the signals by which services are stopped. A terminal and a service manager tell
+  them to every process, and its parent finishes the page that it is at.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ ALARM_SECONDS: Final = 30  # longer than `typesetter` waits
 WORN_OUT_PAGES: Final = 500
 WORN_OUT_BYTES: Final = 150_000_000  # typst keeps what it has seen
 LENGTH_BYTES: Final = 4
+FOR_THE_PARENT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -42,6 +46,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Answer one ask after the other."""
+    for told in FOR_THE_PARENT:
+        signal.signal(told, signal.SIG_IGN)
     asked, answered = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))

@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 FETCHED_AGAIN_AFTER: Final = timedelta(minutes=10)  # a day's invoices fetch it a few times
 TRIED_AGAIN_AFTER: Final = timedelta(minutes=1)
+# One that no page can be set with may have cost the typesetter its whole deadline, while all other
+# tenants' documents waited.
+LEFT_OUT_FOR: Final = timedelta(hours=1)
 MOST_REMEMBERED: Final = 64
 
 
@@ -59,6 +62,10 @@ class Logos(msgspec.Struct):
         logo = Logo(uuid5(organization_id, f"logo/{digest}"), picture)
         self._remember(place, _Remembered(logo, now + FETCHED_AGAIN_AFTER))
         return logo
+
+    def leave_out(self, organization_id: UUID, url: str, *, now: datetime) -> None:
+        """Have no picture from this address for a while: it was in the way of a page."""
+        self._remember((organization_id, url), _Remembered(None, now + LEFT_OUT_FOR))
 
     def _remember(self, place: tuple[UUID, str], remembered: _Remembered) -> None:
         self._known[place] = remembered

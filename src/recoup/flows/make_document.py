@@ -105,11 +105,13 @@ async def make_document(
         return await _remove(pool, document, tools, jitter=jitter, now=now)
     page = read(document.page)
     logo = kept or await _new_logo(document, page, tools, now=now())
-    pdf, logo = await _typeset(page, logo, tools)
+    pdf, shown = await _typeset(page, logo, tools)
+    if logo is not None and shown is None and kept is None and page.logo_url is not None:
+        tools.logos.leave_out(key.organization_id, page.logo_url, now=now())
     try:
         if not isinstance(pdf, NotTypeset):
             await tools.storage.write(file_of(key.organization_id, key.id), pdf)
-            return await _note_made(pool, document, logo, tools, now=now())
+            return await _note_made(pool, document, shown, tools, now=now())
         at = after_a_page_failure(document.typeset_tries + 1, jitter=jitter, now=now())
         why, is_pages_fault = f"not typeset: {pdf.why}", True
     except StorageError as error:
@@ -150,10 +152,13 @@ async def _typeset(
 ) -> tuple[bytes | NotTypeset, Logo | None]:
     """Set the page, and answer the logo that stands on it: none, if it is what was in the way."""
     pdf = await tools.typesetter.typeset(page, logo=logo.svg if logo else None)
-    if isinstance(pdf, NotTypeset) and logo is not None:
-        log.warning("logo_left_out", logo=str(logo.id), why=pdf.why)
-        return await tools.typesetter.typeset(page), None
-    return pdf, logo
+    if not isinstance(pdf, NotTypeset) or logo is None:
+        return pdf, logo
+    plain = await tools.typesetter.typeset(page)
+    if isinstance(plain, NotTypeset):
+        return plain, logo  # it was not the logo
+    log.warning("logo_left_out", logo=str(logo.id), why=pdf.why)
+    return plain, None
 
 
 async def _note_made(

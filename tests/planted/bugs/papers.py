@@ -14,6 +14,7 @@ MADE: Final = "tests/flows/test_make_document.py::"
 PRESS: Final = "tests/documents/test_press.py::"
 FORMATS: Final = "tests/documents/test_formats.py::"
 STORAGE: Final = "tests/documents/test_storage.py::"
+TYPESETTER: Final = "tests/documents/test_typesetter.py::"
 FLOW: Final = "flows/make_document.py"
 
 BUGS: Final = (
@@ -323,5 +324,36 @@ BUGS: Final = (
         "Each mail with a document comes a minute late, or more.",
         (Edit("flows/make_document.py", "await mails.wake(conn, document.of, now=now)", "[]"),),
         (WITH_MAIL + "test_a_mail_waits_for_its_pdf_and_is_woken_by_it",),
+    ),
+    Bug(
+        "the typesetting process ends with the signal that its parent was sent",
+        "A page dies under a restart, its logo is blamed, and it stands without one for ever.",
+        (
+            Edit(
+                "documents/typesetting_child.py",
+                "        signal.signal(told, signal.SIG_IGN)\n",
+                "        signal.signal(told, signal.SIG_DFL)\n",
+            ),
+        ),
+        (TYPESETTER + "test_it_ends_when_its_parent_says_so_and_not_with_the_whole_group",),
+    ),
+    Bug(
+        "the typesetting process knows our secrets",
+        "A hole in a library that reads strangers' pictures opens the master key.",
+        (Edit("documents/typesetter.py", "                env=_told(),\n", ""),),
+        (TYPESETTER + "test_it_is_not_told_the_secrets_of_its_parent",),
+    ),
+    Bug(
+        "a logo that no page can be set with is tried with every page",
+        "One tenant's picture takes the typesetter for its whole deadline, document by document,"
+        " and everybody else's wait.",
+        (
+            Edit(
+                FLOW,
+                "        tools.logos.leave_out(key.organization_id, page.logo_url, now=now())\n",
+                "        pass\n",
+            ),
+        ),
+        (MADE + "test_a_picture_that_cannot_be_set_holds_others_up_once",),
     ),
 )
