@@ -10,7 +10,6 @@ import msgspec
 
 from tests.contract import things
 from tests.contract.contract import Operation, names_in
-from tests.contract.not_yet import PERMISSIONS
 from tests.contract.world import Exchange, Json, World
 
 Thing = Callable[[World], Awaitable[Any]]
@@ -37,7 +36,6 @@ class Refused(msgspec.Struct, frozen=True):
     about: Thing | None = None
     names: Mapping[str, str] = {}
     query: Mapping[str, Any] = {}
-    needs: tuple[str, ...] = ()  # other operations that must be there for it
     api_key: str | None = ""
     content: bytes | None = None
     given: Thing | None = None  # must be there, too
@@ -91,7 +89,7 @@ def refused_by(operation: Operation) -> Iterator[Refused]:
     yield Refused(key, 401, "Unauthorized", names=names, api_key="nobodys")
     mode = "read" if operation.method == "GET" else "write"
     code = f"{mode}_action_not_allowed_for_{resource_of(operation.path)}"
-    yield Refused(key, 403, code, names=names, needs=(PERMISSIONS,),
+    yield Refused(key, 403, code, names=names,
                   call=partial(without_permission, operation=key, names=names))  # fmt: skip
     if operation.names:
         whose = operation.path.split("/")[1]

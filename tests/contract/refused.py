@@ -112,15 +112,13 @@ REFUSED: Final[tuple[Refused, ...]] = (
     Refused(f"POST {INVOICE}/lose_dispute", 405, "not_disputable", about=things.draft),
     Refused(f"POST {INVOICE}/void", 405, "not_voidable", about=things.voided),
     Refused(f"POST {INVOICE}/void", 422, "credit_refund_amount.total_amount_exceeds_invoice_amount",
-            {"generate_credit_note": True, "credit_amount": 10_000}, hindrances.unlinked,
-            needs=(NOTES,)),
+            {"generate_credit_note": True, "credit_amount": 10_000}, hindrances.unlinked),
     *(Refused(f"POST {INVOICE}/retry_payment", 405, "invalid_status", about=about)
       for about in (things.draft, things.voided, things.paid_by_hand)),
     Refused(f"POST {INVOICE}/retry_payment", 405, "payment_processor_is_currently_handling_payment",
             about=things.in_flight),
     Refused(RESEND, 405, "invoice_not_finalized", about=things.draft),
-    Refused(RESEND, 405, "email_settings_disabled", about=hindrances.of_the_second,
-            needs=(ENTITIES,)),
+    Refused(RESEND, 405, "email_settings_disabled", about=hindrances.of_the_second),
     Refused(
         "POST /invoices/preview", 403, "feature_unavailable", {"customer": {"external_id": "x"}}
     ),
@@ -199,18 +197,18 @@ REFUSED: Final[tuple[Refused, ...]] = (
         ("amount_cents.value_is_out_of_range", {"amount_cents": 10_000_000}))),
     Refused(PAY, 422, "amount_cents.invalid_amount", _payment(), hindrances.credit_invoice),
     Refused(PAY, 422, "base.payment_request_is_already_succeeded", _payment(),
-            hindrances.requested_and_paid, needs=(REQUESTS,)),
+            hindrances.requested_and_paid),
     Refused("GET /payments", 422, "invoice_id.is in invalid format", query={"invoice_id": "odd"}),
     # Payment requests and receipts
     Refused(REQUESTS, 404, "customer_not_found", {"payment_request": {
         "external_customer_id": "nobody", "lago_invoice_ids": [NOBODYS]}}),
     Refused(REQUESTS, 404, "invoice_not_found", {"payment_request": {
         "external_customer_id": "bob", "lago_invoice_ids": [NOBODYS]}}, given=things.bob),
-    *(Refused(REQUESTS, 405, code, _requested(), about, needs=needs) for code, about, needs in (
-        ("invoices_not_overdue", hindrances.one_that_is_not_late, ()),
-        ("invoices_have_different_currencies", hindrances.two_currencies, ()),
-        ("invoices_have_different_billing_entities", hindrances.two_entities, (ENTITIES,)),
-        ("invoices_not_ready_for_payment_processing", hindrances.one_in_flight, ()))),
+    *(Refused(REQUESTS, 405, code, _requested(), about) for code, about in (
+        ("invoices_not_overdue", hindrances.one_that_is_not_late),
+        ("invoices_have_different_currencies", hindrances.two_currencies),
+        ("invoices_have_different_billing_entities", hindrances.two_entities),
+        ("invoices_not_ready_for_payment_processing", hindrances.one_in_flight))),
     Refused(REQUESTS, 422, "email.invalid_email_format", lambda late: {
         "payment_request": _requested()(late)["payment_request"] | {"email": "odd"}},
         hindrances.one_late),

@@ -6,9 +6,8 @@ from typing import Final
 
 import pytest
 
-from tests.contract import not_yet
 from tests.contract.conftest import CONTRACT
-from tests.contract.contract import Contract, names_in
+from tests.contract.contract import Contract
 from tests.contract.differences import (
     ALWAYS_EMPTY,
     ANSWERS,
@@ -20,23 +19,18 @@ from tests.contract.events import event_schema, event_types
 from tests.contract.exercises import EXERCISES
 from tests.contract.judge import wrong
 from tests.contract.shapes import seen
-from tests.contract.world import Exchange, World, is_not_served
+from tests.contract.world import Exchange, World
 
 pytestmark = pytest.mark.slow
 
 NOT_HERE: Final = "the contract is not here"
-OPERATIONS: Final = sorted({*CONTRACT.operations, *not_yet.OPERATIONS} if CONTRACT else {NOT_HERE})
+OPERATIONS: Final = sorted(CONTRACT.operations) if CONTRACT else [NOT_HERE]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_an_operation_answers_as_the_contract_says(
     contract: Contract, world: World, operation: str
 ) -> None:
-    if operation in not_yet.OPERATIONS:
-        names = dict.fromkeys(names_in(operation), "x")
-        exchange = await world.ask(operation, api_key=None, **names)
-        assert is_not_served(exchange), f"{operation} is served: take it off the list"
-        return
     if operation in NEVER_ANSWERED:
         assert operation not in EXERCISES  # `test_refusals` calls it
         return
@@ -47,10 +41,9 @@ async def test_an_operation_answers_as_the_contract_says(
 
 
 async def all_answers(world: World) -> list[Exchange]:
-    """Everything that was answered with 200, once all that is served was called."""
-    for operation, exercise in EXERCISES.items():
-        if operation not in not_yet.OPERATIONS:
-            await world.get(exercise)
+    """Everything that was answered with 200, once every operation was called."""
+    for exercise in EXERCISES.values():
+        await world.get(exercise)
     return [
         one
         for one in world.exchanges
@@ -69,9 +62,8 @@ async def test_every_key_was_seen_with_something_in_it(contract: Contract, world
         filled |= {key for key, holds in seen(schema, one.body) if holds}
     # What is sent besides is sent in events: `test_events` sees it.
     elsewhere = {one.where for one in DIFFERENCES if one.kind in {Kind.NULL, Kind.MORE}}
-    empty = possible - filled - elsewhere - not_yet.KEYS
+    empty = possible - filled - elsewhere
     assert not empty, "never seen filled:\n" + "\n".join(sorted(empty))
-    assert sorted(not_yet.KEYS & filled) == [], "these have come: take them off the list"
 
 
 def test_every_operation_is_exercised(contract: Contract) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Final
 
 import pytest
 
-from demo.processes import RECOUP
-from tests.contract import not_yet
 from tests.contract.conftest import CONTRACT
 from tests.contract.contract import Contract
 from tests.contract.differences import NEVER_REFUSED, NEVER_SAID
 from tests.contract.judge import wrong
-from tests.contract.not_yet import PERMISSIONS
 from tests.contract.refusals import Refused, provoke, refused_by, said_by
 from tests.contract.refused import REFUSED
 from tests.contract.world import World
@@ -26,11 +22,9 @@ IMPLIED: Final = (
     else []
 )
 CASES: Final = [*REFUSED, *IMPLIED]
-NOT_HERE: Final = not_yet.OPERATIONS | not_yet.FEATURES
-SERVED: Final = [case for case in CASES if not NOT_HERE & {case.operation, *case.needs}]
 
 
-@pytest.mark.parametrize("case", SERVED, ids=[case.id for case in SERVED])
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 async def test_a_refusal_is_said_in_the_contracts_words(
     contract: Contract, world: World, case: Refused
 ) -> None:
@@ -62,11 +56,3 @@ def test_every_code_of_the_text_is_provoked(contract: Contract) -> None:
     assert not missing, "\n".join(map(str, sorted(missing)))
     assert set(NEVER_SAID) <= {code for _, code in wanted}
     assert not set(NEVER_SAID) & {code for _, code in provoked}
-
-
-def test_what_is_not_here_yet_is_not_here() -> None:
-    assert {PERMISSIONS} >= not_yet.FEATURES
-    if PERMISSIONS in not_yet.FEATURES:
-        help_of = [RECOUP, "key", "create", "--help"]
-        said = subprocess.run(help_of, capture_output=True, text=True, check=True).stdout
-        assert "--permission" not in said, "keys have permissions: take them off the list"

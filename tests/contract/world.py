@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -16,11 +16,6 @@ from tests.contract.contract import Contract
 from tests.served import Organization, Served
 
 Json = dict[str, Any]
-NOT_ROUTED: Final = "resource_not_found"  # the code of an operation that is not served
-
-
-class NotServedError(Exception):
-    """This operation is not served."""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -90,13 +85,8 @@ class World:
         return exchange
 
     async def do(self, operation: str, body: Any = None, **names: Any) -> Any:
-        """Call an operation that must do what it is asked, and answer the thing that it shows.
-
-        :raises NotServedError: nobody serves it.
-        """
+        """Call an operation that must do what it is asked, and answer the thing that it shows."""
         exchange = await self.ask(operation, body, **names)
-        if is_not_served(exchange):
-            raise NotServedError(operation)
         assert exchange.status == 200, f"{operation}: {exchange.status} {exchange.text}"
         if isinstance(exchange.body, dict) and "meta" not in exchange.body:
             (thing,) = exchange.body.values()
@@ -117,9 +107,3 @@ class World:
     def answers_of(self, operation: str) -> list[Exchange]:
         """Every answer of an operation so far."""
         return [one for one in self.exchanges if one.operation == operation]
-
-
-def is_not_served(exchange: Exchange) -> bool:
-    """Whether the API knows no such route."""
-    body = exchange.body
-    return exchange.status == 404 and isinstance(body, dict) and body.get("code") == NOT_ROUTED

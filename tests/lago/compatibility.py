@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.contract import not_yet
 from tests.contract.contract import Contract
 from tests.contract.differences import (
     ALWAYS_EMPTY,
@@ -33,7 +32,6 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "lago-compatibility.md"
 WRITE: Final = "RECOUP_WRITE_COMPATIBILITY"  # set to 1, the test writes the document
 COMMAND: Final = f"{WRITE}=1 make test ARGS=tests/lago/test_compatibility.py"
 MARK: Final = "<!-- From here on this is written by a test; see the end of it. -->\n"
-NOT_SERVED: Final = "not served yet"
 TITLES: Final = {"python": "Python", "javascript": "JavaScript"}
 
 
@@ -52,8 +50,6 @@ class Result(msgspec.Struct, frozen=True):
     @property
     def fault(self) -> str | None:
         """Why this is not as it should be; None: it is."""
-        if self.method.operation in not_yet.OPERATIONS:
-            return None if self.said == NOT_SERVED else f"{self.name} is served: {self.said}"
         if (refused := CLIENT_REFUSED.get(self.name)) is not None:
             expected = refused[0]
             return None if self.said == expected else f"{self.name}: {self.said}, not {expected}"
@@ -98,12 +94,6 @@ def _written(contract: Contract, results: Sequence[Result]) -> Iterator[str]:
     ]
     keys += [(f"`{code}`", "never said", why) for code, why in NEVER_SAID.items()]
     yield from _table(("what", "how", "why"), keys)
-    if not_yet.OPERATIONS or not_yet.EVENTS:
-        yield ""
-        yield "## What is not here yet"
-        yield ""
-        for one in [*sorted(not_yet.OPERATIONS), *sorted(not_yet.EVENTS)]:
-            yield f"- `{one}`"
     yield ""
     yield "Sections are those of the contract that this API is built to. The tables are written by"
     yield f"`{COMMAND}`."
@@ -164,6 +154,4 @@ def said_of(answer: Mapping[str, Any]) -> tuple[str, bool]:
 def refusal(status: int, body: Mapping[str, Any]) -> tuple[str, bool]:
     """A refusal that the client has read, in a word."""
     code = body.get("code")
-    if code == "resource_not_found":
-        return NOT_SERVED, False
     return (f"{status} `{code}`" if code else str(status)), False

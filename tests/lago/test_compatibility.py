@@ -18,22 +18,20 @@ import pytest_asyncio
 from lago_python_client import Client
 from lago_python_client.exceptions import LagoApiError
 
-from tests.contract import not_yet
 from tests.contract.contract import Contract
 from tests.contract.differences import CLIENT_NOTES, CLIENT_REFUSED
-from tests.contract.world import NotServedError, World
+from tests.contract.world import World
 from tests.lago.client_methods import HERE, Method, javascript_methods, python_methods
 from tests.lago.compatibility import (
     COMMAND,
     DOCUMENT,
-    NOT_SERVED,
     WRITE,
     Result,
     refusal,
     said_of,
     with_results,
 )
-from tests.lago.drives import JAVASCRIPT, PYTHON, Make
+from tests.lago.drives import JAVASCRIPT, PYTHON
 
 pytestmark = pytest.mark.slow
 
@@ -60,27 +58,9 @@ async def python(world: World, pythons: list[Method]) -> list[Result]:
     found = []
     for method in pythons:
         make, call = PYTHON[method.name]
-        said, worked = NOT_SERVED, False
-        if is_here(method):
-            it = await made(world, make)
-            said, worked = await asyncio.to_thread(try_python, client, call, it)
+        said, worked = await asyncio.to_thread(try_python, client, call, await make(world))
         found.append(Result("python", method, said, worked))
     return found
-
-
-def is_here(method: Method) -> bool:
-    """Whether it is to be called; `tests/contract` sees that the others are not served."""
-    return method.operation not in not_yet.OPERATIONS
-
-
-async def made(world: World, make: Make) -> Any:
-    """What a call needs; None where that needs what is not served."""
-    try:
-        return await make(world)
-    except NotServedError as error:
-        if str(error) not in not_yet.OPERATIONS:
-            raise
-        return {"code": "default", "lago_id": "none", "external_id": "nobody"}
 
 
 def try_python(client: Client, call: Any, it: Any) -> tuple[str, bool]:
@@ -102,8 +82,7 @@ async def javascript(world: World, javascripts: list[Method], node: str) -> list
     wanted = []
     for method in javascripts:
         make, arguments = JAVASCRIPT[method.name]
-        if is_here(method):
-            wanted.append([method.name, arguments(await made(world, make))])
+        wanted.append([method.name, arguments(await make(world))])
     called = await asyncio.to_thread(
         subprocess.run,
         [node, HERE / "methods.mjs", "call"],
@@ -117,11 +96,7 @@ async def javascript(world: World, javascripts: list[Method], node: str) -> list
     )
     assert called.returncode == 0, called.stderr
     answers = json.loads(called.stdout)
-    return [
-        Result("javascript", method, *(said_of(answers[method.name]) if is_here(method)
-                                       else (NOT_SERVED, False)))
-        for method in javascripts
-    ]  # fmt: skip
+    return [Result("javascript", one, *said_of(answers[one.name])) for one in javascripts]
 
 
 def test_every_method_is_called(pythons: list[Method], javascripts: list[Method]) -> None:
