@@ -18,11 +18,17 @@ BUGS: Final = (
         (
             Edit(
                 MAIL,
-                'return " ".join("".join(one if one.isprintable() else " " for one in text)'
+                'line = " ".join("".join(one if one.isprintable() else " " for one in text)'
                 ".split())",
-                "return text",
+                "line = text",
             ),
         ),
+        (SENDER,),
+    ),
+    Bug(
+        "a line break that is spelled in a tenant's name is written out in its mails",
+        "A merchant writes headers and texts of its own under the operator's address.",
+        (Edit(MAIL, 'return line.replace(_ENCODED, "= ?")', "return line"),),
         (SENDER,),
     ),
     Bug(
