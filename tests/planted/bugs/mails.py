@@ -111,6 +111,12 @@ BUGS: Final = (
         (PORTAL,),
     ),
     Bug(
+        "a payer's link is logged where a provider's secrets do not open",
+        "Whoever reads the logs sees what the customer owes, and to whom.",
+        (Edit("pay/portal.py", ", WrongSecretKeyError: _failed}", "}"),),
+        (PORTAL,),
+    ),
+    Bug(
         "a payer's link has no end",
         "A link in an old mail shows what its customer owes to whoever finds it, for ever.",
         (Edit("flows/portal_links.py", "if now >= ends:", "if ends.year < 2000:"),),
