@@ -77,9 +77,11 @@ class Desk:
         return await self.visitor.get(url.removeprefix(BASE))
 
     async def rows(self, of: str | UUID) -> list[asyncpg.Record]:
-        """All versions of an invoice's document, the first one first."""
+        """All versions of the document of an invoice, note or receipt, the first one first."""
         return await self.owner.fetch(
-            "SELECT * FROM documents WHERE invoice_id = $1 ORDER BY version", UUID(str(of))
+            """SELECT * FROM documents
+                WHERE $1 IN (invoice_id, credit_note_id, payment_receipt_id) ORDER BY version""",
+            UUID(str(of)),
         )
 
     async def told(self) -> list[dict[str, Any]]:

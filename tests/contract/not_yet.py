@@ -7,15 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-OPERATIONS: Final = frozenset({"POST /credit_notes/{lago_id}/download"})
+OPERATIONS: Final[frozenset[str]] = frozenset()
 PERMISSIONS: Final = "permissions"
-FEATURES: Final = frozenset[str]()  # API keys that may not do everything (section 1.3)
+FEATURES: Final[frozenset[str]] = frozenset()
 # Keys of what is served that are null whatever one does.
-KEYS: Final = frozenset(
-    {
-        "BillingEntityObject.logo_url",
-        "CreditNoteObject.file_url",
-        "PaymentReceiptObject.file_url",
-    }
-)
-EVENTS: Final = frozenset({"credit_note.generated", "payment_receipt.generated"})
+KEYS: Final[frozenset[str]] = frozenset()
+EVENTS: Final[frozenset[str]] = frozenset()

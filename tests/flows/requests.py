@@ -82,9 +82,7 @@ async def pay_by_hand(
 async def void(shop: Shop, invoice: RowKey, *, pool: Pool | None = None) -> None:
     """Void an invoice."""
     async with db.transaction(pool or shop.pool, tenants=[shop.organization_id]) as conn:
-        await void_invoice(
-            conn, shop.organization_id, invoice.id, with_credit_note=False, now=shop.clock.now()
-        )
+        await void_invoice(conn, shop.organization_id, invoice.id, now=shop.clock.now())
 
 
 async def receipts(shop: Shop) -> dict[str, UUID]:

@@ -54,9 +54,7 @@ async def declare(shop: Shop, invoice: RowKey, status: str) -> None:
 
 async def void(shop: Shop, invoice: RowKey) -> None:
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        await void_invoice(
-            conn, shop.organization_id, invoice.id, with_credit_note=False, now=shop.clock.now()
-        )
+        await void_invoice(conn, shop.organization_id, invoice.id, now=shop.clock.now())
 
 
 async def surprises(shop: Shop) -> list[tuple[str, int]]:

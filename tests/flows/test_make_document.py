@@ -76,7 +76,7 @@ async def test_a_document_shows_what_was_true_at_issue(desk: Desk, shop: Tenant)
     await shop.put("/organizations", {"organization": changed})
     paid = {"invoice_id": invoice["lago_id"], "amount_cents": 1_000, "reference": "cash"}
     assert (await shop.post("/payments", {"payment": paid})).status_code == 200
-    assert await desk.make_all() == [Made()]
+    assert await desk.make_all() == [Made(), Made()]  # the invoice's, and the payment's receipt
     text = await _text(desk, invoice)
     for said in ("Ada Lovelace", "12 St James's Square", "Morgenlicht GmbH", "IBAN 1", "€10.00"):
         assert said in text, said

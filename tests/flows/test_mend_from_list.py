@@ -77,6 +77,47 @@ async def test_two_whose_charges_are_for_the_same_invoices_do_not_wait_for_each_
         assert await shop.state(attempt) == "succeeded"
 
 
+async def test_two_that_number_receipts_of_the_same_customers_do_not_wait_for_each_other(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    """Each knows an attempt of one customer, and has lost one of the other's."""
+    customers = sorted([await shop.customer("pm_sandbox_timeout_charged") for _ in range(2)])
+    for customer in customers:  # each has a receipt, so each has a counter
+        paid = await shop.invoice(customer)
+        [charge] = [told(shop, idempotency_key(clock.new_id()), paid)]
+        await take(shop.pool, shop, charge)
+    known, lost = [], []
+    for customer in customers:
+        invoice = await shop.invoice(customer)
+        known.append(told(shop, idempotency_key((await shop.collect(invoice)).id), invoice))
+        lost.append(told(shop, idempotency_key(clock.new_id()), await shop.invoice(customer)))
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(patient(dsn)) for _ in known]
+        held = await asyncpg.connect(as_owner(dsn))
+        stack.push_async_callback(held.close)
+        async with held.transaction():
+            await held.execute(
+                "SELECT FROM payment_receipt_counters WHERE customer_id = $1 FOR UPDATE",
+                customers[1],
+            )
+
+            async def wait(how_many: int) -> None:
+                async def do() -> bool:
+                    return await waiting_for_locks(shop.owner) == how_many
+
+                await eventually(do, what=f"{how_many} wait for a counter")
+
+            first = asyncio.create_task(take(pools[0], shop, known[1], lost[0]))
+            await wait(1)
+            second = asyncio.create_task(take(pools[1], shop, known[0], lost[1]))
+            await wait(2)
+        await asyncio.gather(first, second)
+    receipts = await shop.owner.fetch(
+        "SELECT customer_id, count(*) FROM payment_receipts GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row) for row in receipts] == [(customer, 3) for customer in customers]
+
+
 async def test_what_is_sent_while_the_page_waits_for_its_invoice_stays_as_it_was_sent(
     shop: Shop, psp: SandboxServer, dsn: str
 ) -> None:

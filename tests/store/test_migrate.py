@@ -94,6 +94,7 @@ async def test_refunds_that_share_an_id_do_not_hold_the_migration_up(empty_dsn: 
 
 # Payments as they were before there were receipts.
 BEFORE_0018 = """
+    ALTER TABLE documents DROP COLUMN payment_receipt_id;
     DROP TABLE payment_receipts, payment_receipt_counters, payment_request_invoices;
     ALTER TABLE payments DROP COLUMN payment_request_id;
     DROP TABLE payment_requests;

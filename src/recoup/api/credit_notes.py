@@ -1,4 +1,4 @@
-"""`/credit_notes` (contract section 3.9). The PDF of one is a document's, and answered there."""
+"""`/credit_notes` (contract section 3.9)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody
 
 from recoup.api.credit_note_filters import FILTERS, OF_ALL, wanted_credit_notes
 from recoup.api.describe import PAGES, answers
-from recoup.api.edge import ApiRequest, TheEdge, required
+from recoup.api.edge import ApiRequest, Edge, TheEdge, required
 from recoup.api.front import sent
 from recoup.api.identifiers import row_id
 from recoup.api.needs import needs
@@ -20,6 +20,7 @@ from recoup.api.paging import wanted_page
 from recoup.flows.create_credit_note import create_credit_note, estimate_credit_note
 from recoup.flows.find_credit_notes import find_credit_note, list_credit_notes
 from recoup.flows.find_customer import find_customer
+from recoup.flows.open_document import download_credit_note
 from recoup.flows.update_credit_note import (
     delete_metadata_key,
     merge_metadata,
@@ -31,7 +32,6 @@ from recoup.rules.credit_note_asks import CreditNoteChange, CreditNoteInput, Pai
 from recoup.rules.lago.credit_notes import (
     CreditNoteObject,
     EstimateObject,
-    credit_note_object,
     estimate_object,
 )
 from recoup.rules.lago.pages import Meta, meta
@@ -98,7 +98,7 @@ async def create(
             note_id=edge.new_id(),
             now=edge.now(),
         )
-        return CreditNoteAnswer(credit_note_object(details))
+        return CreditNoteAnswer(edge.credit_note(details))
 
     return await edge.answer(request, do)
 
@@ -150,7 +150,7 @@ async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
 
     async def look(conn: Conn) -> CreditNoteAnswer:
         details = await find_credit_note(conn, request.auth.organization_id, row_id(lago_id))
-        return CreditNoteAnswer(credit_note_object(details))
+        return CreditNoteAnswer(edge.credit_note(details))
 
     return await edge.read(request, look)
 
@@ -174,7 +174,7 @@ async def update(
         details = await update_credit_note(
             conn, request.auth.organization_id, row_id(lago_id), asked, now=edge.now()
         )
-        return CreditNoteAnswer(credit_note_object(details))
+        return CreditNoteAnswer(edge.credit_note(details))
 
     return await edge.answer(request, do)
 
@@ -191,7 +191,43 @@ async def void(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
         details = await void_credit_note(
             conn, request.auth.organization_id, row_id(lago_id), now=edge.now()
         )
-        return CreditNoteAnswer(credit_note_object(details))
+        return CreditNoteAnswer(edge.credit_note(details))
+
+    return await edge.answer(request, do)
+
+
+@post(
+    "/credit_notes/{lago_id:str}/download",
+    status_code=200,
+    opt=answers(CreditNoteAnswer, may_be_empty=True),
+)
+async def download(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Response[bytes]:
+    """Answer a credit note with its PDF's address, `file_url`.
+
+    Where the PDF is not made yet the body is empty: it is being made, and `credit_note.generated`
+    tells when it is there.
+    """
+    return await _download(request, edge, lago_id)
+
+
+@post(
+    "/credit_notes/{lago_id:str}/download_pdf",
+    status_code=200,
+    opt=answers(CreditNoteAnswer, may_be_empty=True),
+)
+async def download_pdf(
+    request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]
+) -> Response[bytes]:
+    """Another name of `download`."""
+    return await _download(request, edge, lago_id)
+
+
+async def _download(request: ApiRequest, edge: Edge, lago_id: str) -> Response[bytes]:
+    async def do(conn: Conn) -> CreditNoteAnswer | None:
+        details = await download_credit_note(
+            conn, request.auth.organization_id, row_id(lago_id), now=edge.now()
+        )
+        return None if details is None else CreditNoteAnswer(edge.credit_note(details))
 
     return await edge.answer(request, do)
 
@@ -282,7 +318,7 @@ async def _list(
             await find_customer(conn, organization_id, external_customer_id)
         wanted = wanted_credit_notes(request, external_customer_id=external_customer_id)
         found, total = await list_credit_notes(conn, organization_id, wanted, page)
-        return CreditNotesAnswer([credit_note_object(one) for one in found], meta(page, total))
+        return CreditNotesAnswer([edge.credit_note(one) for one in found], meta(page, total))
 
     return await edge.read(request, look)
 
@@ -307,6 +343,8 @@ routes = Router(
         find,
         update,
         void,
+        download,
+        download_pdf,
         replace,
         merge,
         delete_all,

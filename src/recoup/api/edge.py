@@ -32,10 +32,14 @@ from recoup.flows.retry_payment import (
     retry_payments_on,
 )
 from recoup.rules.document_address import DocumentAddresses
+from recoup.rules.lago.credit_notes import CreditNoteObject, credit_note_object
 from recoup.rules.lago.invoices import Include, InvoiceObject, invoice_object
+from recoup.rules.lago.payment_receipts import PaymentReceiptObject, payment_receipt_object
 from recoup.rules.records.collection import AskedBy
+from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.payment_receipts import PaymentReceiptDetails
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root
 from recoup.store import db
 from recoup.store.api_keys import Caller, find_callers
@@ -133,6 +137,20 @@ class Edge:
             details,
             include,
             file_url=self.file_url(details.invoice.organization_id, details.document_id),
+        )
+
+    def credit_note(self, details: CreditNoteDetails) -> CreditNoteObject:
+        """Render a credit note for a caller, with its PDF's address."""
+        note = details.note
+        return credit_note_object(
+            details, file_url=self.file_url(note.organization_id, details.document_id)
+        )
+
+    def payment_receipt(self, details: PaymentReceiptDetails) -> PaymentReceiptObject:
+        """Render a receipt for a caller, with its PDF's address."""
+        receipt = details.receipt
+        return payment_receipt_object(
+            details, file_url=self.file_url(receipt.organization_id, details.document_id)
         )
 
     def file_url(self, organization_id: UUID, document_id: UUID | None) -> str | None:

@@ -17,7 +17,7 @@ from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_payment_receipts import find_payment_receipt
 from recoup.rules.lago.pages import Meta, meta
-from recoup.rules.lago.payment_receipts import PaymentReceiptObject, payment_receipt_object
+from recoup.rules.lago.payment_receipts import PaymentReceiptObject
 from recoup.store import payment_receipts
 from recoup.store.db import Conn
 from recoup.store.payment_receipts import ReceiptFilter
@@ -50,7 +50,7 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     async def look(conn: Conn) -> PaymentReceiptsAnswer:
         found, total = await payment_receipts.page(conn, request.auth.organization_id, wanted, page)
         return PaymentReceiptsAnswer(
-            [payment_receipt_object(details) for details in found], meta(page, total)
+            [edge.payment_receipt(details) for details in found], meta(page, total)
         )
 
     return await edge.read(request, look)
@@ -62,7 +62,7 @@ async def find(request: ApiRequest, edge: TheEdge, lago_id: FromPath[str]) -> Re
 
     async def look(conn: Conn) -> PaymentReceiptAnswer:
         details = await find_payment_receipt(conn, request.auth.organization_id, row_id(lago_id))
-        return PaymentReceiptAnswer(payment_receipt_object(details))
+        return PaymentReceiptAnswer(edge.payment_receipt(details))
 
     return await edge.read(request, look)
 

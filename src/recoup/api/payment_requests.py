@@ -75,6 +75,7 @@ async def create(
             asked,
             named,
             request_id=edge.new_id(),
+            can_mail=edge.can_send_mail,
             now=edge.now(),
         )
         return PaymentRequestAnswer(payment_request_object(details))

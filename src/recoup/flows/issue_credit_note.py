@@ -17,9 +17,12 @@ from uuid import UUID, uuid5
 import msgspec
 
 from recoup.flows.begin_note_refunds import begin_note_refunds
+from recoup.flows.issue_document import issue_document
+from recoup.flows.promise_mail import promise_credit_note_mail
 from recoup.flows.tell import News, tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
 from recoup.rules.credit_note_totals import Line, NoteTotals, Parts, total_lines
+from recoup.rules.document_pages import credit_note_page
 from recoup.rules.invoice_dates import issued_on
 from recoup.rules.lago.credit_notes import credit_note_object
 from recoup.rules.numbering import credit_note_number
@@ -31,7 +34,8 @@ from recoup.rules.records.credit_notes import (
     Metadata,
 )
 from recoup.rules.records.invoices import InvoiceDetails
-from recoup.store import attempts, credit_notes, invoices, ledger
+from recoup.rules.records.keys import RowKey
+from recoup.store import attempts, credit_notes, invoices, ledger, organizations
 from recoup.store.db import Conn
 
 
@@ -65,6 +69,10 @@ async def issue_credit_note(
         await _offset(conn, of, note, now=now)
     details = (await credit_notes.details(conn, [note.key]))[note.key]
     await tell(conn, [_created(details)], now=now)
+    key = RowKey(note.organization_id, of.invoice.billing_entity_id)
+    entity = (await organizations.entities(conn, [key]))[key]
+    await issue_document(conn, note.key, credit_note_page(details, entity), now=now)
+    await promise_credit_note_mail(conn, details, entity, now=now)
     return details
 
 

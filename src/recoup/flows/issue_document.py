@@ -1,7 +1,7 @@
 """Freeze what stands on a document, in the transaction that issues what it is about.
 
-The file is made after, by `make_document`. A flow that issues calls `issue_document` with its page;
-one that voids calls `void_document`.
+The file is made after, by `make_document`. A flow that issues calls this with its page, one that
+issues many does so once (`issue_documents`); one that voids calls `void_document`.
 
 What would surprise you: a void makes another version, with an address of its own. The old address
 is good no more from that moment on, whether or not the new file is there.
@@ -9,6 +9,7 @@ is good no more from that moment on, whether or not the new file is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid5
 
@@ -21,6 +22,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity
 from recoup.store import documents, jobs
 from recoup.store.db import Conn
+from recoup.store.documents import NewDocument
 from recoup.store.jobs import Job
 
 
@@ -33,12 +35,18 @@ async def issue_invoice_document(
 
 async def issue_document(conn: Conn, of: RowKey, page: Page, *, now: datetime) -> None:
     """Keep a page as the first version of what this row's document is, and promise its file."""
-    key = _version(of, 1)
-    await documents.insert(
-        conn, key, kind=kind_of(page), of_id=of.id, version=1, page=written(page), logo_id=None,
-        now=now,
-    )  # fmt: skip
-    await jobs.promise(conn, Job.MAKE_DOCUMENT, [key])
+    await issue_documents(conn, [(of, page)], now=now)
+
+
+async def issue_documents(
+    conn: Conn, pages: Sequence[tuple[RowKey, Page]], *, now: datetime
+) -> None:
+    """Keep pages of one kind, each of its row: two statements, however many there are."""
+    if not pages:
+        return
+    added = [NewDocument(id=_version(of, 1).id, of=of, page=written(page)) for of, page in pages]
+    await documents.insert(conn, kind_of(pages[0][1]), added, now=now)
+    await jobs.promise(conn, Job.MAKE_DOCUMENT, [_version(of, 1) for of, _ in pages])
 
 
 async def void_document(conn: Conn, kind: DocumentKind, of: RowKey, *, now: datetime) -> None:
@@ -51,10 +59,14 @@ async def void_document(conn: Conn, kind: DocumentKind, of: RowKey, *, now: date
     # Whoever is making the old one now may write its file until their lease ends.
     await documents.replace(conn, current.key, remove_at=now + LEASE, now=now)
     key = _version(of, current.version + 1)
-    await documents.insert(
-        conn, key, kind=kind, of_id=of.id, version=current.version + 1, page=written(page),
-        logo_id=current.logo_id, now=now,
-    )  # fmt: skip
+    marked = NewDocument(
+        id=key.id,
+        of=of,
+        version=current.version + 1,
+        page=written(page),
+        logo_id=current.logo_id,
+    )
+    await documents.insert(conn, kind, [marked], now=now)
     await jobs.promise(conn, Job.MAKE_DOCUMENT, [key])
 
 

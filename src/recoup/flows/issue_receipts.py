@@ -1,6 +1,7 @@
 """Give every payment that has succeeded its receipt, in the transaction that makes it succeed.
 
-Called by `settlement_book`, for what a provider took, and by `record_manual_payment`.
+Called by `settlement_book`, for what a provider took, and by `record_manual_payment`: both have
+written before what each invoice got of the payment, for that stands on the page of its document.
 
 What would surprise you: a customer's receipts are numbered without a gap, so two payments of one
 customer wait for each other here. Receipts come last among all that is locked.
@@ -12,13 +13,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid5
 
+from recoup.flows.issue_document import issue_documents
+from recoup.flows.promise_mail import promise_mails, wanted_mails
 from recoup.flows.tell import News
+from recoup.rules.document_pages import receipt_page
 from recoup.rules.lago.payment_receipts import payment_receipt_object
 from recoup.rules.numbering import receipt_number
 from recoup.rules.records.keys import RowKey
+from recoup.rules.records.mails import MailKind
 from recoup.rules.records.payment_receipts import PaymentReceipt, PaymentReceiptDetails
 from recoup.rules.records.payments import PaymentDetails
-from recoup.store import payment_receipts
+from recoup.store import customers, organizations, payment_receipts
 from recoup.store.db import Conn
 
 
@@ -51,7 +56,25 @@ async def issue_receipts(
             )
         )
     await payment_receipts.insert(conn, receipts)
+    await _follow_up(conn, receipts, now=now)
     return {receipt.payment_key: receipt for receipt in receipts}
+
+
+async def _follow_up(conn: Conn, receipts: Sequence[PaymentReceipt], *, now: datetime) -> None:
+    """Freeze their pages, and promise their mails: a few statements, however many there are."""
+    received = await payment_receipts.received(conn, {one.payment_key for one in receipts})
+    whose = await customers.find(conn, {one.customer for one in received.values()})
+    entities = await organizations.entities(conn, {one.entity for one in received.values()})
+    pages, mails = [], []
+    for receipt in receipts:
+        about = received[receipt.payment_key]
+        customer, entity = whose[about.customer], entities[about.entity]
+        pages.append((receipt.key, receipt_page(receipt, about, customer, entity)))
+        if not about.self_billed:
+            kind = MailKind.PAYMENT_RECEIPT_CREATED
+            mails += wanted_mails(kind, receipt.key, entity, customer.email, now=now)
+    await issue_documents(conn, pages, now=now)
+    await promise_mails(conn, mails)
 
 
 def receipt_created(receipt: PaymentReceipt, payment: PaymentDetails) -> News:

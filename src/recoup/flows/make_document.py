@@ -26,12 +26,15 @@ from recoup.flows.find_logo import Logo, Logos
 from recoup.flows.tell import News, tell
 from recoup.rules.document_address import DocumentAddresses
 from recoup.rules.document_schedule import LEASE, after_a_page_failure, after_a_store_failure
+from recoup.rules.lago.credit_notes import credit_note_object
 from recoup.rules.lago.invoices import Include, invoice_object
+from recoup.rules.lago.payment_receipts import payment_receipt_object
 from recoup.rules.records.document_pages import DocumentKind, Page, read
 from recoup.rules.records.documents import Document
 from recoup.rules.records.keys import RowKey
-from recoup.store import db, documents, invoices
+from recoup.store import credit_notes, db, documents, invoices, jobs, mails, payment_receipts
 from recoup.store.db import Conn, Pool
+from recoup.store.jobs import Job
 
 log = structlog.get_logger()
 
@@ -156,7 +159,7 @@ async def _typeset(
 async def _note_made(
     pool: Pool, document: Document, logo: Logo | None, tools: DocumentTools, *, now: datetime
 ) -> Made | Replaced:
-    """Commit that the file is there, and tell of it once."""
+    """Commit that the file is there, tell of it once, and wake the mails that wait for it."""
     key = document.key
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         if logo is not None:
@@ -165,6 +168,8 @@ async def _note_made(
         if is_first:
             url = tools.addresses.of(key, now=now)
             await tell(conn, [await _generated(conn, document, url)], now=now)
+        if is_first is not None:
+            await jobs.promise(conn, Job.SEND_MAIL, await mails.wake(conn, document.of, now=now))
     if is_first is None:
         await tools.storage.remove(file_of(key.organization_id, key.id))
         return Replaced()
@@ -173,12 +178,17 @@ async def _note_made(
 
 async def _generated(conn: Conn, document: Document, url: str) -> News:
     """`invoice.generated` and its like (contract section 7.4): the object, with its address."""
+    payload: msgspec.Struct
     match document.kind:
         case DocumentKind.INVOICE:
-            details = (await invoices.details(conn, [document.of]))[document.of]
-            payload = invoice_object(details, Include.CUSTOMER, file_url=url)
-        case DocumentKind.CREDIT_NOTE | DocumentKind.PAYMENT_RECEIPT:
-            raise NotImplementedError(f"nobody issues a {document.kind.value} yet")
+            invoice = (await invoices.details(conn, [document.of]))[document.of]
+            payload = invoice_object(invoice, Include.CUSTOMER, file_url=url)
+        case DocumentKind.CREDIT_NOTE:
+            note = (await credit_notes.details(conn, [document.of]))[document.of]
+            payload = credit_note_object(note, file_url=url)
+        case DocumentKind.PAYMENT_RECEIPT:
+            receipt = (await payment_receipts.details(conn, [document.of]))[document.of]
+            payload = payment_receipt_object(receipt, file_url=url)
         case _:
             assert_never(document.kind)
     return News(

@@ -88,9 +88,11 @@ class Mending:
         lost = self._invoices(sorted_out[Judged.LOST])
         await collection.lock_together(self._conn, lost, list(known))
         known = await attempts.lock(self._conn, known)  # one may have been sent meanwhile
-        await payment_receipts.lock_counters(  # they are drawn one by one, as the list has them
-            self._conn, {one.customer_key for one in known.values()}
-        )
+        customers = {one.customer_key for one in known.values()}
+        debts = await collection.find(self._conn, lost)
+        customers |= {debt.customer_key for debt in debts.values()}
+        # Their receipts are numbered one by one, as the list has them.
+        await payment_receipts.lock_counters(self._conn, customers)
         for charge in sorted_out[Judged.KNOWN]:
             await self._tell(charge, known)
         await self._compare(sorted_out[Judged.KNOWN])

@@ -14,15 +14,22 @@ import msgspec
 import structlog
 
 from recoup.documents.storage import DocumentStorage, StorageError, file_of
+from recoup.flows.find_credit_notes import find_credit_note
 from recoup.flows.find_invoices import find_invoice
-from recoup.flows.issue_document import issue_invoice_document
+from recoup.flows.issue_document import (
+    issue_document,
+    issue_invoice_document,
+    void_document,
+)
 from recoup.rules.document_address import DocumentAddresses, Opens
+from recoup.rules.document_pages import credit_note_page
+from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.document_pages import DocumentKind, read
 from recoup.rules.records.documents import Document
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, not_found
-from recoup.store import db, documents, jobs, organizations
+from recoup.store import db, documents, invoices, jobs, organizations
 from recoup.store.db import Conn, Pool
 from recoup.store.jobs import Job
 
@@ -113,4 +120,28 @@ async def download_invoice(
     for entity in await organizations.billing_entities(conn, organization_id):
         if entity.id == details.invoice.billing_entity_id:
             await issue_invoice_document(conn, details, entity, now=now)
+    return None
+
+
+async def download_credit_note(
+    conn: Conn, organization_id: UUID, note_id: UUID | None, *, now: datetime
+) -> CreditNoteDetails | None:
+    """The note whose document can be opened; None: it is being made, from now on if need be.
+
+    :raises Refused: `credit_note_not_found` (contract section 3.9). Every note is final.
+    """
+    details = await find_credit_note(conn, organization_id, note_id)
+    if details.document_id is not None:
+        return details
+    note = details.note
+    invoice = (await invoices.lock(conn, [note.invoice_key]))[note.invoice_key]  # asked for at once
+    current = await documents.lock_current(conn, DocumentKind.CREDIT_NOTE, note.key)
+    if current is not None:
+        await make_again(conn, current.key, now=now)
+        return None
+    key = RowKey(organization_id, invoice.billing_entity_id)
+    entity = (await organizations.entities(conn, [key]))[key]
+    await issue_document(conn, note.key, credit_note_page(details, entity), now=now)
+    if note.credit_status == "voided" and note.credit_cents == note.total_cents:
+        await void_document(conn, DocumentKind.CREDIT_NOTE, note.key, now=now)
     return None

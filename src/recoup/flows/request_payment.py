@@ -6,7 +6,7 @@ what is being charged otherwise is refused here. That is the door of every attem
 on what is open, and no second one.
 
 What would surprise you: a customer who cannot be charged is asked all the same. The request then
-stays `pending`, and nothing is charged: whoever reminds customers sends them the way to pay.
+stays `pending`, and nothing is charged: a mail with the link to their page reminds them to pay.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from recoup.flows.find_customer import find_customer_details
+from recoup.flows.promise_mail import promise_reminder
 from recoup.flows.tell import tell
 from recoup.flows.tell_requests import request_created
 from recoup.rules.invoice_status import VISIBLE
@@ -63,11 +64,13 @@ async def request_payment(
     invoice_ids: Collection[UUID],
     *,
     request_id: UUID,
+    can_mail: bool = False,
     now: datetime,
 ) -> PaymentRequestDetails:
     """Make a payment request, begin its attempt where the customer can be charged, and answer it.
 
-    `invoice_ids` are those of `asked.lago_invoice_ids` that are ids.
+    `invoice_ids` are those of `asked.lago_invoice_ids` that are ids. `can_mail`: a mail server was
+    named, so that a customer who cannot be charged is reminded by mail.
 
     :raises Refused: in the contract's order (section 3.11): 404 `customer_not_found`,
         `invoice_not_found`; 405 where the invoices are not overdue, not alike, or not ready; 422.
@@ -99,6 +102,8 @@ async def request_payment(
     )
     await payment_requests.insert(conn, request, debts)
     await _begin(conn, request, debts, link, chosen, now=now)
+    if can_mail and isinstance(chosen, NoAttempt):
+        await promise_reminder(conn, request, now=now)
     details = (await payment_requests.details(conn, [request.key]))[request.key]
     await tell(conn, [request_created(details)], now=now)
     return details

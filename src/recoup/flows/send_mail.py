@@ -2,6 +2,10 @@
 
 Called by the worker for every new mail, and again for each that the sweep finds due.
 
+The PDF goes along. One that is not made yet is waited for, until `make_document` wakes the mail, or
+the waits are over: then the mail goes without it, as it does where the PDF was given up, or is so
+large that mail servers would refuse it.
+
 What would surprise you: the row is leased before the call. Whoever dies with it has lost it some
 minutes later, and the mail is tried again: a server that had taken it sends it twice, both under
 one Message-ID. It is the one case, beside an answer that is lost, in which that happens.
@@ -9,26 +13,44 @@ one Message-ID. It is the one case, beside an answer that is lost, in which that
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from recoup.flows.portal_links import FROM_A_MAIL, PortalLinks
-from recoup.rules.invoice_status import VISIBLE
-from recoup.rules.mail_schedule import next_try
-from recoup.rules.payer_words import amount_text, words_for
-from recoup.rules.records.invoices import InvoiceDetails
+import msgspec
+import structlog
+
+from recoup.documents.storage import DocumentStorage, StorageError, file_of
+from recoup.flows.portal_links import PortalLinks
+from recoup.flows.write_letter import write_letter
+from recoup.rules.mail_schedule import next_look, next_try
+from recoup.rules.records.document_pages import DocumentKind, read
+from recoup.rules.records.documents import Document
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.mails import Mail, MailKind
-from recoup.rules.records.organizations import BillingEntity
-from recoup.senders.mail import Accepted, AnswerLost, Letter, MailSender, NotTaken, Rejected
-from recoup.store import db, invoices, mails, organizations
+from recoup.senders.mail import (
+    Accepted,
+    AnswerLost,
+    Attachment,
+    MailSender,
+    NotTaken,
+    Rejected,
+)
+from recoup.store import db, documents, mails
 from recoup.store.db import Conn, Pool
+
+log = structlog.get_logger()
 
 LEASE: Final = timedelta(minutes=5)  # longer than a call takes, and the write that follows it
 NOT_CONFIGURED: Final = "mail_not_configured"
 NOTHING_TO_TELL: Final = "nothing_to_tell"  # what it is about is gone
 PARTLY_REFUSED: Final = "some_recipients_refused"
+MOST_ATTACHED: Final = 5_000_000  # bytes; a mail server takes ten million and more, a third is wrap
+_DOCUMENTS: Final[Mapping[str, DocumentKind]] = {
+    MailKind.INVOICE_FINALIZED: DocumentKind.INVOICE,
+    MailKind.CREDIT_NOTE_CREATED: DocumentKind.CREDIT_NOTE,
+    MailKind.PAYMENT_RECEIPT_CREATED: DocumentKind.PAYMENT_RECEIPT,
+}
 
 
 async def send_mail(
@@ -37,15 +59,28 @@ async def send_mail(
     *,
     sender: MailSender | None,
     links: PortalLinks,
+    storage: DocumentStorage | None = None,
     now: Callable[[], datetime],
 ) -> None:
-    """Try one mail once, if it is due. `sender` is None where no mail server was named."""
+    """Try one mail once, if it is due. `sender` is None where no mail server was named.
+
+    :param storage: where PDFs are; None: mails go without.
+    """
     leased_at = now()
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         mail = await mails.lease(conn, key, now=leased_at, until=leased_at + LEASE)
-        letter = await _letter(conn, mail, links=links, now=leased_at) if mail else None
+        letter = await write_letter(conn, mail, links=links, now=leased_at) if mail else None
+        document = await _document(conn, mail) if mail and letter and sender and storage else None
     if mail is None:
         return
+    if letter and storage and document and document.given_up_at is None:
+        pdf = await _pdf(storage, document)
+        if pdf is None and (again := next_look(mail.tries, now=now())) is not None:
+            async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+                await mails.put_off(conn, mail, error=mails.NO_DOCUMENT_YET, until=again)
+            return
+        if pdf is not None and len(pdf.content) <= MOST_ATTACHED:
+            letter = msgspec.structs.replace(letter, attachments=[pdf])
     if letter is None:
         outcome: Accepted | Rejected | NotTaken | AnswerLost = Rejected(NOTHING_TO_TELL)
     elif sender is None:
@@ -66,61 +101,19 @@ async def send_mail(
                     await mails.put_off(conn, mail, error=why, until=again)
 
 
-async def _letter(conn: Conn, mail: Mail, *, links: PortalLinks, now: datetime) -> Letter | None:
-    """What the mail says, as things stand; None where there is nothing to say any more."""
-    write = _WRITERS.get(mail.kind)
-    return await write(conn, mail, links, now) if write else None
+async def _document(conn: Conn, mail: Mail) -> Document | None:
+    kind = _DOCUMENTS.get(mail.kind)
+    of = RowKey(mail.organization_id, mail.object_id)
+    return await documents.current(conn, kind, of) if kind else None
 
 
-async def _of_invoice(conn: Conn, mail: Mail, links: PortalLinks, now: datetime) -> Letter | None:
-    """The mail of a final invoice."""
-    key = RowKey(mail.organization_id, mail.object_id)
-    details = (await invoices.details(conn, [key])).get(key)
-    if details is None or details.invoice.status not in VISIBLE:
+async def _pdf(storage: DocumentStorage, document: Document) -> Attachment | None:
+    """The document's file; None: it is not to be had now."""
+    if not document.has_file:
         return None
-    for entity in await organizations.billing_entities(conn, mail.organization_id):
-        if entity.id == details.invoice.billing_entity_id:
-            is_gone = details.customer.customer.deleted_at is not None  # and its page with it
-            key = details.invoice.customer_key
-            url = None if is_gone else links.url(key, until=now + FROM_A_MAIL)
-            return _invoice_letter(mail, details, entity, url=url, now=now)
-    return None
-
-
-# By kind, who writes it; each answers None where what it is about is gone.
-_WRITERS: Final[
-    Mapping[str, Callable[[Conn, Mail, PortalLinks, datetime], Awaitable[Letter | None]]]
-] = {MailKind.INVOICE_FINALIZED: _of_invoice}
-
-
-def _invoice_letter(
-    mail: Mail, details: InvoiceDetails, entity: BillingEntity, *, url: str | None, now: datetime
-) -> Letter:
-    invoice = details.invoice
-    words = words_for(details.customer.customer.document_locale, entity.document_locale)
-    seller = entity.legal_name or entity.name
-    named = {"number": invoice.number, "seller": seller}
-    lines = [
-        words.mail_greeting,
-        "",
-        words.mail_opening.format(**named),
-        "",
-        f"{words.issued}: {invoice.issuing_date}",
-        f"{words.due}: {invoice.payment_due_date}",
-        f"{words.total}: {amount_text(invoice.total_cents, invoice.currency, words)}",
-        f"{words.to_pay}: {amount_text(invoice.due_cents, invoice.currency, words)}",
-        "",
-        *((words.mail_link, url, "") if url else ()),
-        seller,
-    ]
-    return Letter(
-        id=str(mail.id),
-        sender_name=seller,
-        reply_to=entity.email,
-        recipients=mail.recipients,
-        copies=mail.copies,
-        blind_copies=mail.blind_copies,
-        subject=words.mail_subject.format(**named),
-        text="\n".join(lines) + "\n",
-        at=now,
-    )
+    try:
+        content = await storage.read(file_of(document.organization_id, document.id))
+    except StorageError as error:
+        log.warning("document_not_read", document=str(document.key), why=str(error))
+        return None
+    return None if content is None else Attachment(f"{read(document.page).number}.pdf", content)

@@ -1,7 +1,8 @@
 """Send a refund to its provider, look up one that did not tell, and settle what comes back.
 
 Like an attempt: `sent` is committed before the call, and what is found `sent` is looked up, never
-sent anew under another key; and it waits like one while its account is left alone.
+sent anew under another key; and it waits like one while its account is left alone. Where a provider
+wants to be told what went back of the charge before, it waits for that to be known as well.
 
 What would surprise you: one that waits fails without a call where its payer has the money already.
 The bank has taken the charge back meanwhile (`charge_taken_back`), the dispute about its invoice
@@ -34,6 +35,7 @@ from recoup.providers.protocol import Declined, Lost, NotKnown, Provider, Refund
 from recoup.rules import refund_state
 from recoup.rules.look_up_schedule import STEPS, may_re_send, may_still_send
 from recoup.rules.provider_key import TRY_EVERY
+from recoup.rules.provider_money import NAMES_WHAT_WENT_BACK
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.rules.records.refunds import RefundRow, refund_key
@@ -127,6 +129,9 @@ async def _begin(
         if (moot := await _why_moot(conn, held)) is not None:
             await _call_off(conn, held, request, moot, now=now)
             return None
+        if await _waits_for_another(conn, held, account):
+            await refunds.park(conn, key, until=now + STEPS[0])
+            return None
         wanted = {key: held.account_key}
         limits = {held.account_key: provider.limit} if provider.limit else {}
         crowded = {} if asked else providers.under_way.crowded_out(wanted, now=now)
@@ -139,6 +144,12 @@ async def _begin(
     refund = Refund(refund_key(held.id), request, sent_at=now)
     was_troubled = held.account_key in pace.troubled
     return ToSend(refund, provider, held.account_key, sent_at=now, was_troubled=was_troubled)
+
+
+async def _waits_for_another(conn: Conn, held: RefundRow, account: ProviderAccount) -> bool:
+    """Say whether what goes back of its charge before it is not certain, and has to be named."""
+    is_named = account.kind in NAMES_WHAT_WENT_BACK
+    return is_named and await refunds.another_is_on_its_way(conn, held)
 
 
 async def _why_moot(conn: Conn, held: RefundRow) -> Declined | None:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from msgspec import UNSET
 
 from recoup.flows.find_credit_notes import find_credit_note, lock_credit_note
+from recoup.flows.issue_document import void_document
 from recoup.rules.credit_note_asks import (
     CreditNoteChange,
     merged,
@@ -21,6 +22,7 @@ from recoup.rules.credit_note_asks import (
     read_refund_status,
 )
 from recoup.rules.records.credit_notes import CreditNote, CreditNoteDetails, Metadata
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.refusal import Refused, not_allowed, not_found
 from recoup.store import credit_notes, ledger
 from recoup.store.db import Conn
@@ -62,13 +64,19 @@ async def void_credit_note(
 
 
 async def let_lapse(conn: Conn, note: CreditNote, *, now: datetime) -> None:
-    """Void a locked note that has credit left: nobody can use it any more."""
+    """Void a locked note that has credit left: nobody can use it any more.
+
+    Its document is marked as void where that was all of it. One that also paid back, or took off
+    what was due, did so: its page stays what it was.
+    """
     lapsed = ledger.transfer(
         note.invoice_key, uuid5(note.id, "void"), note.balance_cents, note.currency,
         debit="customer_credit", credit="revenue",
     )  # fmt: skip
     await ledger.write(conn, lapsed, now=now)
     await credit_notes.void(conn, note.key, now=now)
+    if note.balance_cents == note.total_cents:
+        await void_document(conn, DocumentKind.CREDIT_NOTE, note.key, now=now)
 
 
 async def replace_metadata(

@@ -9,26 +9,32 @@ places, and the issuer's footer, which holds its bank account, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
 import msgspec
 
+from recoup.rules.invoice_dates import issued_on
+from recoup.rules.records.credit_notes import CreditNoteDetails, CreditNoteItem
 from recoup.rules.records.customers import Customer, CustomerDetails
 from recoup.rules.records.document_pages import (
     Collection,
+    CoveredInvoice,
+    CreditNotePage,
     InvoicePage,
     LeftOut,
     Line,
     Note,
     Page,
     Party,
+    ReceiptPage,
     TaxLine,
 )
 from recoup.rules.records.fees import AppliedTax, FeeDetails
 from recoup.rules.records.invoices import InvoiceDetails
 from recoup.rules.records.organizations import BillingEntity
+from recoup.rules.records.payment_receipts import PaymentReceipt, Received
 
 MOST_LINES: Final = 1_000  # some thirty pages; the rest is counted and added up
 MOST_TAXES: Final = 50
@@ -69,6 +75,87 @@ def invoice_page(details: InvoiceDetails, entity: BillingEntity) -> InvoicePage:
         purchase_order_number=invoice.purchase_order_number,
         self_billed=invoice.self_billed,
         collection=collection_of(details),
+    )
+
+
+def credit_note_page(details: CreditNoteDetails, entity: BillingEntity) -> CreditNotePage:
+    """The page of a credit note that is being issued, in the name of its invoice's `entity`."""
+    note, customer = details.note, details.customer
+    issuer, other = party_of_entity(entity), party_of_customer(customer.customer)
+    seller, buyer = (other, issuer) if details.self_billed else (issuer, other)
+    shown, more = details.items[:MOST_LINES], details.items[MOST_LINES:]
+    longest = description_limit(len(shown))
+    taxes, more_taxes = details.applied_taxes[:MOST_TAXES], details.applied_taxes[MOST_TAXES:]
+    return CreditNotePage(
+        number=note.number,
+        issued_on=note.issuing_date,
+        currency=note.currency,
+        locale=customer.customer.document_locale or entity.document_locale,
+        timezone=customer.timezone,
+        seller=seller,
+        buyer=buyer,
+        footer=None if details.self_billed else cut(entity.invoice_footer, LONGEST_FOOTER),
+        logo_url=None if details.self_billed else entity.logo_url,
+        notes=notes_of(customer),
+        lines=tuple(_credited(item, fee, longest) for item, fee in shown),
+        left_out=left_out(item.amount_cents for item, _ in more),
+        taxes=tuple(
+            TaxLine(
+                name=cut(one.tax_name, LONGEST_NAME) or "",
+                rate=one.tax_rate,
+                base_cents=one.base_amount_cents,
+                amount_cents=one.amount_cents,
+                description=cut(one.tax_description, LONGEST_NAME),
+            )
+            for one in taxes
+        ),
+        taxes_left_out=left_out(one.amount_cents for one in more_taxes),
+        net_cents=note.sub_total_excluding_taxes_amount_cents,
+        taxes_cents=note.taxes_amount_cents,
+        total_cents=note.total_cents,
+        purchase_order_number=details.purchase_order_number,
+        self_billed=details.self_billed,
+        invoice_number=details.invoice_number,
+        reason=note.reason,
+        description=cut(note.description, LONGEST_DESCRIPTION),
+        credit_cents=note.credit_cents,
+        refund_cents=note.refund_cents,
+        offset_cents=note.offset_cents,
+    )
+
+
+def receipt_page(
+    receipt: PaymentReceipt, received: Received, customer: Customer, entity: BillingEntity
+) -> ReceiptPage:
+    """The page of a payment's receipt, in the name of `entity`."""
+    timezone = customer.timezone or entity.timezone
+    issuer, other = party_of_entity(entity), party_of_customer(customer)
+    seller, buyer = (other, issuer) if received.self_billed else (issuer, other)
+    shown, more = received.invoices[:MOST_LINES], received.invoices[MOST_LINES:]
+    return ReceiptPage(
+        number=receipt.number,
+        issued_on=issued_on(now=receipt.created_at, timezone=timezone),
+        currency=received.currency,
+        locale=customer.document_locale or entity.document_locale,
+        timezone=timezone,
+        seller=seller,
+        buyer=buyer,
+        footer=None if received.self_billed else cut(entity.invoice_footer, LONGEST_FOOTER),
+        logo_url=None if received.self_billed else entity.logo_url,
+        paid_on=issued_on(now=received.paid_at, timezone=timezone),
+        amount_cents=received.amount_cents,
+        method=_method_words(received.method),
+        reference=cut(received.reference, LONGEST_NAME),
+        invoices=tuple(
+            CoveredInvoice(
+                number=one.number,
+                issued_on=one.issued_on,
+                total_cents=one.total_cents,
+                paid_cents=one.applied_cents,
+            )
+            for one in shown
+        ),
+        left_out=left_out(one.applied_cents for one in more),
     )
 
 
@@ -186,3 +273,25 @@ def _line(one: FeeDetails, longest: int) -> Line:
         from_at=fee.from_at,
         to_at=fee.to_at,
     )
+
+
+def _credited(item: CreditNoteItem, one: FeeDetails, longest: int) -> Line:
+    fee = one.fee
+    return Line(
+        name=cut(fee.invoice_display_name or fee.item_name, LONGEST_NAME) or "",
+        description=cut(fee.description, longest),
+        amount_cents=item.amount_cents,
+        from_at=fee.from_at,
+        to_at=fee.to_at,
+    )
+
+
+def _method_words(told: Mapping[str, object] | None) -> str | None:
+    """ "Visa •••• 4242", of what a provider has told of a method; None: it has told nothing."""
+    if told is None:
+        return None
+    what, last4 = told.get("brand") or told.get("type"), told.get("last4")
+    words = str(what).replace("_", " ") if isinstance(what, str) else ""
+    words = words[:1].upper() + words[1:]
+    digits = f"•••• {last4}" if isinstance(last4, str) and last4 else ""
+    return cut(f"{words} {digits}".strip(), LONGEST_NAME)

@@ -17,6 +17,14 @@ WAITS: Final = (
     timedelta(hours=24),
 )
 
+# For the PDF that goes along, which mostly takes seconds, and wakes its mail.
+LOOKS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
+
+
+def next_look(tries: int, *, now: datetime) -> datetime | None:
+    """When to look for the PDF again; None: the mail goes without. Each look counts as a try."""
+    return now + LOOKS[tries - 1] if tries <= len(LOOKS) else None
+
 
 def next_try(tries: int, *, now: datetime) -> datetime | None:
     """When to try again after this many tries; None: never, the mail is given up."""

@@ -42,6 +42,12 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     mail_greeting: str
     mail_opening: str
     mail_link: str
+    note_subject: str
+    note_opening: str
+    receipt_subject: str
+    receipt_opening: str
+    reminder_subject: str
+    reminder_opening: str
     older: str
     newer: str
 
@@ -59,7 +65,14 @@ _ALL: Final[Mapping[str, Words]] = {
             ask_for_new_link="Please ask for a new one. Nothing was charged.",
             mail_subject="Invoice {number} from {seller}", mail_greeting="Hello,",
             mail_opening="here is your invoice {number} from {seller}.",
-            mail_link="See and pay your invoices:", older="Older", newer="Newer",
+            mail_link="See and pay your invoices:",
+            note_subject="Credit note {number} from {seller}",
+            note_opening="here is your credit note {number} from {seller}.",
+            receipt_subject="Receipt {number} from {seller}",
+            reminder_subject="Payment reminder from {seller}",
+            reminder_opening="this is a reminder: {seller} awaits payment of {number}.",
+            receipt_opening="thank you for your payment. Here is receipt {number} from {seller}.",
+            older="Older", newer="Newer",
         ),
         Words(
             language="de", decimal_mark=",", group_mark=".", invoice="Rechnung",
@@ -74,7 +87,14 @@ _ALL: Final[Mapping[str, Words]] = {
             ask_for_new_link="Bitte fordern Sie einen neuen an. Es wurde nichts abgebucht.",
             mail_subject="Rechnung {number} von {seller}", mail_greeting="Guten Tag,",
             mail_opening="hier ist Ihre Rechnung {number} von {seller}.",
-            mail_link="Rechnungen ansehen und bezahlen:", older="Ältere", newer="Neuere",
+            mail_link="Rechnungen ansehen und bezahlen:",
+            note_subject="Rechnungskorrektur {number} von {seller}",
+            note_opening="hier ist Ihre Rechnungskorrektur {number} von {seller}.",
+            receipt_subject="Zahlungsbeleg {number} von {seller}",
+            reminder_subject="Zahlungserinnerung von {seller}",
+            reminder_opening="wir erinnern Sie: {seller} erwartet die Zahlung von {number}.",
+            receipt_opening="danke für Ihre Zahlung. Hier ist Ihr Beleg {number} von {seller}.",
+            older="Ältere", newer="Neuere",
         ),
         Words(
             language="fr", decimal_mark=",", group_mark="\N{NARROW NO-BREAK SPACE}",
@@ -90,7 +110,14 @@ _ALL: Final[Mapping[str, Words]] = {
             ask_for_new_link="Veuillez en demander un nouveau. Rien n’a été débité.",
             mail_subject="Facture {number} de {seller}", mail_greeting="Bonjour,",
             mail_opening="voici votre facture {number} de {seller}.",
-            mail_link="Voir et payer vos factures :", older="Plus anciennes",
+            mail_link="Voir et payer vos factures :",
+            note_subject="Avoir {number} de {seller}",
+            note_opening="voici votre avoir {number} de {seller}.",
+            receipt_subject="Reçu {number} de {seller}",
+            reminder_subject="Rappel de paiement de {seller}",
+            reminder_opening="nous vous rappelons que {seller} attend le paiement de {number}.",
+            receipt_opening="merci pour votre paiement. Voici votre reçu {number} de {seller}.",
+            older="Plus anciennes",
             newer="Plus récentes",
         ),
         Words(
@@ -106,7 +133,14 @@ _ALL: Final[Mapping[str, Words]] = {
             ask_for_new_link="Solicite uno nuevo. No se ha cobrado nada.",
             mail_subject="Factura {number} de {seller}", mail_greeting="Hola:",
             mail_opening="esta es su factura {number} de {seller}.",
-            mail_link="Ver y pagar sus facturas:", older="Anteriores", newer="Más recientes",
+            mail_link="Ver y pagar sus facturas:",
+            note_subject="Factura rectificativa {number} de {seller}",
+            note_opening="esta es su factura rectificativa {number} de {seller}.",
+            receipt_subject="Recibo {number} de {seller}",
+            reminder_subject="Recordatorio de pago de {seller}",
+            reminder_opening="le recordamos que {seller} espera el pago de {number}.",
+            receipt_opening="gracias por su pago. Este es su recibo {number} de {seller}.",
+            older="Anteriores", newer="Más recientes",
         ),
     )
 }  # fmt: skip

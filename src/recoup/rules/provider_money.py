@@ -26,6 +26,11 @@ class NotTaken(StrEnum):
     NOT_REPRESENTABLE = "amount_not_representable"  # a fraction of what the provider counts in
 
 
+# Who refuses a refund that does not name all that has gone back of its charge: of two at once the
+# second would name too much, or the first too little. Source: developer.gocardless.com, Refunds.
+NAMES_WHAT_WENT_BACK: Final = frozenset({ProviderKind.GOCARDLESS})
+
+
 class Counting(msgspec.Struct, frozen=True):
     """How one provider counts: where it leaves ISO 4217, and what it takes."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -107,6 +108,20 @@ def apply_success(
         if not surprises:  # asked for more than it covers: a bug of ours, and money of the payer's
             surprises.append(Surprise.MORE_THAN_DUE)
     return Applied(tuple(effects), tuple(lines), tuple(surprises))
+
+
+def shares_as_sent(covered: Sequence[Covered], amount_cents: int) -> dict[UUID, int]:
+    """How much of each invoice covered a charge was for, of which only the amount is known.
+
+    What is due now or what was due at the ask, whichever adds up to it. If neither does, the
+    latter: then it is of another amount than was asked for, and that is raised.
+    """
+    if len(covered) == 1:
+        return {covered[0].debt.id: amount_cents}
+    due = {one.debt.id: one.debt.due_cents for one in covered}
+    if sum(due.values()) == amount_cents and all(cents > 0 for cents in due.values()):
+        return due
+    return {one.debt.id: one.amount_cents for one in covered}
 
 
 def unapplied(amount_cents: int) -> tuple[Line, ...]:

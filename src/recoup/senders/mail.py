@@ -75,6 +75,13 @@ class MailServer(msgspec.Struct, frozen=True):
         )
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A PDF that goes along."""
+
+    name: str
+    content: bytes
+
+
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """One mail, addressed. `id` is the left half of its Message-ID: the same at every try."""
 
@@ -87,6 +94,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     text: str
     at: datetime
+    attachments: Sequence[Attachment] = ()
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -173,6 +181,10 @@ class MailSender:
         message["Message-ID"] = f"<{letter.id}@{self._sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(letter.text)
+        for one in letter.attachments:
+            message.add_attachment(
+                one.content, maintype="application", subtype="pdf", filename=one_line(one.name)
+            )
         return message.as_bytes(), is_utf8
 
 

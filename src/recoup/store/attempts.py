@@ -70,6 +70,13 @@ _SEND: Final = """
        AND i.due_cents > 0  -- else it was sent before that, and counts as sent only now
 """
 
+_COVER: Final = """
+    UPDATE payment_invoices pi SET amount_cents = share.cents
+      FROM unnest($3::uuid[], $4::bigint[]) AS share (invoice_id, cents)
+     WHERE pi.organization_id = $1 AND pi.payment_id = $2 AND pi.invoice_id = share.invoice_id
+       AND pi.amount_cents <> share.cents
+"""
+
 _WITHDRAW: Final = """
     UPDATE payments p SET state = 'withdrawn', ended_at = $4, error_code = ended.because
       FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS ended (organization_id, id, because)
@@ -211,6 +218,12 @@ async def send(conn: Conn, sent: Sequence[Sent], *, look_up_at: datetime, now: d
         now,
         look_up_at,
     )
+
+
+async def cover(conn: Conn, key: RowKey, shares: Mapping[UUID, int]) -> None:
+    """Write how much of each of its locked invoices an attempt collects, by the invoice's id."""
+    asked = (key.organization_id, key.id, list(shares.keys()), list(shares.values()))
+    await conn.execute(_COVER, *asked)
 
 
 async def withdraw(conn: Conn, because: Mapping[RowKey, str], *, now: datetime) -> None:

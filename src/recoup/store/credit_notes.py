@@ -22,9 +22,10 @@ from recoup.rules.records.credit_notes import (
     CreditNoteTax,
     Metadata,
 )
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refund_split import PaidBy
-from recoup.store import customers, fees
+from recoup.store import customers, documents, fees
 from recoup.store.db import Conn
 from recoup.store.rows import columns, insertion, key_arrays, values
 
@@ -197,12 +198,14 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, CreditNo
     for row in await conn.fetch(_TAXES, *asked):
         tax = CreditNoteTax(**dict(row))
         taxes[tax.note_key].append(tax)
+    opened = await documents.shown(conn, DocumentKind.CREDIT_NOTE, {note.key for note in notes})
     return {
         note.key: CreditNoteDetails(
             note=note,
             customer=whose[note.customer_key],
             items=tuple((item, by_fee[item.fee_id]) for item in items.get(note.key, ())),
             applied_taxes=tuple(taxes.get(note.key, ())),
+            document_id=opened.get(note.key),
             **extra | {"metadata": _metadata(extra["metadata"])},
         )
         for note, extra in zip(notes, extras, strict=True)

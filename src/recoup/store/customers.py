@@ -36,6 +36,12 @@ _DETAILS: Final = f"""
         ON (b.organization_id, b.id) = (c.organization_id, c.billing_entity_id)
 """
 
+_FIND: Final = f"""
+    SELECT {columns(Customer, "c")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN customers c USING (organization_id, id)
+"""
+
 _METADATA: Final = f"""
     SELECT m.organization_id, m.customer_id, {columns(Metadatum, "m")}
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
@@ -104,6 +110,12 @@ _APPLY_TAXES: Final = """
 
 _INSERT_LINK: Final = insertion("provider_customers", ProviderCustomer)
 _UPDATE_LINK: Final = update("provider_customers", ProviderCustomer, key=("organization_id", "id"))
+
+
+async def find(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Customer]:
+    """These customers' own rows, deleted ones too: one statement, for who needs no more."""
+    found = map(_customer, await conn.fetch(_FIND, *key_arrays(keys)))
+    return {customer.key: customer for customer in found}
 
 
 async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, CustomerDetails]:

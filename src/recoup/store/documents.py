@@ -7,7 +7,7 @@ is removed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -20,9 +20,12 @@ from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 from recoup.store.rows import key_arrays, row_key
 
-# The column that names what a document is about. The other kinds get theirs when somebody issues
-# them: until then there is none to ask for.
-_OF: Final[Mapping[DocumentKind, str]] = {DocumentKind.INVOICE: "invoice_id"}
+# The column that names what a document is about.
+_OF: Final[Mapping[DocumentKind, str]] = {
+    DocumentKind.INVOICE: "invoice_id",
+    DocumentKind.CREDIT_NOTE: "credit_note_id",
+    DocumentKind.PAYMENT_RECEIPT: "payment_receipt_id",
+}
 _COLUMNS: Final = ", ".join(
     f"coalesce({', '.join(_OF.values())}) AS of_id" if field == "of_id" else field
     for field in Document.__struct_fields__
@@ -31,7 +34,9 @@ _COLUMNS: Final = ", ".join(
 _INSERT: Final = """
     INSERT INTO documents
            (organization_id, id, kind, {of}, version, page, logo_id, make_at, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+    SELECT u.organization_id, u.id, $3, u.of_id, u.version, u.page, u.logo_id, $8, $8
+      FROM unnest($1::uuid[], $2::uuid[], $4::uuid[], $5::int[], $6::text[], $7::uuid[])
+           AS u (organization_id, id, of_id, version, page, logo_id)
         ON CONFLICT DO NOTHING  -- asked for twice at once
 """
 
@@ -47,9 +52,11 @@ _LOCK_DUE: Final = f"""
        FOR NO KEY UPDATE
 """
 
-_LOCK_CURRENT: Final = f"""
+_CURRENT: Final = f"""
     SELECT {_COLUMNS} FROM documents
      WHERE organization_id = $1 AND {{of}} = $2 AND replaced_at IS NULL
+"""
+_LOCK_CURRENT: Final = f"""{_CURRENT}
        FOR NO KEY UPDATE
 """
 
@@ -115,22 +122,31 @@ _KEEP_LOGO: Final = """
 _LOGO: Final = "SELECT svg FROM logos WHERE organization_id = $1 AND id = $2"
 
 
+class NewDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is to be added."""
+
+    id: UUID
+    of: RowKey  # the row that it is about
+    version: int = 1
+    page: str  # JSON
+    logo_id: UUID | None = None
+
+
 async def insert(
-    conn: Conn,
-    key: RowKey,
-    *,
-    kind: DocumentKind,
-    of_id: UUID,
-    version: int,
-    page: str,
-    logo_id: UUID | None,
-    now: datetime,
+    conn: Conn, kind: DocumentKind, added: Sequence[NewDocument], *, now: datetime
 ) -> None:
-    """Add a version, to be made at once. There is another that is current: nothing is added."""
+    """Add versions, to be made at once. Where there is another that is current nothing is added."""
     await conn.execute(
-        _INSERT.format(of=_OF[kind]), key.organization_id, key.id, kind.value, of_id, version, page,
-        logo_id, now,
-    )  # fmt: skip
+        _INSERT.format(of=_OF[kind]),
+        [one.of.organization_id for one in added],
+        [one.id for one in added],
+        kind.value,
+        [one.of.id for one in added],
+        [one.version for one in added],
+        [one.page for one in added],
+        [one.logo_id for one in added],
+        now,
+    )
 
 
 async def one(conn: Conn, key: RowKey) -> Document | None:
@@ -144,6 +160,11 @@ async def lock_due(conn: Conn, key: RowKey, *, now: datetime) -> Document | None
     None: nothing is to be done about it, its time has not come, or somebody is at it.
     """
     return _document(await conn.fetchrow(_LOCK_DUE, key.organization_id, key.id, now))
+
+
+async def current(conn: Conn, kind: DocumentKind, of: RowKey) -> Document | None:
+    """Read the current version of what this row's document is; None: it has none."""
+    return _document(await conn.fetchrow(_CURRENT.format(of=_OF[kind]), of.organization_id, of.id))
 
 
 async def lock_current(conn: Conn, kind: DocumentKind, of: RowKey) -> Document | None:

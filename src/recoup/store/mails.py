@@ -12,6 +12,8 @@ from recoup.rules.records.mails import Mail
 from recoup.store.db import Conn
 from recoup.store.rows import columns, insertion, row_key, values
 
+NO_DOCUMENT_YET: Final = "document_not_made"  # why a mail waits
+
 _INSERT: Final = f"{insertion('mails', Mail)} ON CONFLICT (organization_id, id) DO NOTHING"
 
 # Whoever else is sending it holds it until `$4`: then it is somebody else's, with one try more.
@@ -29,6 +31,12 @@ _END: Final = """
 _PUT_OFF: Final = """
     UPDATE mails SET error = $4, send_at = $5
      WHERE organization_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting'
+"""
+
+_WAKE: Final = """
+    UPDATE mails SET send_at = $3
+     WHERE organization_id = $1 AND object_id = $2 AND state = 'waiting' AND error = $4
+ RETURNING organization_id, id
 """
 
 _UNSENT: Final = f"""
@@ -61,6 +69,12 @@ async def end(conn: Conn, mail: Mail, *, state: str, error: str | None, now: dat
 async def put_off(conn: Conn, mail: Mail, *, error: str, until: datetime) -> None:
     """Plan the next try, unless another has taken the mail over since."""
     await conn.execute(_PUT_OFF, mail.organization_id, mail.id, mail.tries, error, until)
+
+
+async def wake(conn: Conn, of: RowKey, *, now: datetime) -> list[RowKey]:
+    """Let the mails about this row be due that wait for its document; answer them."""
+    rows = await conn.fetch(_WAKE, of.organization_id, of.id, now, NO_DOCUMENT_YET)
+    return [row_key(row) for row in rows]
 
 
 async def unsent(conn: Conn, organization_id: UUID, *, most: int) -> list[Mail]:

@@ -86,10 +86,13 @@ _RECREATE: Final = """
                currency, asked_by, provider_account_id, provider_customer_id, state, request,
                sent_at, look_up_at, created_at, manner)
         VALUES ($1, $2, 'provider', $4, $5, $6, $7, $8, $9, 'sent', '', $10, $11, $10, $13)
+    ), covered AS (
+        INSERT INTO payment_invoices
+               (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
+        VALUES ($1, $2, $3, $5, $12)
     )
-    INSERT INTO payment_invoices
-           (organization_id, payment_id, invoice_id, amount_cents, payment_status_before)
-    VALUES ($1, $2, $3, $5, $12)
+    UPDATE invoices SET next_try_at = NULL  -- it is being collected: nobody is to try besides
+     WHERE organization_id = $1 AND id = $3 AND next_try_at IS NOT NULL
 """
 
 

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
+from recoup.rules.records.keys import RowKey
 from recoup.rules.records.organizations import BillingEntity, Organization
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, update, values
+from recoup.store.rows import columns, insertion, key_arrays, row_key, update, values
 
 _ORGANIZATIONS: Final = (
     f"SELECT {columns(Organization)} FROM organizations WHERE id = ANY ($1::uuid[])"
@@ -22,6 +23,12 @@ _LOCK: Final = f"""
 _ENTITIES: Final = f"""
     SELECT {columns(BillingEntity)} FROM billing_entities
      WHERE organization_id = $1 ORDER BY created_at, id
+"""
+
+_ENTITIES_BY_IDS: Final = f"""
+    SELECT {columns(BillingEntity, "b")}
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN billing_entities b USING (organization_id, id)
 """
 
 _INSERT_ORGANIZATION: Final = insertion("organizations", Organization)
@@ -54,6 +61,12 @@ async def write(conn: Conn, organization: Organization) -> None:
 async def billing_entities(conn: Conn, organization_id: UUID) -> list[BillingEntity]:
     """The organization's billing entities, oldest first."""
     return [BillingEntity(**dict(row)) for row in await conn.fetch(_ENTITIES, organization_id)]
+
+
+async def entities(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, BillingEntity]:
+    """These billing entities, of however many organizations."""
+    rows = await conn.fetch(_ENTITIES_BY_IDS, *key_arrays(keys))
+    return {row_key(row): BillingEntity(**dict(row)) for row in rows}
 
 
 async def insert_billing_entity(conn: Conn, entity: BillingEntity) -> None:

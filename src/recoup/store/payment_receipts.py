@@ -7,15 +7,22 @@ from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from recoup.rules.lago.pages import Page
+from recoup.rules.records.document_pages import DocumentKind
 from recoup.rules.records.keys import RowKey
-from recoup.rules.records.payment_receipts import PaymentReceipt, PaymentReceiptDetails
-from recoup.store import payments
+from recoup.rules.records.payment_receipts import (
+    PaidShare,
+    PaymentReceipt,
+    PaymentReceiptDetails,
+    Received,
+)
+from recoup.store import documents, payments
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
-from recoup.store.rows import columns, key_arrays
+from recoup.store.rows import columns, key_arrays, row_key
 
 # Whoever draws numbers holds the counters until the transaction ends: no number is ever left out.
 _DRAW: Final = """
@@ -51,6 +58,30 @@ _FIND: Final = f"""
     SELECT {columns(PaymentReceipt, "r")}
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN payment_receipts r USING (organization_id, id)
+"""
+
+
+_RECEIVED: Final = """
+    SELECT p.organization_id, p.id, p.customer_id, p.amount_cents, p.currency,
+           CASE WHEN p.payment_type = 'manual' THEN p.created_at
+                ELSE coalesce(p.ended_at, p.created_at) END AS paid_at,
+           CASE WHEN p.payment_type = 'manual' THEN p.reference END AS reference,
+           m.details AS method, covered.*
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+      JOIN payments p USING (organization_id, id)
+      LEFT JOIN payment_methods m
+        ON (m.organization_id, m.id) = (p.organization_id, p.payment_method_id)
+      CROSS JOIN LATERAL (
+           SELECT array_agg(i.number ORDER BY i.created_at, i.id) AS numbers,
+                  array_agg(i.issuing_date ORDER BY i.created_at, i.id) AS dates,
+                  array_agg(i.total_cents ORDER BY i.created_at, i.id) AS totals,
+                  array_agg(pi.applied_cents ORDER BY i.created_at, i.id) AS shares,
+                  (array_agg(i.billing_entity_id ORDER BY i.created_at, i.id))[1] AS entity_id,
+                  bool_or(i.self_billed) AS self_billed
+             FROM payment_invoices pi
+             JOIN invoices i ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)
+            WHERE (pi.organization_id, pi.payment_id) = (p.organization_id, p.id)
+           ) AS covered
 """
 
 
@@ -109,13 +140,46 @@ async def page(
         f" ORDER BY r.created_at DESC, r.id LIMIT {page.size} OFFSET {page.offset}",
         *where.values,
     )
-    keys = [RowKey(row["organization_id"], row["id"]) for row in rows]
-    found = {
-        RowKey(row["organization_id"], row["id"]): PaymentReceipt(**dict(row))
-        for row in await conn.fetch(_FIND, *key_arrays(keys))
+    keys = [row_key(row) for row in rows]
+    found = await details(conn, keys)
+    return [found[key] for key in keys], count
+
+
+async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, PaymentReceiptDetails]:
+    """These receipts with their payments; those that do not exist are left out."""
+    found = [PaymentReceipt(**dict(row)) for row in await conn.fetch(_FIND, *key_arrays(keys))]
+    paid = await payments.details(conn, {one.payment_key for one in found})
+    opened = await documents.shown(conn, DocumentKind.PAYMENT_RECEIPT, {one.key for one in found})
+    return {
+        one.key: PaymentReceiptDetails(one, paid[one.payment_key], opened.get(one.key))
+        for one in found
     }
-    paid = await payments.details(conn, {one.payment_key for one in found.values()})
-    return [PaymentReceiptDetails(found[key], paid[found[key].payment_key]) for key in keys], count
+
+
+async def received(conn: Conn, payments: Collection[RowKey]) -> dict[RowKey, Received]:
+    """What the receipts of these payments tell: one statement, however many there are."""
+    rows = await conn.fetch(_RECEIVED, *key_arrays(payments))
+    return {one.payment: one for one in map(_received, rows)}
+
+
+def _received(row: asyncpg.Record) -> Received:
+    organization_id, method = row["organization_id"], row["method"]
+    shares = zip(row["numbers"], row["dates"], row["totals"], row["shares"], strict=True)
+    return Received(
+        payment=row_key(row),
+        customer=RowKey(organization_id, row["customer_id"]),
+        entity=RowKey(organization_id, row["entity_id"]),
+        amount_cents=row["amount_cents"],
+        currency=row["currency"],
+        paid_at=row["paid_at"],
+        reference=row["reference"],
+        self_billed=row["self_billed"],
+        method=None if method is None else msgspec.json.decode(method, type=dict[str, object]),
+        invoices=tuple(
+            PaidShare(number=number, issued_on=day, total_cents=total, applied_cents=applied)
+            for number, day, total, applied in shares
+        ),
+    )
 
 
 def _where(organization_id: UUID, wanted: ReceiptFilter) -> Conditions:

@@ -71,6 +71,13 @@ _REFUNDED_BEFORE: Final = """
        AND id <> $4 AND state NOT IN ('ready', 'failed')
 """
 
+_ANOTHER_IS_ON_ITS_WAY: Final = """
+    SELECT EXISTS (
+        SELECT FROM refunds
+         WHERE organization_id = $1 AND payment_id = $2 AND provider_payment_id = $3
+           AND id <> $4 AND state IN ('sent', 'unknown', 'needs_review'))
+"""
+
 _WENT_BACK: Final = """
     SELECT EXISTS (
            SELECT FROM refunds r
@@ -201,6 +208,18 @@ async def refunded_before(conn: Conn, refund: RefundRow) -> int:
         refund.id,
     )
     return cents
+
+
+async def another_is_on_its_way(conn: Conn, refund: RefundRow) -> bool:
+    """Whether another refund of the same charge was sent, and nobody knows yet if it got in."""
+    is_so: bool = await conn.fetchval(
+        _ANOTHER_IS_ON_ITS_WAY,
+        refund.organization_id,
+        refund.payment_id,
+        refund.provider_payment_id,
+        refund.id,
+    )
+    return is_so
 
 
 async def park(conn: Conn, key: RowKey, *, until: datetime) -> None:

@@ -299,7 +299,14 @@ class Worker:
 
     async def send_mail(self, key: RowKey) -> None:
         """Try to hand over a mail."""
-        await send_mail(self._pool, key, sender=self._mail_sender, links=self._links, now=self._now)
+        await send_mail(
+            self._pool,
+            key,
+            sender=self._mail_sender,
+            links=self._links,
+            storage=self._documents.storage if self._documents else None,
+            now=self._now,
+        )
 
     async def make_document(self, key: RowKey) -> None:
         """Make a document's file, or remove a replaced one's."""

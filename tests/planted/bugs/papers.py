@@ -8,6 +8,8 @@ from tests.planted.bugs.bug import Bug, Edit
 
 ADDRESS: Final = "tests/rules/test_document_address.py::"
 OPENED: Final = "tests/api/test_documents.py::"
+PAPERS: Final = "tests/api/test_note_and_receipt_documents.py::"
+WITH_MAIL: Final = "tests/flows/test_mail_with_document.py::"
 MADE: Final = "tests/flows/test_make_document.py::"
 PRESS: Final = "tests/documents/test_press.py::"
 FORMATS: Final = "tests/documents/test_formats.py::"
@@ -258,5 +260,68 @@ BUGS: Final = (
             ),
         ),
         ("tests/senders/test_pictures.py::test_nobody_makes_us_ask_this_machine",),
+    ),
+    Bug(
+        "a receipt shows another payment of its batch",
+        "A payer reads what somebody else has paid.",
+        (
+            Edit(
+                "flows/issue_receipts.py",
+                "about = received[receipt.payment_key]",
+                "about = next(iter(received.values()))",
+            ),
+        ),
+        (PAPERS + "test_receipts_of_one_batch_are_each_of_their_own_payment",),
+    ),
+    Bug(
+        "a credit note is shown with its document before that is made",
+        "Its address opens nothing, and whoever was given it does not come back.",
+        (
+            Edit(
+                "store/documents.py",
+                "WHERE d.replaced_at IS NULL AND d.has_file",
+                "WHERE d.replaced_at IS NULL",
+            ),
+        ),
+        (PAPERS + "test_a_note_is_downloaded_once_it_is_made",),
+    ),
+    Bug(
+        "a note's document is told of each time it is made",
+        "Whoever listens mails the customer once more for a file that was lost.",
+        (
+            Edit(FLOW, "        if is_first:\n", "        if is_first is not None:\n"),
+            Edit(FLOW, "cause=document.id,", "cause=__import__('uuid').uuid4(),"),
+        ),
+        (PAPERS + "test_a_note_is_told_once_with_an_address_that_opens",),
+    ),
+    Bug(
+        "a note that has paid back is marked void when its credit lapses",
+        "Its document denies a refund that the customer has got.",
+        (
+            Edit(
+                "flows/update_credit_note.py",
+                "if note.balance_cents == note.total_cents:",
+                "if note.balance_cents:",
+            ),
+        ),
+        (PAPERS + "test_a_note_that_also_paid_back_stays_what_it_was",),
+    ),
+    Bug(
+        "a mail waits for its document for ever",
+        "The customer is never told, since the page cannot be set.",
+        (
+            Edit(
+                "rules/mail_schedule.py",
+                "now + LOOKS[tries - 1] if tries <= len(LOOKS) else None",
+                "now + LOOKS[min(tries, len(LOOKS)) - 1]",
+            ),
+        ),
+        (WITH_MAIL + "test_a_pdf_that_does_not_come_is_not_waited_for_for_ever",),
+    ),
+    Bug(
+        "a document wakes the mails of nobody",
+        "Each mail with a document comes a minute late, or more.",
+        (Edit("flows/make_document.py", "await mails.wake(conn, document.of, now=now)", "[]"),),
+        (WITH_MAIL + "test_a_mail_waits_for_its_pdf_and_is_woken_by_it",),
     ),
 )

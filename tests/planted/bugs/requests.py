@@ -11,6 +11,7 @@ ASKING: Final = "flows/request_payment.py"
 REQUESTS: Final = "tests/flows/test_request_payment.py::"
 ON_THE_WIRE: Final = "tests/api/test_payment_requests.py::"
 RULES: Final = "tests/rules/test_payment_requests.py::"
+NOTES: Final = "tests/flows/test_requests_and_notes.py::"
 WITHDRAWN: Final = REQUESTS + "test_one_that_is_settled_before_it_is_sent_withdraws_the_whole"
 RACES: Final = REQUESTS + "test_of_two_who_come_at_once_nobody_collects_twice"
 
@@ -193,5 +194,110 @@ BUGS: Final = (
             ),
         ),
         (REQUESTS + "test_a_decline_pays_none_and_is_told_once",),
+    ),
+    Bug(
+        "a note of one invoice counts what another's gave back of the same charge",
+        "The second note gives nothing back, and nobody says so.",
+        (
+            Edit(
+                "store/credit_notes.py",
+                "                  AND n.invoice_id = pi.invoice_id), 0))::bigint",
+                "                  ), 0))::bigint",
+            ),
+        ),
+        (NOTES + "test_two_notes_of_one_charge_give_back_each_what_it_paid_of_its_invoice",),
+    ),
+    Bug(
+        "a note gives back of a charge what it paid of other invoices",
+        "What was paid by hand goes back out of the charge of another invoice.",
+        (
+            Edit(
+                "store/credit_notes.py",
+                "(pi.applied_cents - coalesce((",
+                "(p.amount_cents - coalesce((",
+            ),
+        ),
+        (NOTES + "test_a_void_that_gives_back_takes_no_more_of_the_charge_than_it_paid",),
+    ),
+    Bug(
+        "what a restored attempt covers is not what it took",
+        "A request that was charged for less leaves a debt of which nobody is told.",
+        (
+            Edit(
+                "flows/count_as_sent.py",
+                "        amount_cents=sum(shares.values()),\n",
+                "        amount_cents=amount_cents,\n",
+            ),
+        ),
+        (NOTES + "test_one_that_a_restore_forgot_to_have_sent_leaves_no_debt_unsaid",),
+    ),
+    Bug(
+        "what counts as sent is for what is due by then",
+        "A note that was made after it was sent breaks the books for good.",
+        (
+            Edit(
+                "flows/count_as_sent.py",
+                "    await attempts.cover(conn, attempt.key, shares)\n",
+                "",
+            ),
+        ),
+        (
+            NOTES + "test_one_that_a_restore_forgot_to_have_sent_is_what_it_covers",
+            NOTES + "test_an_event_of_one_that_a_restore_forgot_to_have_sent",
+        ),
+    ),
+    Bug(
+        "what is made anew after a restore stays on the schedule",
+        "The schedule tries what is being collected already.",
+        (
+            Edit(
+                "store/new_attempts.py",
+                "    UPDATE invoices SET next_try_at = NULL  -- it",
+                "    UPDATE invoices SET next_try_at = next_try_at  -- it",
+            ),
+        ),
+        (
+            NOTES + "test_what_is_made_anew_is_on_no_schedule",
+            NOTES + "test_a_request_that_gives_way_to_a_charge_that_a_restore_lost",
+        ),
+    ),
+    Bug(
+        "two refunds of one debit are on their way at once",
+        "GoCardless refuses the second: it names money that has not gone back.",
+        (
+            Edit(
+                "flows/submit_refund.py",
+                "    return is_named and await",
+                "    return not is_named and await",
+            ),
+        ),
+        (NOTES + "test_where_the_sum_is_confirmed_refunds_of_one_charge_wait_for_each_other",),
+    ),
+    Bug(
+        "a list holds the receipt numbers of what it knows alone",
+        "Two pages of a provider's list wait for each other, and one of them is not taken in.",
+        (
+            Edit(
+                "flows/mend_from_list.py",
+                "        customers |= {debt.customer_key for debt in debts.values()}\n",
+                "",
+            ),
+        ),
+        (
+            "tests/flows/test_mend_from_list.py::"
+            "test_two_that_number_receipts_of_the_same_customers_do_not_wait_for_each_other",
+        ),
+    ),
+    Bug(
+        "a refund that waits for a person lets the next of its debit fail",
+        "It counts as gone back and is not: GoCardless refuses every later one.",
+        (
+            Edit(
+                "store/refunds.py",
+                "IN ('sent', 'unknown', 'needs_review'))",
+                "IN ('sent', 'unknown'))",
+            ),
+        ),
+        (NOTES + "test_one_that_waits_for_a_person_keeps_the_next_of_its_charge_from_failing",),
     ),
 )

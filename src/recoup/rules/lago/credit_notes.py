@@ -142,8 +142,10 @@ class RefundFailureObject(msgspec.Struct, frozen=True, kw_only=True):
     provider_error: ProviderError
 
 
-def credit_note_object(details: CreditNoteDetails) -> CreditNoteObject:
-    """Render a credit note with everything that goes along."""
+def credit_note_object(
+    details: CreditNoteDetails, *, file_url: str | None = None
+) -> CreditNoteObject:
+    """Render a credit note with everything that goes along. `file_url`: where its PDF is."""
     note = details.note
     return CreditNoteObject(
         lago_id=note.id,
@@ -172,7 +174,7 @@ def credit_note_object(details: CreditNoteDetails) -> CreditNoteObject:
         taxes_rate=note.taxes_rate,
         created_at=seconds(note.created_at),
         updated_at=seconds(note.updated_at),
-        file_url=None,
+        file_url=file_url,
         xml_url=None,
         self_billed=details.self_billed,
         customer=customer_object(details.customer),

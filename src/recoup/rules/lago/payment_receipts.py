@@ -23,13 +23,15 @@ class PaymentReceiptObject(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def payment_receipt_object(details: PaymentReceiptDetails) -> PaymentReceiptObject:
-    """Render a receipt. There is no file of it, so its addresses are null."""
+def payment_receipt_object(
+    details: PaymentReceiptDetails, *, file_url: str | None = None
+) -> PaymentReceiptObject:
+    """Render a receipt. `file_url`: where its PDF is."""
     receipt = details.receipt
     return PaymentReceiptObject(
         lago_id=receipt.id,
         number=receipt.number,
-        file_url=None,
+        file_url=file_url,
         xml_url=None,
         payment=payment_object(details.payment),
         created_at=seconds(receipt.created_at),

@@ -115,3 +115,4 @@ class CreditNoteDetails(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[tuple[CreditNoteItem, FeeDetails], ...]
     applied_taxes: tuple[CreditNoteTax, ...]
     metadata: Metadata | None  # None: none was ever given, or all of it was taken away
+    document_id: UUID | None = None  # of its PDF, where that can be opened

@@ -13,9 +13,15 @@ from recoup.rules.records.keys import RowKey
 
 
 class MailKind(StrEnum):
-    """What a mail is about: a word of `email_settings`, where a setting turns it on."""
+    """What a mail is about: a word of `email_settings`, where a setting turns it on.
+
+    A reminder is asked for by whoever makes the payment request: no setting is about it.
+    """
 
     INVOICE_FINALIZED = "invoice.finalized"
+    CREDIT_NOTE_CREATED = "credit_note.created"
+    PAYMENT_RECEIPT_CREATED = "payment_receipt.created"
+    PAYMENT_REQUEST_CREATED = "payment_request.created"
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,11 @@ class PaymentReceipt(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
     @property
+    def key(self) -> RowKey:
+        """Which receipt this is."""
+        return RowKey(self.organization_id, self.id)
+
+    @property
     def payment_key(self) -> RowKey:
         """The payment that it is for."""
         return RowKey(self.organization_id, self.payment_id)
@@ -33,3 +39,28 @@ class PaymentReceiptDetails(msgspec.Struct, frozen=True):
 
     receipt: PaymentReceipt
     payment: PaymentDetails
+    document_id: UUID | None = None  # of its PDF, where that can be opened
+
+
+class PaidShare(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice that a payment was for, and how much of the payment it took."""
+
+    number: str
+    issued_on: date | None
+    total_cents: int
+    applied_cents: int
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that has succeeded, as its receipt tells of it."""
+
+    payment: RowKey
+    customer: RowKey
+    entity: RowKey  # in whose name the oldest of its invoices was issued
+    amount_cents: int
+    currency: str
+    paid_at: datetime
+    reference: str | None  # the payer's own word; None: a provider took it
+    method: Mapping[str, object] | None  # brand, last four digits, as far as the provider told
+    invoices: tuple[PaidShare, ...]  # the oldest first
+    self_billed: bool  # we have paid, and the customer was
