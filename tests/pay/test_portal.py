@@ -15,6 +15,7 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
 
 from recoup import clock
 from recoup.api.app import make_app
@@ -26,6 +27,7 @@ from recoup.pay import portal
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
 from recoup.store.secret_box import SecretBox
+from tests.account_secrets import spoiled
 from tests.api.billing import has_customer, has_method, issue, issue_of, pay, refusal, sells
 from tests.api.conftest import BOX, Tenant, new_tenant
 from tests.shop import MovableClock, SandboxServer, sandbox_server
@@ -164,6 +166,24 @@ async def test_what_cannot_be_paid_says_so(
     assert "cannot be paid here" in answer.text
     assert (await payer.get(path)).status_code == 404  # a link that is only looked at pays nothing
     assert await owner.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_where_a_key_does_not_open_the_link_is_not_logged(
+    tenant: Tenant, payer: httpx.AsyncClient, owner: asyncpg.Connection, pool: Pool
+) -> None:
+    await sells(tenant)
+    await has_method(tenant, pool)
+    made = await issue(tenant)
+    path = f"{await link(tenant)}/invoices/{made['lago_id']}/pay"
+    kept = await owner.fetchval("SELECT secrets_sealed FROM provider_accounts")
+    await owner.execute("UPDATE provider_accounts SET secrets_sealed = $1", spoiled(kept))
+    with structlog.testing.capture_logs() as logs:
+        answer = await payer.post(path)
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["cache-control"] == "no-store"
+    assert [line["event"] for line in logs] == ["portal_failed"]
+    assert made["lago_id"] not in str(logs)
 
 
 async def test_without_a_provider_there_is_nothing_to_press(

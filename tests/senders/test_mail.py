@@ -65,11 +65,42 @@ async def test_no_tenant_writes_a_header(line_break: str) -> None:
     assert message.get_content().replace("\r\n", "\n") == LETTER.text
 
 
+@pytest.mark.parametrize("opening", ["=?", "=\\?", '="?'])
+async def test_no_tenant_spells_a_header(opening: str) -> None:
+    spelled = f"{opening}utf-8?q?x=0D=0ABcc:_thief@evil.example=0D=0A=0D=0APay_me?="
+    letter = changed(sender_name=spelled, subject=spelled)
+    async with mail_server() as box:
+        assert await MailSender(box.server, sender=FROM).send(letter) == Accepted()
+    [message] = box.messages
+    assert message["Bcc"] is None
+    assert message["Subject"].replace("= ?", "=?") == spelled
+    assert [one.addr_spec for one in message["From"].addresses] == [FROM]
+    assert message.get_content().replace("\r\n", "\n") == LETTER.text
+
+
+async def test_a_server_that_was_told_nothing_gets_seven_bits() -> None:
+    """No `BODY=8BITMIME` was said, so an 8-bit byte may be stripped, or the mail refused."""
+    async with mail_server() as box:
+        await MailSender(box.server, sender=FROM).send(changed(sender_name="Bücher ÄG"))
+    content = box.envelopes[0].content
+    assert isinstance(content, bytes)
+    assert content.isascii()
+    [message] = box.messages
+    assert message["From"].addresses[0].display_name == "Bücher ÄG"
+    assert message.get_content().replace("\r\n", "\n") == LETTER.text
+
+
 @pytest.mark.parametrize(
     "fields",
-    [{"recipients": ["a@b.example\r\nBcc: thief@evil.example"]}, {"reply_to": "a@b\nX: y"}],
+    [
+        {"recipients": ["a@b.example\r\nBcc: thief@evil.example"]},
+        {"reply_to": "a@b\nX: y"},
+        {"recipients": ["=?utf-8?q??=@b.example"]},
+        {"copies": ["=?utf-8?q?x=2C_thief=40evil.example?=@b.example"]},
+        {"reply_to": "=?utf-8?q??=@b.example"},
+    ],
 )
-async def test_an_address_that_breaks_a_line_is_never_sent(fields: dict[str, Any]) -> None:
+async def test_an_address_that_no_header_can_hold_is_never_sent(fields: dict[str, Any]) -> None:
     async with mail_server() as box:
         answer = await MailSender(box.server, sender=FROM).send(changed(**fields))
     assert answer == Rejected("unwritable")

@@ -25,6 +25,7 @@ from recoup.rules.payer_words import words_for
 from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store.db import DATABASE_AWAY, Pool
+from recoup.store.secret_box import WrongSecretKeyError
 
 log = structlog.get_logger()
 
@@ -82,12 +83,17 @@ def make_routes(
             return _html(pages.cannot_pay(portal.words, token=token), status=409)
         return _html(pages.go_on(portal.words, url=page.url, token=token))
 
-    return Router("/", route_handlers=[show, pay], exception_handlers={Exception: _failed})
+    # Each that the API has a handler for is named: the nearest class wins, not the nearest router.
+    return Router(
+        "/",
+        route_handlers=[show, pay],
+        exception_handlers={Exception: _failed, WrongSecretKeyError: _failed},
+    )
 
 
 def _failed(_request: AnyRequest, error: Exception) -> Response[str]:
-    """The database is away, or a bug of ours. The path is not logged: it opens the page."""
-    away = isinstance(error, DATABASE_AWAY)
+    """The database is away, a key is wrong, or a bug of ours. The path opens the page: no log."""
+    away = isinstance(error, (*DATABASE_AWAY, WrongSecretKeyError))
     log.error(
         "portal_failed", error=type(error).__name__, away=away, exc_info=None if away else error
     )

@@ -16,7 +16,6 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from datetime import datetime
-from email.errors import HeaderParseError
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
@@ -38,6 +37,9 @@ _OURS: Final = (
     aiosmtplib.SMTPConnectResponseError,
 )
 _PORTS: Final = {"smtp": 587, "smtps": 465}
+_ENCODED: Final = "=?"  # so an encoded word begins (RFC 2047)
+# No server has to take more, unless it has said so and was told (RFC 6152).
+_SEVEN_BITS: Final = SMTP.clone(cte_type="7bit")
 
 
 class MailServer(msgspec.Struct, frozen=True):
@@ -137,7 +139,7 @@ class MailSender:
         """Try once; never raises for what the server does."""
         try:
             message, is_utf8 = self._written(letter)
-        except (ValueError, HeaderParseError, UnicodeError):  # an address that no header can hold
+        except Exception:  # noqa: BLE001  whatever an address does to the library's parser
             return Rejected("unwritable")
         async with self._places:
             call = _Call(self._server, self._tls_context)
@@ -157,12 +159,17 @@ class MailSender:
     def _written(self, letter: Letter) -> tuple[bytes, bool]:
         """The message, and whether an address of it needs a server that takes UTF-8.
 
-        The blind copies are in no header. The library refuses a header with a line break in it;
-        what comes from tenants has lost its own before that.
+        The blind copies are in no header. The library refuses a header with a line break in it,
+        but decodes one that is spelled in it (`=?utf-8?q?=0A?=`) and writes it out; what comes from
+        tenants has lost both before that.
+
+        :raises ValueError: an address would be read as something else.
         """
         addresses = [*letter.recipients, *letter.copies, *letter.blind_copies]
+        if any(_ENCODED in one for one in (*addresses, letter.reply_to or "")):
+            raise ValueError("an address is spelled in an encoded word")
         is_utf8 = not all(one.isascii() for one in (self._sender, *addresses))
-        message = EmailMessage(policy=SMTPUTF8 if is_utf8 else SMTP)
+        message = EmailMessage(policy=SMTPUTF8 if is_utf8 else _SEVEN_BITS)
         message["From"] = _named(letter.sender_name, self._sender)
         message["To"] = ", ".join(letter.recipients)
         if letter.copies:
@@ -245,13 +252,14 @@ class _Call:
 
 
 def one_line(text: str) -> str:
-    """A text that fits a header: without line breaks or other control characters."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    """A text that fits a header: without line breaks, other control characters or encoded words."""
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return line.replace(_ENCODED, "= ?")
 
 
 def _named(name: str, address: str) -> str:
     """`"Acme Ltd" <billing@acme.example>`."""
-    quoted = one_line(name).replace("\\", "").replace('"', "")
+    quoted = one_line(name.replace("\\", "").replace('"', ""))
     return f'"{quoted}" <{address}>' if quoted else address
 
 

@@ -18,11 +18,17 @@ BUGS: Final = (
         (
             Edit(
                 MAIL,
-                'return " ".join("".join(one if one.isprintable() else " " for one in text)'
+                'line = " ".join("".join(one if one.isprintable() else " " for one in text)'
                 ".split())",
-                "return text",
+                "line = text",
             ),
         ),
+        (SENDER,),
+    ),
+    Bug(
+        "a line break that is spelled in a tenant's name is written out in its mails",
+        "A merchant writes headers and texts of its own under the operator's address.",
+        (Edit(MAIL, 'return line.replace(_ENCODED, "= ?")', "return line"),),
         (SENDER,),
     ),
     Bug(
@@ -102,6 +108,12 @@ BUGS: Final = (
                 "WHERE i.organization_id = $1 AND $2::uuid IS NOT NULL\n",
             ),
         ),
+        (PORTAL,),
+    ),
+    Bug(
+        "a payer's link is logged where a provider's secrets do not open",
+        "Whoever reads the logs sees what the customer owes, and to whom.",
+        (Edit("pay/portal.py", ", WrongSecretKeyError: _failed}", "}"),),
         (PORTAL,),
     ),
     Bug(
