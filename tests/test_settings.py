@@ -26,6 +26,8 @@ WRONG = {
     "RECOUP_STRIPE_API_BASE": ["api.stripe.com"],
     "RECOUP_ADYEN_API_BASE": ["ftp://checkout.example.com"],
     "RECOUP_GOCARDLESS_API_BASE": ["api.gocardless.com", "http://proxy.internal/gocardless"],
+    # The last is right, but without a bucket documents would go into a folder of this machine.
+    "RECOUP_DOCUMENTS_S3_ENDPOINT": ["minio.internal", "https://minio.internal"],
     "RECOUP_API_SERVERS": ["eu.example.com", "https://eu.example.com,nonsense"],
     "RECOUP_LOG_LEVEL": ["LOUD"],
     "RECOUP_API_CALLS_PER_SECOND": ["-1", "many", "nan", "inf"],
@@ -39,11 +41,13 @@ WRONG = {
     "RECOUP_MOST_WEBHOOK_BODY_BYTES": ["9999", "100000001"],
 }
 
+UNSET = ("RECOUP_SECRET_KEY", "RECOUP_DATA_DIR", "RECOUP_DOCUMENTS_URL")
+
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have settings of their own."""
-    for name in (*GOOD, *WRONG, "RECOUP_SECRET_KEY", "RECOUP_DATA_DIR"):
+    for name in (*GOOD, *WRONG, *UNSET):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -207,6 +207,13 @@ class Settings(BaseSettings):
             raise ValueError("it names a bucket alone: credentials come from AWS_… variables")
         return said
 
+    @field_validator("documents_s3_endpoint")
+    @classmethod
+    def _of_a_bucket(cls, said: AnyHttpUrl | None, others: ValidationInfo) -> AnyHttpUrl | None:
+        if said is not None and others.data.get("documents_url", "wrong") is None:
+            raise ValueError("no document goes there without RECOUP_DOCUMENTS_URL")
+        return said
+
     @field_validator("smtp_url")
     @classmethod
     def _mail_server(cls, said: str | None) -> str | None:

@@ -1,8 +1,8 @@
 """Documents as files in a folder of this machine, or of one that several share.
 
-What would surprise you: a file is written beside its place and moved there, so nobody ever reads
-half of one. What a process left beside when it was killed is removed at the next start, once it is
-older than any write takes.
+What would surprise you: a file is written in a folder of its own and moved to its place, so nobody
+ever reads half of one. What a process left there when it was killed is removed at the next start,
+once it is older than any write takes. The files that are kept are never listed: there are millions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 
 from recoup.documents.storage import StorageError, try_out
 
-UNFINISHED: Final = ".unfinished"
+UNFINISHED: Final = "unfinished"
 UNFINISHED_FOR_SECONDS: Final = 3_600
 
 
@@ -34,7 +34,7 @@ class Folder:
         :raises StorageError: it is not kept.
         """
         with _as_storage_error():
-            await asyncio.to_thread(_write, self._root / name, content)
+            await asyncio.to_thread(_write, self._root / UNFINISHED, self._root / name, content)
 
     async def read(self, name: str) -> bytes | None:
         """A file; None: it is not there.
@@ -70,17 +70,18 @@ def _as_storage_error() -> Iterator[None]:
         raise StorageError(f"{error.strerror}: {error.filename}") from None
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=UNFINISHED)
+def _write(unfinished: Path, path: Path, content: bytes) -> None:
+    for needed in (unfinished, path.parent):
+        needed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(dir=unfinished)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # the row that says it is there is committed after this
-        Path(beside).replace(path)
+        Path(made).replace(path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(made).unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -97,11 +98,11 @@ def _read(path: Path) -> bytes | None:
 
 
 def _tidy(root: Path) -> None:
-    """Remove what was left beside its place. By the folder's own clock, and in no hurry."""
-    here = root / f"clock{UNFINISHED}"
-    here.touch()
-    now = here.stat().st_mtime
-    for left in root.rglob(f"*{UNFINISHED}"):
+    """Remove what was left unfinished. By the folder's own clock, and in no hurry."""
+    unfinished = root / UNFINISHED
+    with tempfile.TemporaryFile(dir=unfinished) as clock:
+        now = os.fstat(clock.fileno()).st_mtime
+    for left in unfinished.iterdir():
         with suppress(FileNotFoundError):
-            if left == here or left.stat().st_mtime < now - UNFINISHED_FOR_SECONDS:
+            if left.stat().st_mtime < now - UNFINISHED_FOR_SECONDS:
                 left.unlink()

@@ -230,7 +230,7 @@ BUGS: Final = (
         (
             Edit(
                 "documents/folder.py",
-                "        Path(beside).replace(path)\n",
+                "        Path(made).replace(path)\n",
                 "        path.write_bytes(content)\n",
             ),
         ),
