@@ -1,6 +1,8 @@
 """What payers read, in mails and on their page, in their language.
 
-The language is the customer's, else its billing entity's; English where we do not speak it.
+The language is the customer's, else its billing entity's; English where we do not speak it. What
+stands on a document is in `documents/words`, in the same languages: whose PDF is in Dutch gets the
+mail about it in Dutch.
 """
 
 from __future__ import annotations
@@ -107,6 +109,53 @@ _ALL: Final[Mapping[str, Words]] = {
             mail_subject="Factura {number} de {seller}", mail_greeting="Hola:",
             mail_opening="esta es su factura {number} de {seller}.",
             mail_link="Ver y pagar sus facturas:", older="Anteriores", newer="Más recientes",
+        ),
+        Words(
+            language="it", decimal_mark=",", group_mark=".", invoice="Fattura",
+            issued="Emessa il", due="Scadenza", total="Totale", to_pay="Da pagare", state="Stato",
+            invoices_of="Le sue fatture di {seller}", none_yet="Non ci sono fatture.",
+            paid="Pagata", open="Aperta", overdue="Scaduta", voided="Annullata",
+            being_paid="Pagamento in corso", pay="Paga", go_on_to_pay="Continua con il pagamento",
+            cannot_pay_now=(
+                "Al momento questa fattura non può essere pagata qui. Non è stato addebitato nulla."
+            ),
+            back="Torna alle fatture", link_is_old="Questo link non è più valido",
+            ask_for_new_link="Ne richieda uno nuovo. Non è stato addebitato nulla.",
+            mail_subject="Fattura {number} di {seller}", mail_greeting="Buongiorno,",
+            mail_opening="ecco la sua fattura {number} di {seller}.",
+            mail_link="Vedere e pagare le sue fatture:", older="Precedenti", newer="Più recenti",
+        ),
+        Words(
+            language="nl", decimal_mark=",", group_mark=".", invoice="Factuur",
+            issued="Factuurdatum", due="Vervaldatum", total="Totaal", to_pay="Te betalen",
+            state="Status", invoices_of="Uw facturen van {seller}",
+            none_yet="Er zijn geen facturen.", paid="Betaald", open="Open", overdue="Te laat",
+            voided="Geannuleerd", being_paid="Wordt betaald", pay="Betalen",
+            go_on_to_pay="Verder naar de betaling",
+            cannot_pay_now=(
+                "Deze factuur kan hier op dit moment niet worden betaald. Er is niets afgeschreven."
+            ),
+            back="Terug naar alle facturen", link_is_old="Deze link is niet meer geldig",
+            ask_for_new_link="Vraag een nieuwe aan. Er is niets afgeschreven.",
+            mail_subject="Factuur {number} van {seller}", mail_greeting="Goedendag,",
+            mail_opening="hier is uw factuur {number} van {seller}.",
+            mail_link="Uw facturen bekijken en betalen:", older="Oudere", newer="Nieuwere",
+        ),
+        Words(
+            language="pt", decimal_mark=",", group_mark=".", invoice="Fatura",
+            issued="Emitida em", due="Vencimento", total="Total", to_pay="A pagar",
+            state="Estado", invoices_of="As suas faturas de {seller}",
+            none_yet="Não há faturas.", paid="Paga", open="Em aberto", overdue="Vencida",
+            voided="Anulada", being_paid="Pagamento em curso", pay="Pagar",
+            go_on_to_pay="Continuar para o pagamento",
+            cannot_pay_now=(
+                "De momento esta fatura não pode ser paga aqui. Nada foi cobrado."
+            ),
+            back="Voltar às faturas", link_is_old="Este link já não é válido",
+            ask_for_new_link="Solicite um novo. Nada foi cobrado.",
+            mail_subject="Fatura {number} de {seller}", mail_greeting="Olá,",
+            mail_opening="aqui está a sua fatura {number} de {seller}.",
+            mail_link="Ver e pagar as suas faturas:", older="Anteriores", newer="Mais recentes",
         ),
     )
 }  # fmt: skip
