@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +47,9 @@ async def test_what_was_given_up_is_listed_and_all_of_it_is_sent_again(
     assert listed["there_are_more"] is True
     shown = listed["webhooks"][0]
     assert (shown["status"], shown["tries"], shown["error"]) == ("given_up", 13, "it answered 500")
+    read = (await recoup("webhook", "list", "--organization", whose)).out.splitlines()
+    assert (read[0], read[4:]) == ("webhooks:", ["there_are_more: false"])
+    assert [json.loads(row)["delivery_id"] for row in read[1:4]] == [third, second, first]
 
     assert (await recoup("webhook", "replay", first, *words)).json == {"replayed": 1}
     again = await recoup("webhook", "replay", first, *words)

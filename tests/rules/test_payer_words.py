@@ -7,9 +7,10 @@ import re
 import msgspec
 import pytest
 
+from recoup.documents.words import WORDS
 from recoup.rules.payer_words import Words, amount_text, words_for
 
-LANGUAGES = ("en", "de", "fr", "es")
+LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
 ENGLISH = words_for("en")
 
 
@@ -23,6 +24,10 @@ def test_every_language_says_everything_and_fills_in_the_same(language: str) -> 
         assert set(re.findall(r"{\w+}", said)) == set(re.findall(r"{\w+}", in_english)), field
     said = msgspec.structs.astuple(words)
     assert language == "en" or said != msgspec.structs.astuple(ENGLISH)
+
+
+def test_mails_and_pages_speak_every_language_of_documents() -> None:
+    assert {words_for(language).language for language in WORDS} == set(WORDS) == set(LANGUAGES)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from recoup.api.identifiers import row_id
 from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_fees import find_fee
+from recoup.rules.instants import read_instant
 from recoup.rules.lago.fees import FeeObject, fee_object
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.money import is_currency
-from recoup.rules.one_off_asks import read_instant
 from recoup.rules.refusal import Refused, invalid, not_allowed
 from recoup.store import fees
 from recoup.store.db import Conn

@@ -17,7 +17,8 @@ from uuid import UUID
 from litestar.datastructures import MultiDict
 
 from recoup.api.edge import ApiRequest
-from recoup.rules.cursors import Cursor, in_utc, read_cursor
+from recoup.rules.cursors import Cursor, read_cursor
+from recoup.rules.instants import read_instant
 from recoup.rules.money import MAX_CENTS
 from recoup.rules.refusal import Refused, invalid
 
@@ -89,11 +90,10 @@ class Filters:
     def instant(self, name: str) -> datetime | None:
         """The value of a filter that is an ISO 8601 instant, or a date: its first moment."""
         value = self.text(name)
-        try:
-            return in_utc(datetime.fromisoformat(value)) if value else None
-        except (ValueError, OverflowError):
+        found = read_instant(value) if value else None
+        if value and found is None:
             self._broken[name] = ["must be a date time"]
-            return None
+        return found
 
     def cursor(self, name: str) -> Cursor | None:
         """The value of a filter that says where a list goes on."""

@@ -11,8 +11,9 @@ from msgspec import UNSET, UnsetType
 
 from recoup.api.identifiers import row_id
 from recoup.flows.replay_webhooks import MOST_AT_ONCE
-from recoup.rules.cursors import Cursor, in_utc, read_cursor
+from recoup.rules.cursors import Cursor, read_cursor
 from recoup.rules.delivery_state import DeliveryState
+from recoup.rules.instants import read_instant
 from recoup.rules.lago.event_types import EVENT_TYPES
 from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Text, text
@@ -93,8 +94,7 @@ def _id(said: dict[str, str], name: str, broken: dict[str, list[str]]) -> UUID |
 def _instant(said: dict[str, str], name: str, broken: dict[str, list[str]]) -> datetime | None:
     if name not in said:
         return None
-    try:
-        return in_utc(datetime.fromisoformat(said[name]))
-    except (ValueError, OverflowError):
+    found = read_instant(said[name])
+    if found is None:
         broken[name] = ["invalid_date"]
-        return None
+    return found

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeGuard, TypeVar
 from uuid import UUID
 
 import structlog
@@ -144,8 +144,18 @@ def show_answer(answer: dict[str, Any], *, as_json: bool) -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     for name, value in answer.items():
+        if _are_rows(value):
+            console.print(Text.assemble((name, "bold"), ":"))
+            for row in value:
+                console.print(Text(f"  {json.dumps(row)}"))
+            continue
         said = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
         console.print(Text.assemble((name, "bold"), ": ", said))
+
+
+def _are_rows(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """A list of things, of which each gets a line: a hundred in one line nobody reads."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def instant(at: datetime | None) -> str | None:

@@ -27,7 +27,8 @@ webhook = typer.Typer(no_args_is_help=True, help="What endpoints were told.")
 Endpoint = Annotated[UUID | None, typer.Option(help="Those to this endpoint.")]
 EventType = Annotated[str | None, typer.Option("--type", help="Those of events of this type.")]
 About = Annotated[
-    UUID | None, typer.Option("--object", help="Those about this invoice, payment or customer.")
+    UUID | None,
+    typer.Option("--object", help="Those about this invoice, payment, customer and the like."),
 ]
 From = Annotated[datetime | None, typer.Option("--from", help="Told then or later, UTC.")]
 To = Annotated[datetime | None, typer.Option("--to", help="Told then or earlier, UTC.")]

@@ -15,8 +15,9 @@ import msgspec
 from recoup.flows.issue_receipts import issue_receipts, receipt_created
 from recoup.flows.tell import tell
 from recoup.flows.tell_invoices import StatusChange, payment_status_updated
+from recoup.rules.instants import read_instant
 from recoup.rules.invoice_status import VISIBLE
-from recoup.rules.one_off_asks import read_instant, read_text
+from recoup.rules.one_off_asks import read_text
 from recoup.rules.records.invoices import Invoice
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payments import PaymentDetails

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
+
+from recoup.rules.instants import in_utc
 
 _LONGEST: Final = 300
 
@@ -41,11 +43,3 @@ def read_cursor(word: str) -> Cursor | None:
         return Cursor(in_utc(cursor.at), cursor.id, until)
     except (binascii.Error, UnicodeDecodeError, msgspec.DecodeError, OverflowError):
         return None
-
-
-def in_utc(at: datetime) -> datetime:
-    """The same instant in UTC, which is also what no zone means.
-
-    :raises OverflowError: there it lies before the first or after the last year.
-    """
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from recoup.rules.instants import read_instant
 from recoup.rules.money import MAX_CENTS, is_currency
 from recoup.rules.refusal import Refused, invalid
 from recoup.rules.scalars import Scalar, Text, text
@@ -94,17 +95,6 @@ def read_period(fee: FeeInput) -> tuple[datetime | None, datetime | None]:
     if from_at is None or to_at is None or from_at > to_at:
         raise Refused(invalid({"boundaries": ["values_are_invalid"]}))
     return from_at, to_at
-
-
-def read_instant(said: Any) -> datetime | None:
-    """Read ISO 8601, as UTC where it names no zone; None for what is none."""
-    if not isinstance(said, str):
-        return None
-    try:
-        at = datetime.fromisoformat(said)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC it is beyond the calendar
-        return None
 
 
 def read_unit_amount_cents(said: Any, *, otherwise: int) -> int:

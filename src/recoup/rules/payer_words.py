@@ -1,6 +1,8 @@
 """What payers read, in mails and on their page, in their language.
 
-The language is the customer's, else its billing entity's; English where we do not speak it.
+The language is the customer's, else its billing entity's; English where we do not speak it. What
+stands on a document is in `documents/words`, in the same languages: whose PDF is in Dutch gets the
+mail about it in Dutch.
 """
 
 from __future__ import annotations
@@ -141,6 +143,74 @@ _ALL: Final[Mapping[str, Words]] = {
             reminder_opening="le recordamos que {seller} espera el pago de {number}.",
             receipt_opening="gracias por su pago. Este es su recibo {number} de {seller}.",
             older="Anteriores", newer="Más recientes",
+        ),
+        Words(
+            language="it", decimal_mark=",", group_mark=".", invoice="Fattura",
+            issued="Emessa il", due="Scadenza", total="Totale", to_pay="Da pagare", state="Stato",
+            invoices_of="Le sue fatture di {seller}", none_yet="Non ci sono fatture.",
+            paid="Pagata", open="Aperta", overdue="Scaduta", voided="Annullata",
+            being_paid="Pagamento in corso", pay="Paga", go_on_to_pay="Continua con il pagamento",
+            cannot_pay_now=(
+                "Al momento questa fattura non può essere pagata qui. Non è stato addebitato nulla."
+            ),
+            back="Torna alle fatture", link_is_old="Questo link non è più valido",
+            ask_for_new_link="Ne richieda uno nuovo. Non è stato addebitato nulla.",
+            mail_subject="Fattura {number} di {seller}", mail_greeting="Buongiorno,",
+            mail_opening="ecco la sua fattura {number} di {seller}.",
+            mail_link="Vedere e pagare le sue fatture:",
+            note_subject="Nota di credito {number} di {seller}",
+            note_opening="ecco la sua nota di credito {number} di {seller}.",
+            receipt_subject="Ricevuta {number} di {seller}",
+            receipt_opening="grazie per il pagamento. Ecco la ricevuta {number} di {seller}.",
+            reminder_subject="Sollecito di pagamento di {seller}",
+            reminder_opening="le ricordiamo che {seller} attende il pagamento di {number}.",
+            older="Precedenti", newer="Più recenti",
+        ),
+        Words(
+            language="nl", decimal_mark=",", group_mark=".", invoice="Factuur",
+            issued="Factuurdatum", due="Vervaldatum", total="Totaal", to_pay="Te betalen",
+            state="Status", invoices_of="Uw facturen van {seller}",
+            none_yet="Er zijn geen facturen.", paid="Betaald", open="Open", overdue="Te laat",
+            voided="Geannuleerd", being_paid="Wordt betaald", pay="Betalen",
+            go_on_to_pay="Verder naar de betaling",
+            cannot_pay_now=(
+                "Deze factuur kan hier op dit moment niet worden betaald. Er is niets afgeschreven."
+            ),
+            back="Terug naar alle facturen", link_is_old="Deze link is niet meer geldig",
+            ask_for_new_link="Vraag een nieuwe aan. Er is niets afgeschreven.",
+            mail_subject="Factuur {number} van {seller}", mail_greeting="Goedendag,",
+            mail_opening="hier is uw factuur {number} van {seller}.",
+            mail_link="Uw facturen bekijken en betalen:",
+            note_subject="Creditnota {number} van {seller}",
+            note_opening="hier is uw creditnota {number} van {seller}.",
+            receipt_subject="Betalingsbewijs {number} van {seller}",
+            receipt_opening="dank voor uw betaling. Hier is betalingsbewijs {number} van {seller}.",
+            reminder_subject="Betalingsherinnering van {seller}",
+            reminder_opening="wij herinneren u eraan dat {seller} wacht op betaling van {number}.",
+            older="Oudere", newer="Nieuwere",
+        ),
+        Words(
+            language="pt", decimal_mark=",", group_mark=".", invoice="Fatura",
+            issued="Emitida em", due="Vencimento", total="Total", to_pay="A pagar",
+            state="Estado", invoices_of="As suas faturas de {seller}",
+            none_yet="Não há faturas.", paid="Paga", open="Em aberto", overdue="Vencida",
+            voided="Anulada", being_paid="Pagamento em curso", pay="Pagar",
+            go_on_to_pay="Continuar para o pagamento",
+            cannot_pay_now=(
+                "De momento esta fatura não pode ser paga aqui. Nada foi cobrado."
+            ),
+            back="Voltar às faturas", link_is_old="Este link já não é válido",
+            ask_for_new_link="Solicite um novo. Nada foi cobrado.",
+            mail_subject="Fatura {number} de {seller}", mail_greeting="Olá,",
+            mail_opening="aqui está a sua fatura {number} de {seller}.",
+            mail_link="Ver e pagar as suas faturas:",
+            note_subject="Nota de crédito {number} de {seller}",
+            note_opening="aqui está a sua nota de crédito {number} de {seller}.",
+            receipt_subject="Recibo {number} de {seller}",
+            receipt_opening="obrigado pelo seu pagamento. Aqui está o recibo {number} de {seller}.",
+            reminder_subject="Lembrete de pagamento de {seller}",
+            reminder_opening="lembramos que {seller} aguarda o pagamento de {number}.",
+            older="Anteriores", newer="Mais recentes",
         ),
     )
 }  # fmt: skip

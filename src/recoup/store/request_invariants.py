@@ -1,4 +1,4 @@
-"""What holds of payment requests and receipts at every moment. Read by `store/invariants.py`.
+"""What holds of payment requests and receipts at every moment. Part of `invariants`.
 
 What would surprise you: a request that was paid may leave something due, where its provider took
 another amount, or an invoice was voided after the charge was sent. Then a contradiction says so.
@@ -10,7 +10,7 @@ from typing import Final
 
 from recoup.store.invariant import Invariant
 
-INVARIANTS: Final = (
+REQUEST_INVARIANTS: Final = (
     Invariant(
         "payment_covers_its_request",
         "A payment of a request covers that request's invoices, all of them and no others.",
