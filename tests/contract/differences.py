@@ -64,6 +64,15 @@ DIFFERENCES: Final = (
         )
     ),
     Difference(
+        "payment_provider_error.source", Kind.ALSO, "Told of an account at any of our providers.",
+        {"enum": ["adyen", "gocardless", "sandbox"]},
+    ),
+    Difference(
+        "payment_provider_error.action", Kind.ALSO,
+        "Told when the provider begins to refuse our key; webhooks are registered by hand there.",
+        {"const": "payment_provider.authenticate"},
+    ),
+    Difference(
         "PaymentObject.payment_method", Kind.MORE,
         "In `payment.succeeded`, where it is known, as with Lago (section 3.10).",
         of="PaymentMethodObject",
@@ -174,7 +183,6 @@ NEVER_SAID: Final = {
 
 # Events that are never told, and why.
 NEVER_TOLD: Final = {
-    "payment_provider.error": "We register nothing at a provider, so nothing of it can fail.",
     "wallet_transaction.payment_failure": NO_WALLETS,
     "dunning_campaign.finished": "There are no dunning campaigns: failed charges are tried again by"
     " the schedule, and late invoices are told of.",

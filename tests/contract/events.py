@@ -151,6 +151,18 @@ async def _refund_that_fails(world: World) -> None:
     await things.credit(world, await things.shown(world, invoice), refund_amount_cents=120)
 
 
+async def _key_refused(world: World) -> None:
+    """The sandbox takes no key that does not begin as its own do."""
+    asked = {"provider_type": "sandbox", "code": world.name("locked"), "name": "Locked",
+             "secrets": {"api_key": "sk_of_somebody_else", "webhook_secret": "whsec"}}  # fmt: skip
+    account = await world.do("POST /payment_providers", {"payment_provider": asked})
+    billing = {"payment_provider": "sandbox", "payment_provider_code": account["code"],
+               "provider_customer_id": "cus_locked"}  # fmt: skip
+    owner = await things.customer(world, billing_configuration=billing)
+    await things.attach(world, owner, "pm_sandbox_ok")
+    await things.issue(world, owner)
+
+
 # By which thing an event comes.
 TOLD: Final[Mapping[str, Thing]] = {
     "customer.created": things.bob,
@@ -173,6 +185,7 @@ TOLD: Final[Mapping[str, Thing]] = {
     "invoice.payment_failure": things.declined,
     "payment.requires_action": things.in_flight,
     "payment.succeeded": things.paid_by_card,
+    "payment_provider.error": _key_refused,
     "payment_receipt.created": things.paid_by_card,
     "payment_receipt.generated": things.paid_by_card,
     "payment_request.created": things.payment_request,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Final
 
 import httpx
 import pytest
@@ -17,9 +19,11 @@ from recoup.flows.manage_provider_accounts import (
     change_provider_account,
     try_new_secrets,
 )
+from recoup.flows.note_outcome import note_outcome
 from recoup.flows.reports import Report, Settled
 from recoup.flows.submit_refund import submit_refund
 from recoup.flows.sweep import sweep
+from recoup.providers.protocol import Lost
 from recoup.rules.provider_key import TRY_EVERY
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
@@ -27,6 +31,8 @@ from recoup.store.db import Pool
 from tests.flows.test_provider_pace import another_provider, begin, due, ready, states
 from tests.flows.test_submit_refund import surprise
 from tests.shop import BOX, SandboxServer, Shop
+
+ERROR: Final = "payment_provider.error"
 
 
 async def refused_at(shop: Shop) -> object:
@@ -41,16 +47,86 @@ async def refused(shop: Shop) -> RowKey:
     return key
 
 
-async def test_it_waits_and_nobody_is_told(shop: Shop, psp: SandboxServer) -> None:
+async def test_it_waits_and_is_nobodys_decline(shop: Shop, psp: SandboxServer) -> None:
     key = await refused(shop)
     row = await shop.row("payments", key)
     assert (row["state"], row["look_up_at"]) == ("ready", None)
     assert row["send_at"] == shop.clock.now() + TRY_EVERY
-    assert await shop.words() == []
+    assert await shop.words() == [ERROR]
     assert await refused_at(shop) == shop.clock.now()
     waiting = await ready(shop, 10)
     assert await begin(shop, waiting) == 0
     assert await states(shop) == {"ready": 11}
+
+
+async def test_its_organization_is_told_once_however_many_find_out_at_once(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    other = await Shop(shop.pool, shop.owner, shop.providers, shop.clock).open()
+    for one in (shop, other):
+        await shop.owner.execute(
+            "INSERT INTO webhook_endpoints (organization_id, id, webhook_url, created_at)"
+            " VALUES ($1, $2, 'https://example.com/hook', $3)",
+            one.organization_id, clock.new_id(), shop.clock.now(),
+        )  # fmt: skip
+    account = RowKey(shop.organization_id, shop.account_id)
+    refusal = Lost("authentication_error", key_refused=True)
+    # A moment apart, as real calls are: the event's name is made of its time.
+    moments = [shop.clock.now() + timedelta(microseconds=one) for one in range(10)]
+    await asyncio.gather(
+        *(
+            note_outcome(shop.pool, account, refusal, was_troubled=False, now=moment)
+            for moment in moments
+        )
+    )
+    assert await shop.told() == [
+        (
+            ERROR,
+            {
+                "lago_payment_provider_id": str(shop.account_id),
+                "payment_provider_code": "sandbox",
+                "payment_provider_name": "Sandbox",
+                "source": "sandbox",
+                "action": "payment_provider.authenticate",
+                "provider_error": {
+                    "message": "The provider refuses our key."
+                    " Charges and refunds wait until it is taken.",
+                    "code": "key_refused",
+                },
+            },
+        )
+    ]
+    hearers = await shop.owner.fetch("SELECT organization_id FROM webhook_deliveries")
+    assert [row["organization_id"] for row in hearers] == [shop.organization_id]
+    promised = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'deliver_webhook'"
+    assert await shop.owner.fetchval(promised) == 1
+
+
+async def test_it_is_told_again_only_after_the_key_was_taken(
+    shop: Shop, psp: SandboxServer
+) -> None:
+    key = await refused(shop)
+    async with another_provider(shop, 401) as calls:
+        for _ in range(3):
+            shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+            await shop.submit(key)
+        assert len(calls) == 3
+    assert await shop.words() == [ERROR]
+    shop.clock.advance(seconds=TRY_EVERY.total_seconds())
+    await shop.submit(key)
+    assert await refused_at(shop) is None
+    shop.clock.advance(minutes=1)
+    await refused(shop)
+    assert (await shop.words()).count(ERROR) == 2
+
+
+async def test_that_another_key_is_refused_too_is_told(shop: Shop, psp: SandboxServer) -> None:
+    key = await refused(shop)
+    await change(shop, AccountChange(by="ann", secrets={"api_key": "sk_sandbox_next"}))
+    shop.clock.advance(seconds=1)
+    async with another_provider(shop, 401):
+        await shop.submit(key)
+    assert await shop.words() == [ERROR, ERROR]
 
 
 async def test_one_call_now_and_then_tries_the_key(shop: Shop, psp: SandboxServer) -> None:

@@ -4,8 +4,8 @@ Called by `submit_attempt` and `open_payment_page`.
 
 What would surprise you: an attempt can be `ready` again. A provider that refuses our key has done
 nothing, and refuses the next customer's charge as well: that is nobody's decline. The attempt waits
-until the key is taken, and nobody is told. Only the first call is that certain; after another one
-that was lost, a refused key says nothing of it.
+until the key is taken, and no customer is told. Only the first call is that certain; after another
+one that was lost, a refused key says nothing of it.
 """
 
 from __future__ import annotations

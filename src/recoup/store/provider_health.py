@@ -107,7 +107,8 @@ async def find(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, Provide
 async def lock(conn: Conn, accounts: Collection[RowKey]) -> dict[RowKey, ProviderHealth]:
     """The same of every one of them, made where there was none, locked until the transaction ends.
 
-    The last lock of a transaction: all processes that call an account meet at its row.
+    The last lock of a transaction: all processes that call an account meet at its row. Only an
+    event that tells of the account follows (`flows/note_outcome`), and locks nothing but endpoints.
     """
     await conn.execute(_MAKE, *key_arrays(accounts))
     return _by_key(await conn.fetch(_LOCK, *key_arrays(accounts)))

@@ -8,6 +8,7 @@ from tests.planted.bugs.bug import Bug, Edit
 from tests.planted.bugs.places import LOOK_UP
 
 PACE: Final = "tests/flows/test_provider_pace.py::"
+REFUSED: Final = "tests/flows/test_refused_keys.py::"
 UNMADE: Final = "tests/flows/test_unmade_calls.py"
 LOST_WEBHOOKS: Final = "tests/flows/test_lost_webhooks.py::"
 THREADS: Final = "tests/providers/test_sdk_threads.py::"
@@ -97,6 +98,21 @@ BUGS: Final = (
             ),
         ),
         (LOST_WEBHOOKS + "test_stripe_is_asked", LOST_WEBHOOKS + "test_the_sandbox_is_asked"),
+    ),
+    Bug(
+        "told at every refused call",
+        "Every two minutes, and by every call that was under way, the same alarm goes off again.",
+        (
+            Edit(
+                "flows/note_outcome.py",
+                "        if _begins_to_refuse(before, after):\n            await",
+                "        if after.key.since is not None:\n            await",
+            ),
+        ),
+        (
+            REFUSED + "test_its_organization_is_told_once_however_many_find_out_at_once",
+            REFUSED + "test_it_is_told_again_only_after_the_key_was_taken",
+        ),
     ),
     Bug(
         "a 429 without a time is no news",
