@@ -15,6 +15,7 @@ from recoup.rules.records.payment_receipts import PaymentReceipt, PaymentReceipt
 from recoup.store import payments
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 from recoup.store.rows import columns, key_arrays
 
 # Whoever draws numbers holds the counters until the transaction ends: no number is ever left out.
@@ -101,21 +102,20 @@ async def page(
 ) -> tuple[list[PaymentReceiptDetails], int]:
     """One page, newest first, and how many there are in all."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM payment_receipts r WHERE {where.sql()}", *where.values
+    ids, total = await ids_and_total(
+        conn,
+        f"SELECT r.id FROM payment_receipts r WHERE {where.sql()} ORDER BY r.created_at DESC, r.id",
+        f"SELECT count(*) FROM payment_receipts r WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    rows = await conn.fetch(
-        f"SELECT r.organization_id, r.id FROM payment_receipts r WHERE {where.sql()}"
-        f" ORDER BY r.created_at DESC, r.id LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
-    )
-    keys = [RowKey(row["organization_id"], row["id"]) for row in rows]
+    keys = [RowKey(organization_id, one) for one in ids]
     found = {
         RowKey(row["organization_id"], row["id"]): PaymentReceipt(**dict(row))
         for row in await conn.fetch(_FIND, *key_arrays(keys))
     }
     paid = await payments.details(conn, {one.payment_key for one in found.values()})
-    return [PaymentReceiptDetails(found[key], paid[found[key].payment_key]) for key in keys], count
+    return [PaymentReceiptDetails(found[key], paid[found[key].payment_key]) for key in keys], total
 
 
 def _where(organization_id: UUID, wanted: ReceiptFilter) -> Conditions:
