@@ -15,6 +15,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.store import credit_notes
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 
 # What each part leaves on a note.
 _OF_TYPE: Final[Mapping[str, str]] = {
@@ -35,10 +36,9 @@ _OF_INVOICE: Final = """
 # `position` rather than LIKE: nothing in the term is a pattern.
 _FOUND_IN_NOTE: Final = "position(lower({0}) IN n.number_folded) > 0 OR n.id = {1}::uuid"
 _FOUND_IN_CUSTOMER: Final = """
-    EXISTS (SELECT FROM customers c
-             WHERE c.organization_id = {2} AND c.id = n.customer_id
-               AND position(lower({0}) IN lower(concat_ws(E'\\n', c.name, c.firstname, c.lastname,
-                                                          c.external_id, c.email))) > 0)
+    n.customer_id IN (SELECT c.id FROM customers c
+                       WHERE c.organization_id = {2}
+                         AND position(lower({0}) IN c.search_text) > 0)
 """
 
 
@@ -68,18 +68,17 @@ async def page(
 ) -> tuple[list[CreditNoteDetails], int]:
     """One page, latest issued first, and how many there are in all."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM credit_notes n WHERE {where.sql()}", *where.values
-    )
-    rows = await conn.fetch(
+    ids, total = await ids_and_total(
+        conn,
         f"SELECT n.id FROM credit_notes n WHERE {where.sql()}"
-        " ORDER BY n.issuing_date DESC, n.created_at DESC, n.id"
-        f" LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
+        " ORDER BY n.issuing_date DESC, n.created_at DESC, n.id",
+        f"SELECT count(*) FROM credit_notes n WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    keys = [RowKey(organization_id, row["id"]) for row in rows]
+    keys = [RowKey(organization_id, one) for one in ids]
     found = await credit_notes.details(conn, keys)
-    return [found[key] for key in keys], count
+    return [found[key] for key in keys], total
 
 
 def _where(organization_id: UUID, wanted: CreditNoteFilter) -> Conditions:

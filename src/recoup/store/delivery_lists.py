@@ -188,8 +188,12 @@ def _where(organization_id: UUID, wanted: DeliveryFilter) -> tuple[Conditions, s
         where.add("e.organization_id = {0}", organization_id)
     if wanted.state is not None:  # a word of ours, in the text: an index holds some states alone
         where.add(f"d.state = '{wanted.state}'")
+    if wanted.endpoint_id is not None:
+        # In the text, too: a plan for any endpoint walks all that the tenant was told, and never
+        # ends for one that was told nothing yet.
+        assert isinstance(wanted.endpoint_id, UUID), "a caller's text is a parameter"
+        where.add(f"d.endpoint_id = '{wanted.endpoint_id}'")
     for condition, value in (
-        ("d.endpoint_id = {0}", wanted.endpoint_id),
         ("e.webhook_type = {0}", wanted.webhook_type),
         ("e.object_id = {0}", wanted.object_id),
         (f"{at} >= {{0}}", wanted.created_from),

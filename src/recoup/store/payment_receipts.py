@@ -22,6 +22,7 @@ from recoup.rules.records.payment_receipts import (
 from recoup.store import documents, payments
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 from recoup.store.rows import columns, key_arrays, row_key
 
 # Whoever draws numbers holds the counters until the transaction ends: no number is ever left out.
@@ -132,17 +133,16 @@ async def page(
 ) -> tuple[list[PaymentReceiptDetails], int]:
     """One page, newest first, and how many there are in all."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM payment_receipts r WHERE {where.sql()}", *where.values
+    ids, total = await ids_and_total(
+        conn,
+        f"SELECT r.id FROM payment_receipts r WHERE {where.sql()} ORDER BY r.created_at DESC, r.id",
+        f"SELECT count(*) FROM payment_receipts r WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    rows = await conn.fetch(
-        f"SELECT r.organization_id, r.id FROM payment_receipts r WHERE {where.sql()}"
-        f" ORDER BY r.created_at DESC, r.id LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
-    )
-    keys = [row_key(row) for row in rows]
+    keys = [RowKey(organization_id, id_) for id_ in ids]
     found = await details(conn, keys)
-    return [found[key] for key in keys], count
+    return [found[key] for key in keys], total
 
 
 async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, PaymentReceiptDetails]:

@@ -17,7 +17,8 @@ from recoup.rules.records.payment_requests import PaymentRequest, PaymentRequest
 from recoup.store import customers, invoices
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, key_arrays, row_key, values
+from recoup.store.listing import ids_and_total
+from recoup.store.rows import columns, insertion, key_arrays, values
 
 _INSERT: Final = insertion("payment_requests", PaymentRequest)
 _INSERT_INVOICES: Final = """
@@ -118,17 +119,16 @@ async def page(
 ) -> tuple[list[PaymentRequestDetails], int]:
     """One page, newest first, and how many there are in all."""
     where = _where(organization_id, wanted)
-    count = await conn.fetchval(
-        f"SELECT count(*) FROM payment_requests r WHERE {where.sql()}", *where.values
+    ids, total = await ids_and_total(
+        conn,
+        f"SELECT r.id FROM payment_requests r WHERE {where.sql()} ORDER BY r.created_at DESC, r.id",
+        f"SELECT count(*) FROM payment_requests r WHERE {where.sql()}",
+        where.values,
+        page,
     )
-    rows = await conn.fetch(
-        f"SELECT r.organization_id, r.id FROM payment_requests r WHERE {where.sql()}"
-        f" ORDER BY r.created_at DESC, r.id LIMIT {page.size} OFFSET {page.offset}",
-        *where.values,
-    )
-    keys = [row_key(row) for row in rows]
+    keys = [RowKey(organization_id, one) for one in ids]
     found = await details(conn, keys)
-    return [found[key] for key in keys], count
+    return [found[key] for key in keys], total
 
 
 def _where(organization_id: UUID, wanted: RequestFilter) -> Conditions:
