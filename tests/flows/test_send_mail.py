@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -212,3 +212,23 @@ async def test_a_mail_about_what_is_gone_is_given_up(shop: Shop, box: Mailbox) -
     gone = await row(shop)
     assert (gone["state"], gone["error"]) == ("given_up", "nothing_to_tell")
     assert box.envelopes == []
+
+
+async def test_a_mail_that_cannot_be_written_is_not_due_at_every_sweep(
+    shop: Shop, box: Mailbox
+) -> None:
+    key = await mailed(shop)
+
+    class Broken(PortalLinks):
+        def url(self, customer: RowKey, *, until: datetime) -> str:
+            raise _DiedError
+
+    sender = MailSender(box.server, sender="billing@recoup.test")
+    links = Broken(BOX, address="https://recoup.test")
+    with pytest.raises(_DiedError):
+        await send_mail(shop.pool, key, sender=sender, links=links, now=shop.clock.now)
+    kept = await row(shop)
+    assert (kept["tries"], kept["send_at"]) == (1, shop.clock.at + LEASE)
+    shop.clock.at += LEASE
+    await attempt(shop, key, box)
+    assert len(box.envelopes) == 1

@@ -69,10 +69,12 @@ async def send_mail(
     leased_at = now()
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         mail = await mails.lease(conn, key, now=leased_at, until=leased_at + LEASE)
-        letter = await write_letter(conn, mail, links=links, now=leased_at) if mail else None
-        document = await _document(conn, mail) if mail and letter and sender and storage else None
     if mail is None:
         return
+    # On its own: a mail that cannot be written stays leased, and is not due at every sweep.
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        letter = await write_letter(conn, mail, links=links, now=leased_at)
+        document = await _document(conn, mail) if letter and sender and storage else None
     if letter and storage and document and document.given_up_at is None:
         pdf = await _pdf(storage, document)
         if pdf is None and (again := next_look(mail.tries, now=now())) is not None:
