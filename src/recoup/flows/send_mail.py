@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from recoup.flows.portal_links import FROM_A_MAIL, PortalLinks
 from recoup.rules.invoice_status import VISIBLE
 from recoup.rules.mail_schedule import next_try
@@ -24,6 +26,8 @@ from recoup.rules.records.organizations import BillingEntity
 from recoup.senders.mail import Accepted, AnswerLost, Letter, MailSender, NotTaken, Rejected
 from recoup.store import db, invoices, mails, organizations
 from recoup.store.db import Conn, Pool
+
+log = structlog.get_logger()
 
 LEASE: Final = timedelta(minutes=5)  # longer than a call takes, and the write that follows it
 NOT_CONFIGURED: Final = "mail_not_configured"
@@ -58,12 +62,23 @@ async def send_mail(
                 error = PARTLY_REFUSED if refused else None
                 await mails.end(conn, mail, state="sent", error=error, now=now())
             case Rejected(why=why):
-                await mails.end(conn, mail, state="given_up", error=why, now=now())
+                await _give_up(conn, mail, why=why, now=now())
             case NotTaken(why=why) | AnswerLost(why=why):
                 if (again := next_try(mail.tries, now=now())) is None:
-                    await mails.end(conn, mail, state="given_up", error=why, now=now())
+                    await _give_up(conn, mail, why=why, now=now())
                 else:
+                    log.warning("mail_not_sent", mail=str(key), why=why, again_at=again.isoformat())
                     await mails.put_off(conn, mail, error=why, until=again)
+
+
+async def _give_up(conn: Conn, mail: Mail, *, why: str, now: datetime) -> None:
+    log.warning(
+        "mail_given_up",
+        mail=str(mail.key),
+        why=why,
+        do="see `recoup mail list`",
+    )
+    await mails.end(conn, mail, state="given_up", error=why, now=now)
 
 
 async def _letter(conn: Conn, mail: Mail, *, links: PortalLinks, now: datetime) -> Letter | None:
