@@ -20,6 +20,7 @@ from recoup.store.db import Pool
 from recoup.store.events import Event
 from recoup.store.figures import Waiting
 from recoup.store.jobs import Job
+from tests.api.billing import has_customer, issue
 from tests.api.conftest import Tenant
 
 NOW = clock.now()
@@ -194,3 +195,32 @@ async def test_what_is_due_later_has_no_age_yet(tenant: Tenant, pool: Pool, scou
         await jobs.promise(conn, Job.SUBMIT_ATTEMPT, keys)
     read = await figures.read(scout, now=NOW - timedelta(days=1))
     assert read.jobs == {"submit_attempt": Waiting(1, 0.0)}
+
+
+async def test_mails_and_drafts_that_are_due_are_told_of(
+    tenant: Tenant, owner: asyncpg.Connection, scout: Pool, visitor: httpx.AsyncClient
+) -> None:
+    before = await figures.read(scout, now=NOW)
+    assert (before.mails, before.drafts) == (Waiting(), Waiting())
+    await owner.execute(
+        """INSERT INTO mails (organization_id, id, kind, object_id, recipients, state, send_at,
+                              created_at, ended_at)
+           SELECT $1, gen_random_uuid(), 'invoice.finalized', gen_random_uuid(), '{a@b.example}',
+                  CASE WHEN due IS NULL THEN 'sent' ELSE 'waiting' END, due, $2, $2
+             FROM unnest($3::timestamptz[]) AS due""",
+        tenant.organization_id, NOW,
+        [NOW - timedelta(minutes=7), NOW + timedelta(minutes=1), None],
+    )  # fmt: skip
+    await has_customer(tenant, "c")
+    lines = [{"add_on_code": "x", "unit_amount_cents": 100}]
+    await tenant.post("/add_ons", {"add_on": {
+        "name": "X", "code": "x", "amount_cents": 100, "amount_currency": "EUR"}})  # fmt: skip
+    await issue(tenant, external_customer_id="c", currency="EUR", fees=lines, draft=True)
+    await owner.execute("UPDATE invoices SET finalize_at = $1", NOW - timedelta(minutes=3))
+    read = await figures.read(scout, now=NOW)
+    assert read.mails == Waiting(2, 7 * 60)
+    assert read.drafts == Waiting(1, 3 * 60)
+    shown = await scraped(visitor)
+    assert shown["recoup_mails_waiting",] == 2
+    assert shown["recoup_oldest_due_mail_seconds",] >= 7 * 60
+    assert shown["recoup_oldest_due_draft_seconds",] >= 3 * 60

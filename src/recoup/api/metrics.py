@@ -156,6 +156,7 @@ def families(read: Figures) -> Iterator[Metric]:
     yield from _jobs(read)
     yield from _webhooks(read)
     yield from _documents(read)
+    yield from _customers(read)
 
 
 def _attempts(read: Figures) -> Iterator[Metric]:
@@ -286,4 +287,23 @@ def _documents(read: Figures) -> Iterator[Metric]:
         "recoup_documents_given_up",
         "Documents that nobody tries to make any more: see `recoup document list`.",
         value=read.documents_given_up,
+    )
+
+
+def _customers(read: Figures) -> Iterator[Metric]:
+    """What customers wait for: their mails, and drafts that are to be final by now."""
+    yield GaugeMetricFamily(
+        "recoup_mails_waiting",
+        "Mails that are still to be sent, or tried again: see `recoup mail list`.",
+        value=read.mails.count,
+    )
+    yield GaugeMetricFamily(
+        "recoup_oldest_due_mail_seconds",
+        "How long the mail that is due longest has waited.",
+        value=read.mails.oldest_seconds,
+    )
+    yield GaugeMetricFamily(
+        "recoup_oldest_due_draft_seconds",
+        "How long ago the grace of a draft ended that is not final yet.",
+        value=read.drafts.oldest_seconds,
     )

@@ -95,12 +95,23 @@ async def send_mail(
                 error = PARTLY_REFUSED if refused else None
                 await mails.end(conn, mail, state="sent", error=error, now=now())
             case Rejected(why=why):
-                await mails.end(conn, mail, state="given_up", error=why, now=now())
+                await _give_up(conn, mail, why=why, now=now())
             case NotTaken(why=why) | AnswerLost(why=why):
                 if (again := next_try(mail.tries, now=now())) is None:
-                    await mails.end(conn, mail, state="given_up", error=why, now=now())
+                    await _give_up(conn, mail, why=why, now=now())
                 else:
+                    log.warning("mail_not_sent", mail=str(key), why=why, again_at=again.isoformat())
                     await mails.put_off(conn, mail, error=why, until=again)
+
+
+async def _give_up(conn: Conn, mail: Mail, *, why: str, now: datetime) -> None:
+    log.warning(
+        "mail_given_up",
+        mail=str(mail.key),
+        why=why,
+        do="see `recoup mail list`",
+    )
+    await mails.end(conn, mail, state="given_up", error=why, now=now)
 
 
 async def _document(conn: Conn, mail: Mail) -> Document | None:

@@ -40,6 +40,8 @@ class Figures(msgspec.Struct, frozen=True):
     documents_failing: int  # of these, the last try failed
     documents_given_up: int  # nobody tries to make them until somebody asks again
     invoices_held: int  # nobody is charged for them until a person lets them go
+    mails: Waiting  # to be sent, or tried again; seconds past the time set for it
+    drafts: Waiting  # whose grace ends by itself; seconds since it ended
 
 
 _READ: Final = """
@@ -85,6 +87,10 @@ _READ: Final = """
     SELECT 'documents_given_up', '', count(*), NULL FROM documents WHERE given_up_at IS NOT NULL
      UNION ALL
     SELECT 'invoices_held', '', count(*), NULL FROM invoices WHERE held_because IS NOT NULL
+     UNION ALL
+    SELECT 'mails', '', count(*), min(send_at) FROM mails WHERE send_at IS NOT NULL
+     UNION ALL
+    SELECT 'drafts', '', count(*), min(finalize_at) FROM invoices WHERE finalize_at IS NOT NULL
 """
 
 
@@ -116,6 +122,8 @@ async def read(scout: Pool, *, now: datetime) -> Figures:
         documents_failing=parts["documents_failing"][""].count,
         documents_given_up=parts["documents_given_up"][""].count,
         invoices_held=parts["invoices_held"][""].count,
+        mails=parts["mails"][""],
+        drafts=parts["drafts"][""],
     )
 
 
