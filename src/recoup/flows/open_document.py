@@ -114,6 +114,8 @@ async def download_invoice(
     if details.document_id is not None:
         return details
     current = await documents.lock_current(conn, DocumentKind.INVOICE, details.invoice.key)
+    if current is not None and current.has_file:  # made between the look and the lock
+        return await find_invoice(conn, organization_id, invoice_id)
     if current is not None:
         await make_again(conn, current.key, now=now)
         return None
@@ -136,6 +138,8 @@ async def download_credit_note(
     note = details.note
     invoice = (await invoices.lock(conn, [note.invoice_key]))[note.invoice_key]  # asked for at once
     current = await documents.lock_current(conn, DocumentKind.CREDIT_NOTE, note.key)
+    if current is not None and current.has_file:  # made between the look and the lock
+        return await find_credit_note(conn, organization_id, note_id)
     if current is not None:
         await make_again(conn, current.key, now=now)
         return None
