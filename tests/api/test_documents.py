@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,6 +18,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
 from tests.api.billing import has_customer, issue, sells
 from tests.api.conftest import Tenant, new_tenant
+from tests.conftest import eventually, waiting_for_locks
 from tests.document_desk import BASE, Desk, open_desk
 from tests.documents.reading import text_of
 
@@ -77,6 +80,28 @@ async def test_an_invoice_is_downloaded_once_it_is_made(
     assert opened.headers["cache-control"] == "private, no-store"
     assert invoice["number"] in text_of(opened.content)
     assert "Ada Lovelace" in text_of(opened.content)
+
+
+async def test_a_document_that_is_made_while_it_is_asked_for_is_not_made_again(
+    desk: Desk, shop: Tenant
+) -> None:
+    invoice = await issue(shop)
+    path = f"/invoices/{invoice['lago_id']}/download"
+
+    async def is_waiting() -> bool:
+        return await waiting_for_locks(desk.owner) == 1
+
+    async with desk.owner.transaction():  # whoever makes it has it, and is about to commit
+        await desk.owner.execute(
+            "UPDATE documents SET has_file = true, make_at = NULL, made_at = now()"
+            " WHERE invoice_id = $1",
+            UUID(invoice["lago_id"]),
+        )
+        asked = asyncio.create_task(shop.post(path))
+        await eventually(is_waiting, what="the download waits for whoever makes the document")
+    answer = await asked
+    assert answer.json()["invoice"]["file_url"]
+    assert await desk.due() == []
 
 
 async def test_it_is_told_once_with_an_address_that_opens(desk: Desk, shop: Tenant) -> None:
