@@ -301,7 +301,11 @@ BREAKS: dict[str, Sequence[str]] = {
         " (SELECT payment_id, invoice_id FROM payment_invoices WHERE payment_id = '{of_ok}'"
         " LIMIT 1)",
     ),
-    "success_has_its_receipt": ("DELETE FROM payment_receipts WHERE payment_id = '{ok}'",),
+    "success_has_its_receipt": (
+        "DELETE FROM documents WHERE payment_receipt_id IN"
+        " (SELECT id FROM payment_receipts WHERE payment_id = '{ok}')",
+        "DELETE FROM payment_receipts WHERE payment_id = '{ok}'",
+    ),
     "receipts_are_numbered_without_a_gap": (
         "UPDATE payment_receipts SET sequential_id = 2 WHERE payment_id = '{ok}'",
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.simulation.audit import broken_invariants, disagreements
 from tests.simulation.world import Database, open_world
 
-STEPS = 180
+STEPS = 220
 LOOK_EVERY = 60  # steps
 SHOWN_LINES = 150
 
