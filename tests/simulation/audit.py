@@ -245,8 +245,10 @@ class _Audit:
     def _was_collectable(self, invoice_id: UUID, at: datetime) -> Iterator[str]:
         if (voided_at := self.people.voided.get(invoice_id)) and voided_at < at:
             yield "was charged after its invoice was voided"
-        said = [status for when, status in self.people.declared.get(invoice_id, []) if when < at]
-        if said[-1:] == ["succeeded"]:
+        declared = self.people.declared.get(invoice_id, [])
+        said = [status for when, status in declared if when < at]
+        is_said_now = any(when == at for when, _ in declared)  # before this, or after: who knows
+        if said[-1:] == ["succeeded"] and not is_said_now:
             yield "was charged after its invoice was declared paid"
         held_at = max((when for when in self._held(invoice_id) if when < at), default=None)
         released = self.world.operators.released.get(invoice_id, [])

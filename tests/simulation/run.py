@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.simulation.audit import broken_invariants, disagreements
 from tests.simulation.world import Database, open_world
 
-STEPS = 220
+STEPS = 260
 LOOK_EVERY = 60  # steps
 SHOWN_LINES = 150
 
