@@ -20,11 +20,14 @@ import schemathesis
 # What there is of each resource, several times over: some of it will be deleted on the way.
 WORDS: Final[Sequence[Mapping[str, str]]] = json.loads(os.environ["RECOUP_FUZZ_WORDS"])
 _PLACE: Final = re.compile(r"(\w+)/\{(\w+)\}")
+_OF_DRAFTS: Final = re.compile(r"/(finalize|refresh)$")
 
 
 def known_in(path: str, chance: int) -> dict[str, str]:
     """A real word for every place of a path that has one, by the place's name."""
     words = WORDS[chance % len(WORDS)]
+    if _OF_DRAFTS.search(path):
+        words = {**words, "invoices": words["drafts"]}
     return {name: words[resource] for resource, name in _PLACE.findall(path) if resource in words}
 
 

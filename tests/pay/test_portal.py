@@ -290,7 +290,8 @@ async def test_the_page_is_told_to_nobody_and_runs_nothing(
         ("de", "Ihre Rechnungen von Acme Ltd", "1.234,56 EUR"),
         ("fr", "Vos factures de Acme Ltd", "1\N{NARROW NO-BREAK SPACE}234,56 EUR"),
         ("es", "Sus facturas de Acme Ltd", "1.234,56 EUR"),
-        ("pt-BR", "Your invoices from Acme Ltd", "1,234.56 EUR"),
+        ("pt-BR", "As suas faturas de Acme Ltd", "1.234,56 EUR"),
+        ("sv", "Your invoices from Acme Ltd", "1,234.56 EUR"),
     ],
 )
 async def test_the_page_speaks_the_customers_language(

@@ -6,7 +6,7 @@ none. Ours are (docs/decisions/0011), so here they are simply done.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 from litestar import Response, Router, delete, post, put
@@ -25,13 +25,17 @@ from recoup.flows.refresh_draft import refresh_draft
 from recoup.rules.refusal import Refusal, RefusalKind, Refused, missing_root, not_allowed
 from recoup.store.db import Conn
 
+# What is described and not enforced: what else is sent gets this operation's own refusal.
+OBJECT: Final = msgspec.Meta(extra_json_schema={"type": "object"})
+LIST: Final = msgspec.Meta(extra_json_schema={"type": "array"})
+
 
 class PreviewBody(msgspec.Struct):
     """What Lago previews: whom a subscription is for, and which; all at the top level."""
 
-    customer: Any = None
-    subscriptions: Any = None
-    coupons: Any = None
+    customer: Annotated[Any, OBJECT] = None
+    subscriptions: Annotated[Any, OBJECT] = None
+    coupons: Annotated[Any, LIST] = None
 
 
 @put(

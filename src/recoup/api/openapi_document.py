@@ -40,12 +40,16 @@ REFUSALS: Final[Mapping[int, str]] = {
     405: "The thing exists, and its state forbids this.",
     409: "Somebody is doing the same at this moment.",
     413: "The body is larger than this installation reads.",
+    414: "The address is longer than anybody needs.",
     422: "A field breaks a rule: `error_details` names it.",
     429: "This key calls too often: `Retry-After` says in how many seconds it may again, as"
     " `x-ratelimit-reset` does.",
+    431: "The headers are larger than anybody needs.",
     503: "The database is away, or what is sealed does not open with our keys"
     " (`secrets_do_not_open`): come again.",
 }
+
+ALWAYS: Final = frozenset({401, 403, 414, 429, 431, 503})
 
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
@@ -210,7 +214,7 @@ def _operation(
     if one.body:
         name = _body_name(schemas[one.body])
         made["requestBody"] = _request_body(name, components[name])
-    statuses = {401, 403, 429, 503, *described.refuses} | ({404} if path_names else set())
+    statuses = {*ALWAYS, *described.refuses} | ({404} if path_names else set())
     if one.method != "GET":
         statuses.add(413)
     if one.body:
