@@ -8,6 +8,7 @@ table of ten thousand; whoever reads rows where an index would do pays for that.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -62,7 +63,7 @@ _CUSTOMER: Final = f"CASE WHEN ours THEN k % $6::bigint ELSE k % {CUSTOMERS_EACH
 
 # Number `n` of all is number `k` of its tenant's. $1, $2: the tenant; $3 to $4: which numbers;
 # $5: one in so many is this tenant's; $6: how many customers it has.
-_NUMBERED: Final = f"""
+NUMBERED: Final = f"""
     SELECT n, CASE WHEN ours THEN $1::uuid ELSE {sql_id(Kind.ORGANIZATION, "other")} END AS tenant,
            CASE WHEN NOT ours THEN {sql_id(Kind.ENTITY, "other")}
                 WHEN k % 4 = 0 THEN {sql_id(Kind.ENTITY, "0")} ELSE $2::uuid END AS entity,
@@ -78,7 +79,7 @@ _NUMBERED: Final = f"""
 """
 
 _ROWS: Final = f"""
-    WITH numbered AS MATERIALIZED ({_NUMBERED}), invoiced AS (
+    WITH numbered AS MATERIALIZED ({NUMBERED}), invoiced AS (
         INSERT INTO invoices (organization_id, id, customer_id, billing_entity_id, sequential_id,
                number, purchase_order_number, status, payment_status, issuing_date,
                payment_due_date, payment_overdue, payment_dispute_lost_at, currency,
@@ -159,15 +160,27 @@ async def lay_in_rows(dsn: str, tenant: Tenant, among: Among) -> None:
         await owner.execute(_ADD_ONS)
         await owner.execute(_CUSTOMERS, tenant.organization_id, tenant.entity_id, tenant.customers)
         await owner.execute(_CUSTOMER_METADATA, tenant.organization_id, tenant.customers)
-        async with asyncio.TaskGroup() as tasks:
-            for hand in range(HANDS):
-                tasks.create_task(_lay_in_part(dsn, tenant, among, hand))
+        await lay_in_numbered(dsn, tenant, among, [_ROWS])
         await owner.execute("VACUUM ANALYZE")
     finally:
         await owner.close()
 
 
-async def _lay_in_part(dsn: str, tenant: Tenant, among: Among, hand: int) -> None:
+async def lay_in_numbered(
+    dsn: str, tenant: Tenant, among: Among, statements: Sequence[str]
+) -> None:
+    """Run these statements, each of which begins with `NUMBERED`, for all rows, by several hands.
+
+    A piece at a time, so what one statement lays in is there for those behind it.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        for hand in range(HANDS):
+            tasks.create_task(_lay_in_part(dsn, tenant, among, statements, hand))
+
+
+async def _lay_in_part(
+    dsn: str, tenant: Tenant, among: Among, statements: Sequence[str], hand: int
+) -> None:
     conn = await asyncpg.connect(dsn, command_timeout=600)
     try:
         with suppress(asyncpg.InsufficientPrivilegeError):
@@ -175,14 +188,15 @@ async def _lay_in_part(dsn: str, tenant: Tenant, among: Among, hand: int) -> Non
             await conn.execute("SET session_replication_role = replica")
         await conn.execute("SET synchronous_commit = off")
         for start in range(hand * AT_ONCE, among.rows, HANDS * AT_ONCE):
-            await conn.execute(
-                _ROWS,
-                tenant.organization_id,
-                tenant.entity_id,
-                among.first + start,
-                among.first + min(start + AT_ONCE, among.rows),
-                among.step,
-                tenant.customers,
-            )
+            for statement in statements:
+                await conn.execute(
+                    statement,
+                    tenant.organization_id,
+                    tenant.entity_id,
+                    among.first + start,
+                    among.first + min(start + AT_ONCE, among.rows),
+                    among.step,
+                    tenant.customers,
+                )
     finally:
         await conn.close()

@@ -23,6 +23,17 @@ class Kind(IntEnum):
     FEE = 8
     ADD_ON = 9
     METADATUM = 10
+    NOTE = 11
+    NOTE_ITEM = 12
+    REQUEST = 13
+    RECEIPT = 14
+    ACCOUNT = 15
+    REFUND = 16
+    FINDING = 17
+    ENDPOINT = 18
+    EVENT = 19
+    DELIVERY = 20
+    MAIL = 21
 
 
 def numbered_id(kind: Kind, number: int) -> str:

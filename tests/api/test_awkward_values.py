@@ -17,19 +17,10 @@ import pytest
 
 from recoup.store.db import Pool
 from tests.api.conftest import Tenant
-from tests.api.test_tenants_apart import (
-    FIELDS,
-    FIT,
-    OWN_NAMES,
-    Place,
-    call,
-    fields_of,
-    filled,
-    in_path,
-    operations,
-    places_in_paths,
-    with_one_of_everything,
-)
+from tests.api.one_of_everything import with_one_of_everything
+from tests.api.place_tables import FIELDS, FIT, OWN_NAMES
+from tests.api.places import Place, fields_of, filled, operations, places_in_paths
+from tests.api.test_tenants_apart import call, in_path
 from tests.api.test_tenants_by_every_id import put
 
 TEXTS: Final = (

@@ -419,6 +419,19 @@ async def test_the_list_is_filtered_and_paged(tenant: Tenant, other_tenant: Tena
     assert list(second["customers"][0]) == KEYS[:-2]
 
 
+@pytest.mark.parametrize(("field", "filtered"), [("state", "states[]"), ("zipcode", "zipcodes[]")])
+async def test_a_long_text_is_found_whole_and_by_no_shorter_one(
+    tenant: Tenant, field: str, filtered: str
+) -> None:
+    texts = {"a": "ü" * 99, "b": "ü" * 100, "c": "ü" * 101, "d": "x" * 3_000}
+    for external_id, text in texts.items():  # the last is more than an index entry holds
+        await upsert(tenant, external_id, **{field: text})
+    for external_id, text in texts.items():
+        assert await listed(tenant, **{filtered: text}) == [external_id]
+    assert await listed(tenant, **{filtered: "ü" * 102}) == []
+    assert await listed(tenant, **{filtered: ["ü" * 99, "ü" * 101]}) == ["c", "a"]
+
+
 async def test_a_wrong_filter_is_refused_with_what_it_must_be(tenant: Tenant) -> None:
     answer = await tenant.get(
         "/customers",

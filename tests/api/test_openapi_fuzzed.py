@@ -33,7 +33,8 @@ from recoup.wiring.http_server import _Http, _Server, listen
 from tests.api.billing import has_customer, has_method, issue, sells
 from tests.api.conftest import BOX, Tenant
 from tests.api.noting import note
-from tests.api.test_tenants_apart import operations, with_one_of_everything
+from tests.api.one_of_everything import with_one_of_everything
+from tests.api.places import operations
 
 CASES: Final = 3_000
 CUSTOMERS: Final = 30

@@ -31,28 +31,19 @@ from recoup.api.edge import Edge
 from recoup.flows.open_provider import Providers
 from recoup.store.db import Pool
 from tests.api.conftest import BOX, Tenant
-from tests.api.tenants_rows import Kept, Rows
-from tests.api.test_tenants_apart import (
-    FIELDS,
-    FIT,
+from tests.api.one_of_everything import Party, with_one_of_everything
+from tests.api.place_tables import FIELDS, FIT, OWN_NAMES
+from tests.api.places import (
     NAMES_A_ROW,
-    OWN_NAMES,
-    Ask,
-    Party,
     Place,
-    call,
     fields_of,
     filled,
-    in_body,
-    in_path,
-    in_query,
-    nobodys,
     operations,
     places_in_paths,
     places_in_queries,
-    shown,
-    with_one_of_everything,
 )
+from tests.api.tenants_rows import Kept, Rows
+from tests.api.test_tenants_apart import Ask, call, in_body, in_path, in_query, nobodys, shown
 from tests.api.widened_filters import Widened
 
 CALLS: Final = 5_000

@@ -26,7 +26,8 @@ from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
-from recoup.store.invariants import INVARIANTS, REPORTED, Invariant, offenders
+from recoup.store.invariants import INVARIANTS, Invariant, offenders
+from recoup.store.reported import REPORTED
 from tests.databases import own_database
 from tests.flows.issuing import issue, stock
 from tests.flows.noting import make_note, send_refunds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from recoup.store import db, delivery_lists
 from recoup.store.db import Pool
 from recoup.store.delivery_lists import DeliveryFilter
 from tests.databases import as_owner, own_database
-from tests.store.test_list_plans import explained
+from tests.store.plans import explained
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,6 +73,8 @@ async def history(server_dsn: str, template: str) -> AsyncIterator[Pool]:
         {"state": DeliveryState.GIVEN_UP},
         {"webhook_type": "payment.succeeded"},
         {"object_id": UUID(int=1)},
+        {"created_from": datetime(2000, 1, 1, tzinfo=UTC)},
+        {"created_to": datetime(2100, 1, 1, tzinfo=UTC)},
         {"endpoint_id": BUSY},
         {"endpoint_id": QUIET},
         {"endpoint_id": QUIET, "webhook_type": "payment.succeeded"},

@@ -147,3 +147,55 @@ async def test_what_had_succeeded_before_has_a_receipt_since(empty_dsn: str) -> 
         assert len(forced) == 2
     finally:
         await conn.close()
+
+
+# A credit note as it was before it kept two facts of its invoice.
+BEFORE_0026 = """
+    ALTER TABLE credit_notes DROP COLUMN billing_entity_id, DROP COLUMN self_billed;
+    ALTER TABLE customers
+        DROP COLUMN has_tax_number, DROP COLUMN state_start, DROP COLUMN zipcode_start;
+    CREATE INDEX credit_notes_newest_first ON credit_notes (organization_id);
+    CREATE INDEX customers_newest_first ON customers (organization_id);
+    DROP INDEX refunds_open;
+    DELETE FROM migrations WHERE name = '0026_more_list_indexes';
+    SET session_replication_role = replica;
+    INSERT INTO invoices (organization_id, id, customer_id, billing_entity_id, number, currency,
+           self_billed, status, payment_status, sequential_id, issuing_date, payment_due_date,
+           created_at, updated_at)
+    SELECT org, org, org, format('00000000-0000-4000-8000-%s', lpad(one::text, 12, '0'))::uuid,
+           'INV', 'EUR', one = 1, 'finalized', 'pending', 1, current_date, current_date, now(),
+           now()
+      FROM generate_series(1, 2) AS one,
+           LATERAL (SELECT format('00000000-0000-4000-8000-%s', lpad(one::text, 12, '1'))::uuid
+                    AS org) AS made;
+    INSERT INTO credit_notes (organization_id, id, invoice_id, customer_id, sequential_id, number,
+           issuing_date, reason, currency, total_cents, sub_total_excluding_taxes_amount_cents,
+           taxes_amount_cents, precise_total_cents, precise_taxes_cents, taxes_rate, offset_cents,
+           created_at, updated_at)
+    SELECT organization_id, id, id, customer_id, 1, number, issuing_date, 'other', 'EUR', 1, 1, 0,
+           1, 0, 0, 1, now(), now()
+      FROM invoices;
+    INSERT INTO billing_entities (organization_id, id, code, name, document_number_prefix,
+           created_at, updated_at)
+    SELECT organization_id, billing_entity_id, 'one', 'One', 'ONE', now(), now() FROM invoices
+"""
+
+
+async def test_the_notes_of_before_have_their_invoices_facts(empty_dsn: str) -> None:
+    await migrate(empty_dsn)
+    conn = await asyncpg.connect(empty_dsn.replace("operator@", "postgres@"))
+    try:
+        await conn.execute(BEFORE_0026)
+        assert await migrate(empty_dsn) == ["0026_more_list_indexes"]
+        kept = await conn.fetch(
+            "SELECT n.self_billed, n.billing_entity_id = i.billing_entity_id AS is_its_invoices"
+            "  FROM credit_notes n JOIN invoices i USING (organization_id, id) ORDER BY n.id"
+        )
+        assert [tuple(row) for row in kept] == [(True, True), (False, True)]
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relforcerowsecurity"
+            " AND relname IN ('credit_notes', 'invoices')"
+        )
+        assert len(forced) == 2
+    finally:
+        await conn.close()

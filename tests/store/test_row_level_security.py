@@ -130,11 +130,12 @@ ROWS: Final = {
     "refunds": "(organization_id, id, payment_id, contradiction_id, amount_cents, currency,"
         " asked_by, provider_account_id, provider_payment_id, created_at) VALUES ({o}, {refund},"
         " {payment}, {contradiction}, 1, 'EUR', 'ann', {account}, 'ch', now())",
-    "credit_notes": "(organization_id, id, invoice_id, customer_id, sequential_id, number,"
-        " issuing_date, reason, currency, total_cents, sub_total_excluding_taxes_amount_cents,"
-        " taxes_amount_cents, precise_total_cents, precise_taxes_cents, taxes_rate, offset_cents,"
-        " created_at, updated_at) VALUES ({o}, {note}, {invoice}, {customer}, 1, 'N-CN001',"
-        " now(), 'other', 'EUR', 1, 1, 0, 1, 0, 0, 1, now(), now())",
+    "credit_notes": "(organization_id, id, invoice_id, customer_id, billing_entity_id, self_billed,"
+        " sequential_id, number, issuing_date, reason, currency, total_cents,"
+        " sub_total_excluding_taxes_amount_cents, taxes_amount_cents, precise_total_cents,"
+        " precise_taxes_cents, taxes_rate, offset_cents, created_at, updated_at) VALUES"
+        " ({o}, {note}, {invoice}, {customer}, {entity}, false, 1, 'N-CN001', now(), 'other',"
+        " 'EUR', 1, 1, 0, 1, 0, 0, 1, now(), now())",
     "credit_note_items": "(organization_id, id, credit_note_id, fee_id, position, amount_cents,"
         " precise_amount_cents, amount_currency, created_at)"
         " VALUES ({o}, {item}, {note}, {fee}, 0, 1, 1, 'EUR', now())",

@@ -96,9 +96,11 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
         states=filters.texts("states"),
         zipcodes=filters.texts("zipcodes"),
         currencies=filters.texts("currencies", among=CURRENCIES),
-        has_tax_identification_number=filters.flag("has_tax_identification_number"),
+        has_tax_identification_number=filters.boolean(
+            "has_tax_identification_number", in_words=True
+        ),
         customer_type=filters.text("customer_type", among=CUSTOMER_TYPES),
-        has_customer_type=filters.flag("has_customer_type"),
+        has_customer_type=filters.boolean("has_customer_type", in_words=True),
         metadata=filters.metadata(),
     )
     filters.check()

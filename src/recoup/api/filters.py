@@ -24,10 +24,10 @@ from recoup.rules.refusal import Refused, invalid
 
 _METADATA: Final = re.compile(r"metadata\[([^\]]+)\]")
 MOST_METADATA: Final = 20  # each is a look-up of its own; a row has five at most
-_FLAGS: Final = {"true": True, "false": False}
 _DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
 Word = TypeVar("Word", bound=StrEnum)
-_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+_WORDS: Final = {"true": True, "false": False}
+_BOOLEANS: Final = {**_WORDS, "1": True, "0": False}
 
 
 class Filters:
@@ -70,11 +70,6 @@ class Filters:
             self._broken[name] = [_must_be(among)]
         return self._storable(name, value)
 
-    def flag(self, name: str) -> bool | None:
-        """The value of a filter that is `true` or `false`."""
-        value = self.text(name, among=_FLAGS)
-        return None if value is None else _FLAGS.get(value)
-
     def word(self, name: str, among: type[Word]) -> Word | None:
         """The value of a filter that is a word of these."""
         value = self.text(name, among=[one.value for one in among])
@@ -103,14 +98,15 @@ class Filters:
             self._broken[name] = ["is in invalid format"]
         return found
 
-    def boolean(self, name: str) -> bool | None:
-        """`true`, `false`, `1` or `0`."""
+    def boolean(self, name: str, *, in_words: bool = False) -> bool | None:
+        """`true`, `false`, `1` or `0`; `in_words`: one of the first two (contract section 3.3)."""
         said = last_said(self._query, name)
         if not said:
             return None
-        if said not in _BOOLEANS:
-            self._broken[name] = ["must be boolean"]
-        return _BOOLEANS.get(said)
+        known = _WORDS if in_words else _BOOLEANS
+        if said not in known:
+            self._broken[name] = [_must_be(known) if in_words else "must be boolean"]
+        return known.get(said)
 
     def day(self, name: str) -> date | None:
         """An ISO date, or the date of an ISO instant; anything else asks for nothing."""

@@ -66,7 +66,7 @@ class ResolveBody(msgspec.Struct):
 async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     """List what comparisons with the providers' lists have found, newest first."""
     page, filters = wanted_page(request), Filters(request)
-    are_open = filters.flag("open")
+    are_open = filters.boolean("open")
     filters.check()
 
     async def look(conn: Conn) -> ReconciliationFindingsAnswer:

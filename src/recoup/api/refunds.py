@@ -110,7 +110,7 @@ async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     """List refunds, newest first."""
     page = wanted_page(request)
     filters = Filters(request)
-    only_reviews = filters.flag("needs_review")
+    only_reviews = filters.boolean("needs_review")
     filters.check()
     since = silent_since(now=edge.now()) if only_reviews else None
 

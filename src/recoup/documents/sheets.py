@@ -6,57 +6,30 @@ Nothing here raises, whatever is on the page.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from math import ceil
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 
-from recoup.documents.formats import (
-    LONGEST_AT_FOOT,
-    LONGEST_IN_ADDRESS,
-    Reader,
-    lines_of,
-    plain,
+from recoup.documents.formats import Reader, lines_of, plain
+from recoup.documents.sheet_parts import (
+    LineSheet,
+    Pair,
+    PartySheet,
+    covered_sheet,
+    footer_lines,
+    left_out,
+    line_sheet,
+    party_sheet,
+    short_name,
+    tax_pair,
 )
 from recoup.rules.records.document_pages import (
     Collection,
-    CoveredInvoice,
     CreditNotePage,
     InvoicePage,
-    Line,
     Page,
-    Party,
     ReceiptPage,
-    TaxLine,
 )
-
-# Where the town stands before the code: "Springfield IL 62701".
-_TOWN_FIRST: Final = frozenset({"AU", "CA", "GB", "IE", "IN", "NZ", "US"})
-
-_RUNNING: Final = 48  # characters, in the head of a page
-_FOOT_LINES: Final = 10  # what is longer would leave a page no room for anything else
-_FOOT_LINE: Final = 100  # characters, of an average letter's width
-
-Pair = tuple[str, str]
-
-
-class PartySheet(msgspec.Struct, frozen=True, kw_only=True):
-    """A name, an address and what else is known."""
-
-    label: str
-    name: str
-    lines: list[str]  # of the address
-    ids: list[str]  # tax and company numbers
-    contact: list[str]
-
-
-class LineSheet(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table. `cells` follow its name and details, and are set to the right."""
-
-    name: str
-    details: list[str]
-    cells: list[str]
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +157,7 @@ def _with_lines(
         facts = [*facts, (words.purchase_order, plain(page.purchase_order_number))]
     sums = [
         (words.net, reader.amount(page.net_cents, currency)),
-        *(_tax(one, reader, currency) for one in page.taxes),
+        *(tax_pair(one, reader, currency) for one in page.taxes),
     ]
     if page.taxes_left_out is not None:
         label = words.more_taxes.format(lines=page.taxes_left_out.lines)
@@ -197,12 +170,12 @@ def _with_lines(
         facts=facts,
         headline=headline,
         columns=columns,
-        lines=[_line(one, reader, page, len(columns) - 1) for one in page.lines],
+        lines=[line_sheet(one, reader, page, len(columns) - 1) for one in page.lines],
         sums=sums,
         total=[total_label, reader.amount(page.total_cents, currency)],
         split=split,
         sentences=sentences,
-        more=_left_out(page, reader),
+        more=left_out(page, reader),
     )
 
 
@@ -222,12 +195,12 @@ def _receipt(page: ReceiptPage, reader: Reader) -> Sheet:
         facts=facts,
         headline=[words.amount_paid, amount, words.paid_on.format(date=paid_on) if paid_on else ""],
         columns=[words.invoices, words.issued, words.invoice_total, words.paid],
-        lines=[_covered(one, reader, page.currency) for one in page.invoices],
+        lines=[covered_sheet(one, reader, page.currency) for one in page.invoices],
         sums=[],
         total=[words.amount_paid, amount],
         split=[],
         sentences=[words.thanks],
-        more=_left_out(page, reader),
+        more=left_out(page, reader),
     )
 
 
@@ -255,9 +228,9 @@ def _sheet(
         title=title,
         subtitle=subtitle,
         number=plain(page.number),
-        running=[_short(page.seller.name), f"{title} {_short(page.number)}"],
-        seller=_party(page.seller, words.seller, reader),
-        buyer=_party(page.buyer, words.buyer, reader),
+        running=[short_name(page.seller.name), f"{title} {short_name(page.number)}"],
+        seller=party_sheet(page.seller, words.seller, reader),
+        buyer=party_sheet(page.buyer, words.buyer, reader),
         facts=[(label, said) for label, said in facts if said],
         headline=headline,
         columns=columns,
@@ -268,105 +241,8 @@ def _sheet(
         split=split,
         sentences=sentences,
         notes=[(plain(note.key), plain(note.value)) for note in page.notes],
-        footer=_footer(page.footer),
+        footer=footer_lines(page.footer),
         page_of=words.page,
         stamp=words.void if page.voided_on is not None else "",
         stamp_note=words.voided_on.format(date=voided) if page.voided_on is not None else "",
     )
-
-
-def _line(line: Line, reader: Reader, page: InvoicePage | CreditNotePage, cells: int) -> LineSheet:
-    amount = reader.amount(line.amount_cents, page.currency)
-    period = reader.period(line.from_at, line.to_at, page.timezone)
-    priced = [
-        reader.number(line.units) if line.units is not None else "",
-        reader.price(line.unit_amount, page.currency) if line.unit_amount is not None else "",
-    ]
-    return LineSheet(
-        name=plain(line.name),
-        details=[*lines_of(line.description), *([period] if period else [])],
-        cells=[*priced, amount] if cells == 3 else [amount],
-    )
-
-
-def _covered(one: CoveredInvoice, reader: Reader, currency: str) -> LineSheet:
-    return LineSheet(
-        name=plain(one.number),
-        details=[],
-        cells=[
-            reader.day(one.issued_on),
-            reader.amount(one.total_cents, currency),
-            reader.amount(one.paid_cents, currency),
-        ],
-    )
-
-
-def _tax(tax: TaxLine, reader: Reader, currency: str) -> Pair:
-    """The line of a tax. Nothing is charged for a reason, where the tax's own words give one."""
-    label = reader.words.tax.format(
-        name=plain(tax.name),
-        rate=reader.percent(tax.rate),
-        base=reader.amount(tax.base_cents, currency),
-    )
-    if tax.description and not tax.amount_cents:
-        label += f" ({plain(tax.description)})"
-    return label, reader.amount(tax.amount_cents, currency)
-
-
-def _footer(text: str | None) -> list[str]:
-    """As many lines as may stand at the foot of each page; the rest is left out."""
-    shown: list[str] = []
-    left = _FOOT_LINES
-    for line in lines_of(text, LONGEST_AT_FOOT):
-        if left == 0:
-            break
-        fitting = line if len(line) <= left * _FOOT_LINE else f"{line[: left * _FOOT_LINE - 1]}…"
-        shown.append(fitting)
-        left -= ceil(len(fitting) / _FOOT_LINE)
-    return shown
-
-
-def _short(name: str) -> str:
-    shown = name if len(name) <= _RUNNING else f"{name[: _RUNNING - 1]}…"
-    return plain(shown, LONGEST_AT_FOOT)
-
-
-def _left_out(page: Page, reader: Reader) -> str:
-    if page.left_out is None:
-        return ""
-    return reader.words.more_lines.format(
-        lines=reader.number(Decimal(page.left_out.lines)),
-        amount=reader.amount(page.left_out.amount_cents, page.currency),
-    )
-
-
-def _party(party: Party, label: str, reader: Reader) -> PartySheet:
-    words = reader.words
-    ids = (
-        (words.tax_number, party.tax_identification_number),
-        (words.legal_number, party.legal_number),
-    )
-    return PartySheet(
-        label=label,
-        name=plain(party.name, LONGEST_IN_ADDRESS),
-        lines=_address(party, reader),
-        ids=[f"{name}\u00a0{plain(said, LONGEST_IN_ADDRESS)}" for name, said in ids if said],
-        contact=[_short(said) for said in (party.email, party.phone, party.url) if said],
-    )
-
-
-def _address(party: Party, reader: Reader) -> list[str]:
-    code, town, state = (
-        plain(said, LONGEST_IN_ADDRESS) for said in (party.zipcode, party.city, party.state)
-    )
-    if (party.country or "").upper() in _TOWN_FIRST:
-        place = [" ".join(filter(None, (f"{town}," if town and state else town, state, code)))]
-    else:
-        place = [" ".join(filter(None, (code, town))), state]
-    lines = [
-        *lines_of(party.address_line1, LONGEST_IN_ADDRESS),
-        *lines_of(party.address_line2, LONGEST_IN_ADDRESS),
-        *place,
-        plain(reader.country(party.country)),
-    ]
-    return [line for line in lines if line]

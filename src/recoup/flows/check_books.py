@@ -14,7 +14,8 @@ import msgspec
 from recoup.store import db, invariants
 from recoup.store.db import Pool
 from recoup.store.invariant import Invariant
-from recoup.store.invariants import INVARIANTS, MOST_EXAMPLES, REPORTED, Offenders
+from recoup.store.invariants import INVARIANTS, MOST_EXAMPLES, Offenders
+from recoup.store.reported import REPORTED
 
 TENANTS_AT_ONCE: Final = 200  # bounds how long one query runs
 

@@ -113,6 +113,8 @@ def _note(of: InvoiceDetails, decided: Decided, totals: NoteTotals, *, now: date
         id=decided.id,
         invoice_id=invoice.id,
         customer_id=invoice.customer_id,
+        billing_entity_id=invoice.billing_entity_id,
+        self_billed=invoice.self_billed,
         sequential_id=decided.number,
         number=credit_note_number(invoice.number, sequence=decided.number),
         issuing_date=issued_on(now=now, timezone=of.customer.timezone),

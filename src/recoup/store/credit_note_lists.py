@@ -29,8 +29,20 @@ _OF_CUSTOMER: Final = """
                        WHERE c.organization_id = {0} AND c.external_id = {1})
 """
 
-_OF_INVOICE: Final = """
-    EXISTS (SELECT FROM invoices i WHERE i.organization_id = {0} AND i.id = n.invoice_id AND %s)
+# A note's number begins with its invoice's: the invoice itself is looked at for the few that do.
+_OF_INVOICE_NUMBERED: Final = """
+    starts_with(n.number_folded, lower({1}) || '-')
+    AND EXISTS (SELECT FROM invoices i
+                 WHERE i.organization_id = {0} AND i.id = n.invoice_id AND i.number = {1})
+"""
+_OF_ORDER: Final = """
+    n.invoice_id IN (SELECT i.id FROM invoices i
+                      WHERE i.organization_id = {0}
+                        AND i.purchase_order_number_folded = lower({1}))
+"""
+_OF_ENTITIES: Final = """
+    n.billing_entity_id IN (SELECT b.id FROM billing_entities b
+                             WHERE b.organization_id = {0} AND b.code = ANY ({1}::text[]))
 """
 
 # `position` rather than LIKE: nothing in the term is a pattern.
@@ -89,6 +101,7 @@ def _where(organization_id: UUID, wanted: CreditNoteFilter) -> Conditions:
         ("n.refund_status = ANY ({0}::text[])", wanted.refund_statuses),
         ("n.reason = ANY ({0}::text[])", wanted.reasons),
         ("n.currency = {0}", wanted.currency),
+        ("n.self_billed = {0}", wanted.self_billed),
         ("n.issuing_date >= {0}", wanted.issued_from),
         ("n.issuing_date <= {0}", wanted.issued_to),
         ("n.total_cents >= {0}", wanted.amount_from),
@@ -97,21 +110,15 @@ def _where(organization_id: UUID, wanted: CreditNoteFilter) -> Conditions:
     for condition, value in plain:
         if value is not None:
             where.add(condition, value)
-    of_invoice: list[tuple[str, object]] = [
-        ("i.number = {1}", wanted.invoice_number),
-        ("i.purchase_order_number_folded = lower({1})", wanted.purchase_order_number),
-        ("i.self_billed = {1}", wanted.self_billed),
-        (
-            "i.billing_entity_id IN (SELECT b.id FROM billing_entities b"
-            " WHERE b.organization_id = {0} AND b.code = ANY ({1}::text[]))",
-            wanted.billing_entity_codes,
-        ),
+    by_others: list[tuple[str, object]] = [
+        (_OF_CUSTOMER, wanted.external_customer_id),
+        (_OF_INVOICE_NUMBERED, wanted.invoice_number),
+        (_OF_ORDER, wanted.purchase_order_number),
+        (_OF_ENTITIES, wanted.billing_entity_codes),
     ]
-    for condition, value in of_invoice:
+    for condition, value in by_others:
         if value is not None:
-            where.add(_OF_INVOICE % condition, organization_id, value)
-    if wanted.external_customer_id is not None:
-        where.add(_OF_CUSTOMER, organization_id, wanted.external_customer_id)
+            where.add(condition, organization_id, value)
     if wanted.types is not None:
         where.add(" OR ".join(_OF_TYPE[kind] for kind in wanted.types))
     if wanted.search_term is not None:

@@ -46,12 +46,12 @@ _LOCK: Final = f"""{_FIND}
 
 _DETAILS: Final = f"""
     SELECT {columns(CreditNote, "n")}, n.metadata, i.number AS invoice_number,
-           i.purchase_order_number, i.self_billed, b.code AS billing_entity_code
+           i.purchase_order_number, b.code AS billing_entity_code
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN credit_notes n USING (organization_id, id)
       JOIN invoices i ON (i.organization_id, i.id) = (n.organization_id, n.invoice_id)
       JOIN billing_entities b
-        ON (b.organization_id, b.id) = (i.organization_id, i.billing_entity_id)
+        ON (b.organization_id, b.id) = (n.organization_id, n.billing_entity_id)
 """
 
 _ITEMS: Final = f"""
@@ -182,7 +182,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, CreditNo
     if not rows:
         return {}
     extras = [
-        {name: row.pop(name) for name in ("invoice_number", "purchase_order_number", "self_billed",
+        {name: row.pop(name) for name in ("invoice_number", "purchase_order_number",
                                           "billing_entity_code", "metadata")}
         for row in rows
     ]  # fmt: skip

@@ -16,6 +16,8 @@ from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
 from recoup.store.listing import ids_and_total
 
+START: Final = 100  # characters of a text that `customers_newest_first` holds
+
 # `position` rather than LIKE: nothing in the term is a pattern.
 _FOUND: Final = """
     position(lower({0}) IN c.search_text) > 0
@@ -79,10 +81,7 @@ def _where(organization_id: UUID, wanted: Wanted) -> Conditions:
         ("c.external_id = {0}", wanted.external_id),
         ("c.customer_type = {0}", wanted.customer_type),
         ("(c.customer_type IS NOT NULL) = {0}", wanted.has_customer_type),
-        (
-            "(coalesce(c.tax_identification_number, '') <> '') = {0}",
-            wanted.has_tax_identification_number,
-        ),
+        ("c.has_tax_number = {0}", wanted.has_tax_identification_number),
         (_FOUND, wanted.search_term),
     ]
     for condition, value in plain:
@@ -91,13 +90,13 @@ def _where(organization_id: UUID, wanted: Wanted) -> Conditions:
     lists = [
         ("c.account_type = ANY ({0}::text[])", wanted.account_types),
         ("c.country = ANY ({0}::text[])", wanted.countries),
-        ("c.state = ANY ({0}::text[])", wanted.states),
-        ("c.zipcode = ANY ({0}::text[])", wanted.zipcodes),
         ("c.currency = ANY ({0}::text[])", wanted.currencies),
     ]
     for condition, values in lists:
         if values:
             where.add(condition, values)
+    _add_text(where, "state", wanted.states)
+    _add_text(where, "zipcode", wanted.zipcodes)
     if wanted.billing_entity_codes:
         where.add(_OF_ENTITIES, organization_id, wanted.billing_entity_codes)
     for key, value in wanted.metadata.items():
@@ -106,3 +105,16 @@ def _where(organization_id: UUID, wanted: Wanted) -> Conditions:
         else:
             where.add(_LACKS_METADATUM, organization_id, key)
     return where
+
+
+def _add_text(where: Conditions, column: str, values: Sequence[str]) -> None:
+    """Any of these texts: by their start, which the index holds, and whole only where one is cut.
+
+    What is shorter than a start can be is equal to a start only if it is all there is.
+    """
+    if not values:
+        return
+    starts = [value[:START] for value in values]
+    where.add(f"c.{column}_start = ANY ({{0}}::text[])", starts)
+    if any(len(start) == START for start in starts):
+        where.add(f"c.{column} = ANY ({{0}}::text[])", values)

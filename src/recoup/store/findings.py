@@ -17,6 +17,7 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.reconciliation import OF_REFUNDS, What
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 from recoup.store.rows import columns
 
 
@@ -142,14 +143,17 @@ _ONE: Final = f"""
      WHERE organization_id = $1 AND id = $2
 """
 
-_OF_STATUS: Final = (
-    "organization_id = $1 AND ($2::boolean IS NULL OR (resolved_at IS NULL) = $2::boolean)"
-)
-_PAGE: Final = f"""
-    SELECT {columns(KeptFinding)} FROM reconciliation_findings WHERE {_OF_STATUS}
-     ORDER BY found_at DESC, id LIMIT $3 OFFSET $4
+_OF_STATUS: Final = {
+    None: "",
+    True: "AND resolved_at IS NULL",
+    False: "AND resolved_at IS NOT NULL",
+}
+_THESE: Final = f"""
+    SELECT {columns(KeptFinding, "f")}
+      FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (id, place)
+      JOIN reconciliation_findings f ON f.organization_id = $1 AND f.id = asked.id
+     ORDER BY asked.place
 """
-_COUNT: Final = f"SELECT count(*) FROM reconciliation_findings WHERE {_OF_STATUS}"
 
 _COUNT_OPEN: Final = """
     SELECT what, count(*) AS count FROM reconciliation_findings
@@ -258,8 +262,16 @@ async def page(
     conn: Conn, organization_id: UUID, wanted: Page, *, are_open: bool | None
 ) -> tuple[list[KeptFinding], int]:
     """One page of the organization's findings, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, are_open, wanted.size, wanted.offset)
-    return [_kept(row) for row in rows], await conn.fetchval(_COUNT, organization_id, are_open)
+    where = f"organization_id = $1 {_OF_STATUS[are_open]}"
+    ids, total = await ids_and_total(
+        conn,
+        f"SELECT id FROM reconciliation_findings WHERE {where} ORDER BY found_at DESC, id",
+        f"SELECT count(*) FROM reconciliation_findings WHERE {where}",
+        [organization_id],
+        wanted,
+    )
+    rows = await conn.fetch(_THESE, organization_id, ids)
+    return [_kept(row) for row in rows], total
 
 
 async def count_open(scout: Conn) -> dict[What, int]:

@@ -11,6 +11,7 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.refunds import RefundRow
 from recoup.store.db import Conn
+from recoup.store.listing import ids_and_total
 from recoup.store.refunds import read_row
 from recoup.store.rows import columns
 
@@ -39,27 +40,20 @@ _TO_COMPARE: Final = f"""
      ORDER BY ended_at NULLS FIRST, sent_at, id LIMIT $6
 """
 
-# As rules/look_up_schedule.py: person_may_decide_refund has it.
+# As rules/look_up_schedule.py: person_may_decide_refund has it. `ended_at` is for the index of the
+# open ones: `$2` is an instant.
 _WAITS_FOR_A_PERSON: Final = """
-    (state = 'needs_review'
-     OR state IN ('sent', 'unknown', 'processing') AND sent_at <= $2::timestamptz)
+    ended_at IS NULL
+    AND (state = 'needs_review'
+         OR state IN ('sent', 'unknown', 'processing') AND sent_at <= $2::timestamptz)
 """
 
-_SHOWN: Final = f"""
-     WHERE organization_id = $1 AND ($2::timestamptz IS NULL OR {_WAITS_FOR_A_PERSON})
+_THESE: Final = f"""
+    SELECT {columns(RefundRow, "r")}
+      FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (id, place)
+      JOIN refunds r ON r.organization_id = $1 AND r.id = asked.id
+     ORDER BY asked.place
 """
-
-_PAGE: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds {_SHOWN}
-     ORDER BY created_at DESC, id LIMIT $3 OFFSET $4
-"""
-
-_OLDEST_OPEN: Final = f"""
-    SELECT {columns(RefundRow)} FROM refunds {_SHOWN} AND ended_at IS NULL
-     ORDER BY created_at, id LIMIT $3
-"""
-
-_COUNT: Final = f"SELECT count(*) FROM refunds {_SHOWN}"
 
 
 async def to_look_up(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
@@ -99,8 +93,15 @@ async def page(
 
     `silent_since` asks for those alone that wait for a person: in review, or sent by then.
     """
-    rows = await conn.fetch(_PAGE, organization_id, silent_since, wanted.size, wanted.offset)
-    total = await conn.fetchval(_COUNT, organization_id, silent_since)
+    where, values = _shown(organization_id, silent_since)
+    ids, total = await ids_and_total(
+        conn,
+        f"SELECT id FROM refunds WHERE {where} ORDER BY created_at DESC, id",
+        f"SELECT count(*) FROM refunds WHERE {where}",
+        values,
+        wanted,
+    )
+    rows = await conn.fetch(_THESE, organization_id, ids)
     return [read_row(row) for row in rows], total
 
 
@@ -108,8 +109,20 @@ async def oldest_open(
     conn: Conn, organization_id: UUID, *, silent_since: datetime | None, most: int
 ) -> list[RefundRow]:
     """The organization's refunds that have not ended, oldest first; `silent_since` as in `page`."""
-    rows = await conn.fetch(_OLDEST_OPEN, organization_id, silent_since, most)
+    where, values = _shown(organization_id, silent_since)
+    rows = await conn.fetch(
+        f"SELECT {columns(RefundRow)} FROM refunds WHERE {where} AND ended_at IS NULL"
+        f" ORDER BY created_at, id LIMIT {most}",
+        *values,
+    )
     return [read_row(row) for row in rows]
+
+
+def _shown(organization_id: UUID, silent_since: datetime | None) -> tuple[str, list[object]]:
+    """The condition of a list, with its values; `silent_since` as in `page`."""
+    if silent_since is None:
+        return "organization_id = $1", [organization_id]
+    return f"organization_id = $1 AND {_WAITS_FOR_A_PERSON}", [organization_id, silent_since]
 
 
 def _key(row: Any) -> RowKey:

@@ -7,7 +7,9 @@ from typing import Final
 from tests.planted.bugs.bug import Bug, Edit
 
 PLANS: Final = "tests/store/test_list_plans.py"
+LATER_PLANS: Final = "tests/store/test_later_list_plans.py"
 INDEXES: Final = "store/migrations/0022_list_indexes.sql"
+MORE_INDEXES: Final = "store/migrations/0026_more_list_indexes.sql"
 
 BUGS: Final = (
     Bug(
@@ -81,5 +83,63 @@ BUGS: Final = (
             ),
         ),
         (PLANS,),
+    ),
+    Bug(
+        "a list of credit notes reads each note where it lies",
+        "A filter by reason or status reads a page of the table for each note that a tenant has.",
+        (
+            Edit(
+                MORE_INDEXES,
+                "INCLUDE (credit_status, refund_status, reason, currency, total_cents,",
+                "INCLUDE (currency, total_cents,",
+            ),
+        ),
+        (LATER_PLANS,),
+    ),
+    Bug(
+        "refunds that wait for a person are sought among all",
+        "Whoever looks for the two that hang reads every refund that the tenant ever made.",
+        (Edit("store/refund_lists.py", "    ended_at IS NULL\n    AND (state", "    (state"),),
+        (LATER_PLANS,),
+    ),
+    Bug(
+        "deliveries are cut after they are joined",
+        "For twenty webhooks, all that a tenant was ever told is read, and its bodies' rows.",
+        (
+            Edit(
+                "store/delivery_lists.py",
+                "return _PIECE_BY_EVENT if by_event else _PIECE, where, at",
+                "return _PIECE_BY_EVENT, where, at",
+            ),
+        ),
+        (LATER_PLANS,),
+    ),
+    Bug(
+        "findings are listed by their rows",
+        "A list of the open ones reads all that was ever found, and is slow after each restore.",
+        (Edit(MORE_INDEXES, "id) INCLUDE (resolved_at);", "id);"),),
+        (LATER_PLANS,),
+    ),
+    Bug(
+        "customers are listed by a text that no index holds",
+        "A filter by state reads each customer of the tenant where it lies.",
+        (
+            Edit(
+                "store/customer_lists.py",
+                'where.add(f"c.{column}_start = ANY ({{0}}::text[])", starts)',
+                'where.add(f"left(c.{column}, {START}) = ANY ({{0}}::text[])", starts)',
+            ),
+        ),
+        (PLANS,),
+    ),
+    Bug(
+        "a long text is compared by its start alone",
+        "A filter by one state shows the customers of another.",
+        (
+            Edit(
+                "store/customer_lists.py", "if any(len(start) == START", "if any(len(start) > START"
+            ),
+        ),
+        ("tests/api/test_customers.py",),
     ),
 )

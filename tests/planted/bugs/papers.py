@@ -217,7 +217,7 @@ BUGS: Final = (
         "Six hundred line breaks leave no room, and typesetting never ends.",
         (
             Edit(
-                "documents/sheets.py",
+                "documents/sheet_parts.py",
                 "        if left == 0:\n            break\n",
                 "        if left == 0:\n            shown.append(line)\n            continue\n",
             ),

@@ -23,6 +23,8 @@ class CreditNote(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     invoice_id: UUID
     customer_id: UUID
+    billing_entity_id: UUID  # these two: its invoice's, so that a list has an index
+    self_billed: bool
     sequential_id: int  # within its invoice
     number: str
     issuing_date: date
@@ -110,9 +112,13 @@ class CreditNoteDetails(msgspec.Struct, frozen=True, kw_only=True):
     billing_entity_code: str
     invoice_number: str
     purchase_order_number: str | None  # these two: its invoice's
-    self_billed: bool
     customer: CustomerDetails
     items: tuple[tuple[CreditNoteItem, FeeDetails], ...]
     applied_taxes: tuple[CreditNoteTax, ...]
     metadata: Metadata | None  # None: none was ever given, or all of it was taken away
     document_id: UUID | None = None  # of its PDF, where that can be opened
+
+    @property
+    def self_billed(self) -> bool:
+        """Whether its invoice is a partner's."""
+        return self.note.self_billed
