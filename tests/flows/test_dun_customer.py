@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.sweep import sweep
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
+from tests.conftest import eventually
 from tests.flows.dunning import (
     campaign,
     changed,
@@ -28,6 +30,7 @@ from tests.flows.dunning import (
 )
 from tests.flows.requests import attempt_of, overdue, pay_by_hand, requested, statuses
 from tests.flows.test_mark_overdue import YESTERDAY
+from tests.flows.test_retry_race import both_wait, patient
 from tests.shop import SandboxServer, Shop
 
 POOR = "pm_sandbox_insufficient_funds"
@@ -337,19 +340,29 @@ async def test_whoever_has_no_campaign_costs_nothing(shop: Shop, scout: Pool) ->
     assert await shop.owner.fetchval("SELECT count(*) FROM dunnings") == 0
 
 
-async def test_two_workers_at_once_count_once(shop: Shop, scout: Pool) -> None:
+@pytest.mark.parametrize("linked", [True, False])
+async def test_two_workers_at_once_count_once(shop: Shop, dsn: str, linked: bool) -> None:
+    """Both wait for the invoice; whoever comes second finds that the next look is another day's."""
     await campaign(shop)
-    customer = RowKey(shop.organization_id, await shop.customer("pm_sandbox_ok"))
-    await overdue(shop, customer.id, [1_000])
+    methods = ["pm_sandbox_ok"] if linked else []
+    customer = RowKey(shop.organization_id, await shop.customer(*methods, linked=linked))
+    [invoice] = await overdue(shop, customer.id, [1_000])
     await woken(shop)
-    await asyncio.gather(
-        *(
-            dun_customer(
-                shop.pool, customer, can_mail=True, new_id=clock.new_id, now=shop.clock.now()
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(patient(dsn)) for _ in range(2)]
+        async with shop.owner.transaction():
+            await shop.owner.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoice.id)
+            looking = asyncio.gather(
+                *(
+                    dun_customer(
+                        pool, customer, can_mail=True, new_id=clock.new_id, now=shop.clock.now()
+                    )
+                    for pool in pools
+                )
             )
-            for _ in range(4)
-        )
-    )
+            stack.callback(looking.cancel)
+            await eventually(lambda: both_wait(shop.owner), what="both wait for the invoice")
+        await looking
     assert len(await requests(shop)) == 1
     assert await counts(shop) == {"EUR": 1}
 
