@@ -319,19 +319,40 @@ async def test_other_terms_and_another_campaign_count_anew_and_hurry_nobody(
 
 
 async def test_a_deleted_campaign_asks_nobody_and_counts_nothing(shop: Shop, scout: Pool) -> None:
-    await campaign(shop)
+    late = await campaign(shop)
     await overdue(shop, await shop.customer(linked=False), [1_000])
     await woken(shop)
     await look(shop, scout)
     await deleted(shop)
-    assert await shop.owner.fetchval("SELECT count(*) FROM dunnings") == 0
+    assert await counts(shop) == {}
+    counted = await shop.owner.fetchval("SELECT dunning_campaign_id FROM dunnings")
     applied = await shop.owner.fetchval(
         "SELECT applied_dunning_campaign_id FROM billing_entities WHERE is_default"
     )
-    assert applied is None
+    assert (counted, applied) == (None, None)
+    [request] = await requests(shop)
+    assert request["dunning_campaign_id"] == late.id  # what it asked for stays
     shop.clock.advance(days=3)
-    await woken(shop)
     assert await look(shop, scout) == []
+    assert await shop.owner.fetchval("SELECT count(*) FROM dunnings") == 0
+
+
+async def test_a_campaign_that_is_made_anew_or_put_back_asks_nobody_twice_within_its_days(
+    shop: Shop, scout: Pool
+) -> None:
+    await campaign(shop)
+    customer = await shop.customer(linked=False)
+    await overdue(shop, customer, [1_000])
+    await woken(shop)
+    await look(shop, scout)
+    await deleted(shop)
+    await campaign(shop)
+    for excluded in (True, False):
+        await said_of_customer(shop, customer, exclude_from_dunning_campaign=excluded)
+    assert await look(shop, scout) == []
+    shop.clock.advance(days=3)
+    assert len(await look(shop, scout)) == 1
+    assert await counts(shop) == {"EUR": 1}
 
 
 async def test_whoever_has_no_campaign_costs_nothing(shop: Shop, scout: Pool) -> None:

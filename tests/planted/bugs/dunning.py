@@ -175,4 +175,17 @@ BUGS: Final = (
         ),
         (DONE + "test_a_deleted_campaign_asks_nobody_and_counts_nothing",),
     ),
+    Bug(
+        "a deleted campaign forgets whom it has just asked",
+        "Whoever makes a campaign anew charges everybody again on the same day.",
+        (
+            Edit(
+                "store/dunnings.py",
+                "       SET dunning_campaign_id = NULL, terms_changed_at",
+                "       SET last_attempt_at = NULL, look_at = '-infinity',\n"
+                "           dunning_campaign_id = NULL, terms_changed_at",
+            ),
+        ),
+        (DONE + "test_a_campaign_that_is_made_anew_or_put_back_asks_nobody_twice_within_its_days",),
+    ),
 )
