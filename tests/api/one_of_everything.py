@@ -90,6 +90,19 @@ async def asked_for(tenant: Tenant, pool: Pool, customer: str, lines: Any) -> st
     return str(made.json()["payment_request"]["lago_id"])
 
 
+async def dunned_by(tenant: Tenant, code: str) -> str:
+    """A campaign, which the default billing entity applies."""
+    fields = {
+        "name": "X",
+        "code": code,
+        "thresholds": [{"currency": "EUR", "amount_cents": 1}],
+        "applied_to_organization": True,
+    }
+    made = await tenant.post("/dunning_campaigns", {"dunning_campaign": fields})
+    assert made.is_success, made.text
+    return str(made.json()["dunning_campaign"]["code"])
+
+
 async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party:
     customer, tax, add_on = f"{name}-customer", f"{name}-tax", f"{name}-add-on"
     await has_tax(tenant, tax, 10)
@@ -117,6 +130,7 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "credit_notes": made["lago_id"],
         "customers": customer,
         "customer_metadata": kept[0]["lago_id"],
+        "dunning_campaigns": await dunned_by(tenant, f"{name}-campaign"),
         "events": about,
         "fees": invoice["fees"][0]["lago_id"],
         "invoices": invoice["lago_id"],

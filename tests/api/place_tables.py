@@ -18,6 +18,7 @@ FIT: Final[Mapping[str, Any]] = {
         "payment_method": {"provider_method_id": "pm_sandbox_ok"}
     },
     "PUT /billing_entities/{code}": {"billing_entity": {"name": "Mine"}},
+    "PUT /dunning_campaigns/{code}": {"dunning_campaign": {"name": "Mine"}},
     "PUT /fees/{lago_id}": {"fee": {"payment_status": "succeeded"}},
     "PUT /invoices/{lago_id}": {"invoice": {"payment_status": "succeeded"}},
     "PUT /payment_providers/{lago_id}": {"payment_provider": {"name": "Mine"}},
@@ -68,6 +69,7 @@ TAXED: Final = {
 }  # fmt: skip
 LINKED: Final = {"payment_provider": "sandbox", "payment_provider_code": "?"}
 LINE: Final = {"add_on_code": "$add_ons"}
+ASKED_FROM: Final = {"currency": "EUR", "amount_cents": 1}
 BILLED: Final = {"external_customer_id": "$customers", "fees": [LINE], "skip_psp": True}
 PAID_BY: Final = {"payment_method_type": "provider", "payment_method_id": "?"}
 NOTE_OF_INVOICE: Final = {
@@ -95,6 +97,22 @@ FIELDS: Final[Mapping[str, tuple[str, Any]]] = {
         {"billing_entity": {"tax_codes": ["?"]}},
     ),
     "PUT /billing_entities/{code} tax_codes": ("taxes", {"tax_codes": ["?"]}),
+    "POST /billing_entities billing_entity.applied_dunning_campaign_code": (
+        "dunning_campaigns",
+        {"billing_entity": {"code": "new", "name": "X", "applied_dunning_campaign_code": "?"}},
+    ),
+    "PUT /billing_entities/{code} billing_entity.applied_dunning_campaign_code": (
+        "dunning_campaigns",
+        {"billing_entity": {"applied_dunning_campaign_code": "?"}},
+    ),
+    "PUT /billing_entities/{code} applied_dunning_campaign_code": (
+        "dunning_campaigns",
+        {"applied_dunning_campaign_code": "?"},
+    ),
+    "POST /customers customer.applied_dunning_campaign_code": (
+        "dunning_campaigns",
+        {"customer": {"external_id": "$customers", "applied_dunning_campaign_code": "?"}},
+    ),
     "POST /credit_notes credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
     "POST /credit_notes credit_note.items.fee_id": ("fees", NOTE_OF_FEE),
     "POST /credit_notes/estimate credit_note.invoice_id": ("invoices", NOTE_OF_INVOICE),
@@ -181,6 +199,14 @@ OWN_NAMES: Final[Mapping[str, tuple[str, Any]]] = {
     "POST /payment_providers payment_provider.code": (
         "provider_accounts",
         {"payment_provider": {"provider_type": "sandbox", "code": "?"}},
+    ),
+    "POST /dunning_campaigns dunning_campaign.code": (
+        "dunning_campaigns",
+        {"dunning_campaign": {"name": "X", "code": "?", "thresholds": [ASKED_FROM]}},
+    ),
+    "PUT /dunning_campaigns/{code} dunning_campaign.code": (
+        "dunning_campaigns",
+        {"dunning_campaign": {"code": "?"}},
     ),
     "POST /taxes tax.code": ("taxes", {"tax": {"name": "X", "code": "?", "rate": 1}}),
     "PUT /taxes/{code} tax.code": ("taxes", {"tax": {"code": "?"}}),

@@ -25,6 +25,7 @@ FIELDS = [
     "finalize_zero_amount_invoice", "invoice_footer", "invoice_grace_period",
     "subscription_invoice_issuing_date_adjustment", "subscription_invoice_issuing_date_anchor",
     "document_locale", "is_default", "eu_tax_management", "logo_url",
+    "applied_dunning_campaign_code",
 ]  # fmt: skip
 
 

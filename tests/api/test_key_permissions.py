@@ -46,6 +46,7 @@ RESOURCE_OF_PATH: Final = {
     "/payments": "payment",
     "/reconciliation_findings": "reconciliation_finding",
     "/refunds": "refund",
+    "/dunning_campaigns": "dunning_campaign",
     "/taxes": "tax",
     "/webhook_deliveries": "webhook_delivery",
     "/webhook_endpoints": "webhook_endpoint",

@@ -173,6 +173,7 @@ TOLD: Final[Mapping[str, Thing]] = {
     "credit_note.created": things.credit_note,
     "credit_note.generated": exercises.download_a_credit_note,
     "credit_note.refund_failure": _refund_that_fails,
+    "dunning_campaign.finished": things.dunned,
     "invoice.created": exercises.finalize,
     "invoice.one_off_created": things.paid_by_card,
     "invoice.generated": exercises.download_an_invoice,

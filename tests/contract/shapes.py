@@ -111,7 +111,8 @@ class Shapes:
         for difference in self._differences.values():
             whose, _, key = difference.where.rpartition(".")
             if difference.kind is Kind.MORE and whose in mine:
-                trees[key] = self._named[difference.of] if difference.of else {"type": "object"}
+                plain = difference.schema or {"type": "object"}
+                trees[key] = self._named[difference.of] if difference.of else plain
                 owners[key] = whose
         for key, below in trees.items():
             known_as = f"{owners[key]}.{key}"

@@ -192,6 +192,23 @@ async def overdue(world: World, owner: Any, *, cents: int = 1_000, **fields: Any
     return await shown(world, made)
 
 
+async def dunned(world: World) -> Any:
+    """A customer whom a campaign asks once; and the campaign is over."""
+    asked = {
+        "code": world.name("campaign"), "name": "Late",
+        "thresholds": [{"currency": "EUR", "amount_cents": 1}],
+    }  # fmt: skip
+    campaign = await world.do("POST /dunning_campaigns", {"dunning_campaign": asked})
+    owner = await customer(world, applied_dunning_campaign_code=campaign["code"])
+    await overdue(world, owner)
+    await world.told(
+        "payment_request.created",
+        lambda told: told["customer"]["external_id"] == owner["external_id"],
+    )
+    await world.served.let_dunning_rest(owner)
+    return owner
+
+
 async def late(world: World) -> Any:
     return await overdue(world, await customer(world))
 

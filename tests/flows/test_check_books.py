@@ -29,6 +29,7 @@ from recoup.store.db import Pool
 from recoup.store.invariants import INVARIANTS, Invariant, offenders
 from recoup.store.reported import REPORTED
 from tests.databases import own_database
+from tests.flows.dunning import campaign, look, said_of_customer
 from tests.flows.issuing import issue, stock
 from tests.flows.noting import make_note, send_refunds
 from tests.flows.requests import attempt_of, requested
@@ -111,6 +112,7 @@ async def everything_happens(shop: Shop, scout: Pool) -> Street:
         attempts[f"of_{name}"] = attempt_of(request)
         await shop.submit(attempts[f"of_{name}"])
     await asked_for(shop, None)
+    await dunned(shop, scout)
     noted, offset = await sold(shop, "pm_sandbox_ok"), await sold(shop, "pm_sandbox_ok")
     await shop.collect(noted)
     note = await make_note(shop, noted, refund=100, credit=200)
@@ -132,6 +134,15 @@ async def asked_for(shop: Shop, method: str | None) -> RowKey:
     for invoice in invoices:
         await shop.change("invoices", invoice, payment_overdue=True)
     return await requested(shop, invoices)
+
+
+async def dunned(shop: Shop, scout: Pool) -> None:
+    """A customer whom a campaign has asked."""
+    await campaign(shop, applied=False, thresholds={"EUR": 1})
+    customer = await shop.customer()
+    await shop.change("invoices", await issue(shop, customer), payment_overdue=True)
+    await said_of_customer(shop, customer, applied_dunning_campaign_code="late")
+    await look(shop, scout)
 
 
 async def sold(shop: Shop, method: str) -> RowKey:
@@ -302,6 +313,7 @@ BREAKS: dict[str, Sequence[str]] = {
         " (SELECT payment_id, invoice_id FROM payment_invoices WHERE payment_id = '{of_ok}'"
         " LIMIT 1)",
     ),
+    "dunning_counts_what_it_asked": ("UPDATE dunning_counters SET attempts = 3",),
     "success_has_its_receipt": (
         "DELETE FROM documents WHERE payment_receipt_id IN"
         " (SELECT id FROM payment_receipts WHERE payment_id = '{ok}')",
@@ -402,6 +414,7 @@ async def test_the_check_names_what_is_broken(street: Street, name: str) -> None
             " WHERE id = '{request_do_not_honor}'"),
         ("request_shows_its_payments", "UPDATE payment_requests SET payment_status = 'failed'"
             " WHERE id = '{request_processing_ok}'"),
+        ("dunning_counts_what_it_asked", "UPDATE payment_requests SET dunning_campaign_id = NULL"),
         ("success_has_its_receipt", "UPDATE payment_receipts SET payment_id = '{ready}'"
             " WHERE payment_id = '{ok}'"),
         ("receipts_are_numbered_without_a_gap", "UPDATE payment_receipt_counters SET last = 9"),

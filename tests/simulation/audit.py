@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,14 @@ from tests.simulation.audit_refunds import (
     notes_that_disagree,
     refunds_that_disagree,
 )
-from tests.simulation.people import TURNED_AWAY, People, asked_id, attempt_of, requested_id
+from tests.simulation.people import (
+    DUNNED_EACH,
+    TURNED_AWAY,
+    People,
+    asked_id,
+    attempt_of,
+    requested_id,
+)
 from tests.simulation.world import World
 
 ENDS = {
@@ -92,6 +99,13 @@ class _Rows:
         self.decisions = {row["id"]: row for row in tables["decisions"]}
         self.provider_events = tables["provider_events"]
         self.refunds = tables["refunds"]
+        self.dunned: dict[UUID, list[asyncpg.Record]] = defaultdict(list)  # by customer
+        for row in tables["payment_requests"]:
+            if row["dunning_campaign_id"]:
+                self.dunned[row["customer_id"]].append(row)
+        self.requested: dict[UUID, set[UUID]] = defaultdict(set)
+        for row in tables["payment_request_invoices"]:
+            self.requested[row["payment_request_id"]].add(row["invoice_id"])
         self.notes = tables["credit_notes"]
         self.invoices_of: dict[UUID, list[UUID]] = defaultdict(list)
         for row in self.covers:
@@ -106,6 +120,7 @@ class _Rows:
         tables = (
             "invoices", "payments", "payment_invoices", "contradictions", "ledger_entries",
             "events", "decisions", "provider_events", "refunds", "credit_notes",
+            "payment_requests", "payment_request_invoices",
         )  # fmt: skip
         return cls(
             {
@@ -165,7 +180,7 @@ class _Audit:
                 wrong.append(f"an event was never applied: {row['body']}")
         wrong += refunds_that_disagree(self.world, rows.refunds, rows.contradictions, rows.events)
         wrong += notes_that_disagree(self.world, rows.notes, rows.refunds, rows.events)
-        return [*wrong, *self._requests(), *self._ledger(), *self._ends()]
+        return [*wrong, *self._requests(), *self._dunning(), *self._ledger(), *self._ends()]
 
     # One attempt.
 
@@ -428,9 +443,14 @@ class _Audit:
 
     # All of it.
 
+    def _asked_for(self) -> dict[UUID, set[UUID]]:
+        """By payment request, people's and campaigns', the invoices that it asks for."""
+        dunned = [row["id"] for requests in self.rows.dunned.values() for row in requests]
+        return self.people.requested | {one: self.rows.requested[one] for one in dunned}
+
     def _requests(self) -> Iterator[str]:
         """A request was charged for all of its invoices at once, or for none of them."""
-        for request, invoices in self.people.requested.items():
+        for request, invoices in self._asked_for().items():
             attempt = self.rows.attempts.get(attempt_of(request))
             if attempt is None:
                 continue  # nobody could be charged for it
@@ -445,6 +465,23 @@ class _Audit:
             surprised = any(row["payment_id"] == attempt["id"] for row in self.rows.contradictions)
             if fits == {True, False} and not surprised:
                 yield f"request {self.world.name(request)} has paid some of its invoices"
+
+    def _dunning(self) -> Iterator[str]:
+        """A campaign asks nobody twice within its days, and charges nothing that skips us."""
+        for customer, requests in self.rows.dunned.items():
+            times = sorted({row["created_at"] for row in requests})
+            if any(later - earlier < DUNNED_EACH for earlier, later in pairwise(times)):
+                yield f"customer {self.world.name(customer)} was dunned at {times}"
+            for request in requests:
+                attempt = self.rows.attempts.get(attempt_of(request["id"]))
+                self.world.happened["dunned_by_charge" if attempt else "dunned_by_reminder"] += 1
+                skipping = {
+                    one
+                    for one in self.rows.requested[request["id"]]
+                    if self.rows.invoices[one]["skip_psp"]
+                }
+                if attempt and skipping:
+                    yield f"{self.world.name(request['id'])} charges what is paid by hand"
 
     def _ledger(self) -> Iterator[str]:
         """Every success in the provider's books is booked here, and nothing else is."""
@@ -507,7 +544,7 @@ class _Audit:
                 yield f"nobody knows why {world.name(attempt_id)} was begun"
         asked = {asked_id(ask_id): ask_id for ask_id in world.given_ids}
         of_requests = {
-            requested_id(request, one) for request, of in people.requested.items() for one in of
+            requested_id(request, one) for request, of in self._asked_for().items() for one in of
         }  # without an attempt they go on asking: nothing ends
         for decision in rows.decisions.values():
             if decision["decided"] != "no_attempt" or decision["id"] in of_requests:

@@ -361,6 +361,8 @@ class Crew:
                     await worker.check_method(errand.key)
             case Job.COLLECT_FROM_CUSTOMER:
                 await worker.collect_from_customer(errand.key)
+            case Job.DUN_CUSTOMER:
+                await worker.dun_customer(errand.key)
             case Job.MAKE_PROVIDER_CUSTOMER:
                 raise AssertionError("the sandbox knows any customer")
             case Job.FETCH_METHODS:

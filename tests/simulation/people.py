@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID, uuid5
@@ -23,6 +23,10 @@ from recoup.flows.create_invoice import create_invoice
 from recoup.flows.credit_voided_invoice import AskedBack
 from recoup.flows.delete_customer import delete_customer
 from recoup.flows.manage_add_ons import AddOnInput, create_add_on
+from recoup.flows.manage_dunning_campaigns import (
+    create_dunning_campaign,
+    delete_dunning_campaign,
+)
 from recoup.flows.manage_payment_methods import delete_payment_method, set_default_payment_method
 from recoup.flows.open_provider import Providers
 from recoup.flows.record_manual_payment import PaymentInput, record_manual_payment
@@ -33,6 +37,7 @@ from recoup.flows.upsert_customer import upsert_customer
 from recoup.flows.void_invoice import void_invoice
 from recoup.rules.credit_note_asks import CreditNoteInput
 from recoup.rules.customer_changes import BillingConfigurationInput, CustomerInput
+from recoup.rules.dunning_campaigns import DunningCampaignInput, ThresholdInput
 from recoup.rules.method_choice import NOBODYS_METHOD, Wish
 from recoup.rules.one_off_asks import FeeInput, InvoiceInput
 from recoup.rules.payment_requests import PaymentRequestInput
@@ -76,6 +81,7 @@ _BECOME_OVERDUE = """
     UPDATE invoices i SET payment_overdue = true FROM late
      WHERE i.organization_id = $1 AND i.id = late.id
 """
+DUNNED_EACH = timedelta(days=2)
 Done = TypeVar("Done")
 Meanwhile: TypeAlias = Callable[[], Awaitable[None]]  # what happens just before a commit
 
@@ -256,6 +262,23 @@ class People:
         if told and told.endswith("done"):
             self._happened["offset_before_it_is_sent"] += 1
         return told
+
+    async def begin_to_dun(self) -> None:
+        """Have a campaign ask whoever is late: two times, two days apart."""
+        asked = DunningCampaignInput(
+            name="Late", code="late", days_between_attempts=DUNNED_EACH.days, max_attempts=2,
+            thresholds=[ThresholdInput(one, 500) for one in CURRENCIES],
+            applied_to_organization=True,
+        )  # fmt: skip
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            await create_dunning_campaign(
+                conn, self.tenant, asked, campaign_id=self._new_id(), now=self._now()
+            )
+
+    async def dun_no_more(self) -> None:
+        """Delete the campaign; what it has asked for goes on."""
+        async with db.transaction(self._pool, tenants=[self.tenant]) as conn:
+            await delete_dunning_campaign(conn, self.tenant, "late", now=self._now())
 
     async def request_payment(self) -> str | None:
         """Ask a customer for what they owe in one currency, all at once: mostly more than one."""

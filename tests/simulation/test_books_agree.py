@@ -64,6 +64,8 @@ AT_LEAST = {
     "request_refused": 20,
     "request_succeeded": 2,
     "request_failed": 2,
+    "dunned_by_charge": 1,
+    "dunned_by_reminder": 20,
     "refund_asked": 5,
     "refund_succeeded": 2,
     "refund_failed": 1,

@@ -165,6 +165,7 @@ class World:
         for people in self.everybody:
             people.comes_second.append(self.payers.open_page_of)
             await people.move_in(providers)
+            await people.begin_to_dun()
             for _ in range(3):
                 self._note(await people.new_customer())
             for _ in range(3):
@@ -448,6 +449,8 @@ class World:
             await self.crew.kill(number)
         for orphan in [*self.crew.orphans]:
             await self.crew.miss(orphan)
+        for people in self.everybody:
+            await people.dun_no_more()
         calm_since = self.clock.now()
         patience = calm_since + UNKNOWN_IS_SETTLED_WITHIN
         while self.clock.now() < patience:
@@ -514,6 +517,8 @@ class World:
             "UPDATE refunds SET look_up_at = NULL WHERE organization_id = ANY ($1::uuid[])",
             "UPDATE invoices SET next_try_at = NULL, payment_overdue = true"
             " WHERE organization_id = ANY ($1::uuid[])",
+            "DELETE FROM dunning_counters WHERE organization_id = ANY ($1::uuid[])",
+            "DELETE FROM dunnings WHERE organization_id = ANY ($1::uuid[])",
             "UPDATE provider_events SET applied_at = received_at"
             " WHERE organization_id = ANY ($1::uuid[])",
         ):

@@ -68,6 +68,7 @@ SCOUTED: Final = {
     "reconciliation_findings": {"organization_id", "id", "resolved_at", "what"},
     "idempotency_keys": {"organization_id", "created_at"},
     "documents": {"organization_id", "id", "make_at", "tries", "given_up_at"},
+    "dunnings": {"organization_id", "customer_id", "look_at"},
 }  # fmt: skip
 
 # One row of every table for one tenant. {o} is the organization, {name} an id of that tenant's.
@@ -76,6 +77,10 @@ ROWS: Final = {
         " updated_at) VALUES ({o}, 'A', 'a', 'A', '', now(), now())",
     "api_keys": "(organization_id, id, digest, last4, created_at)"
         " VALUES ({o}, {key}, {key}::text, '1234', now())",
+    "dunning_campaigns": "(organization_id, id, code, name, days_between_attempts, max_attempts,"
+        " terms_changed_at, created_at, updated_at)"
+        " VALUES ({o}, {campaign}, 'd', 'D', 1, 1, now(), now(), now())",
+    "dunning_thresholds": "VALUES ({o}, {campaign}, 'EUR', 0)",
     "billing_entities": "(organization_id, id, code, name, document_number_prefix, created_at,"
         " updated_at) VALUES ({o}, {entity}, 'a', 'A', 'A', now(), now())",
     "taxes": "(organization_id, id, code, name, rate, created_at, updated_at)"
@@ -166,6 +171,9 @@ ROWS: Final = {
         " VALUES ({o}, {decision}, {invoice}, 'stop', 'never', now())",
     "mails": "(organization_id, id, kind, object_id, recipients, send_at, created_at)"
         " VALUES ({o}, {mail}, 'k', {invoice}, '{{a@b.example}}', now(), now())",
+    "dunnings": "(organization_id, customer_id, dunning_campaign_id, look_at)"
+        " VALUES ({o}, {customer}, {campaign}, now())",
+    "dunning_counters": "VALUES ({o}, {customer}, 'EUR', 1, now())",
     "audit_log": "VALUES ({o}, {entry}, now(), 'ann', 'a', {payment}, '{{}}')",
 }  # fmt: skip
 
@@ -473,6 +481,8 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         "refunds.provider_payment_id", "refunds.provider_refund_id",
         "payment_methods.provider_method_id", "provider_customers.provider_customer_id",
         "provider_events.provider_event_id",
+        # Of a campaign that may be deleted: what it asked for stays.
+        "dunnings.dunning_campaign_id", "payment_requests.dunning_campaign_id",
     }  # fmt: skip
     keyed = {
         f"{row['table']}.{row['column']}"

@@ -6,6 +6,7 @@ it so, as its specification says; the Python one sends `{"billing_entity": {…}
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -28,7 +29,7 @@ from recoup.flows.manage_billing_entities import (
 )
 from recoup.rules.lago.billing_entities import BillingEntityObject, billing_entity_object
 from recoup.rules.records.organizations import BillingEntity
-from recoup.store import organizations, taxes
+from recoup.store import dunning_campaigns, organizations, taxes
 from recoup.store.db import Conn
 
 
@@ -68,7 +69,9 @@ async def create(
         entity = await create_billing_entity(
             conn, own_id, asked, entity_id=edge.new_id(), now=edge.now()
         )
-        return BillingEntityAnswer(billing_entity_object(entity))  # its taxes are told when read
+        codes = await _campaign_codes(conn, own_id, [entity])
+        # Its taxes are told when it is read.
+        return BillingEntityAnswer(billing_entity_object(entity, campaign_code=codes[entity.id]))
 
     return await edge.answer(request, do)
 
@@ -76,10 +79,14 @@ async def create(
 @get("/billing_entities", opt=answers(BillingEntitiesAnswer))
 async def find_all(request: ApiRequest, edge: TheEdge) -> Response[bytes]:
     """List the billing entities, oldest first."""
+    own_id = request.auth.organization_id
 
     async def look(conn: Conn) -> BillingEntitiesAnswer:
-        found = await organizations.billing_entities(conn, request.auth.organization_id)
-        return BillingEntitiesAnswer([billing_entity_object(entity) for entity in found])
+        found = await organizations.billing_entities(conn, own_id)
+        codes = await _campaign_codes(conn, own_id, found)
+        return BillingEntitiesAnswer(
+            [billing_entity_object(one, campaign_code=codes[one.id]) for one in found]
+        )
 
     return await edge.read(request, look)
 
@@ -126,7 +133,21 @@ async def update(
 
 async def _shown(conn: Conn, own_id: UUID, entity: BillingEntity) -> BillingEntityAnswer:
     applied = await taxes.of_billing_entities(conn, own_id, [entity.id])
-    return BillingEntityAnswer(billing_entity_object(entity, taxes=applied.get(entity.id, ())))
+    codes = await _campaign_codes(conn, own_id, [entity])
+    return BillingEntityAnswer(
+        billing_entity_object(
+            entity, campaign_code=codes[entity.id], taxes=applied.get(entity.id, ())
+        )
+    )
+
+
+async def _campaign_codes(
+    conn: Conn, own_id: UUID, entities: Collection[BillingEntity]
+) -> dict[UUID, str | None]:
+    """By billing entity, the code of the dunning campaign that it applies; None: none."""
+    applied = {one.id: one.applied_dunning_campaign_id for one in entities}
+    codes = await dunning_campaigns.codes(conn, own_id, applied.values())
+    return {one: codes[campaign] if campaign else None for one, campaign in applied.items()}
 
 
 routes = Router(

@@ -14,13 +14,14 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from recoup.flows.manage_dunning_campaigns import campaign_to_apply
 from recoup.rules import tenant_fields
 from recoup.rules.numbering import default_prefix
 from recoup.rules.records.organizations import BillingEntity
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, invalid, not_found
 from recoup.rules.scalars import Scalar, Text, text, texts
-from recoup.store import organizations, taxes
+from recoup.store import dunnings, organizations, taxes
 from recoup.store.db import Conn
 
 
@@ -61,6 +62,7 @@ class BillingEntityChange(msgspec.Struct, frozen=True, kw_only=True):
     eu_tax_management: bool | UnsetType | None = UNSET
     tax_codes: list[Scalar] | UnsetType | None = UNSET
     billing_configuration: EntityBillingInput | UnsetType | None = UNSET
+    applied_dunning_campaign_code: Text = UNSET  # ours; blank: none
 
 
 class BillingEntityInput(BillingEntityChange, frozen=True, kw_only=True):
@@ -74,13 +76,15 @@ async def create_billing_entity(
 ) -> BillingEntity:
     """Add a billing entity; what is not said is as the contract's defaults have it.
 
-    :raises Refused: 422, every broken field with its code; 404 `tax_not_found`.
+    :raises Refused: 422, every broken field with its code; 404 `tax_not_found`,
+        `dunning_campaign_not_found`.
     """
     mandatory = {field: getattr(asked, field) for field in ("code", "name")}
     missing = [field for field, said in mandatory.items() if text(said) is None]
     if missing:
         raise Refused(invalid({field: ["value_is_mandatory"] for field in missing}))
     given = _given(asked)
+    campaign = await campaign_to_apply(conn, organization_id, asked.applied_dunning_campaign_code)
     await organizations.lock(conn, organization_id)  # of two with one code, the second sees it
     entities = await organizations.billing_entities(conn, organization_id)
     if any(entity.code == given["code"] for entity in entities):
@@ -90,6 +94,7 @@ async def create_billing_entity(
         id=entity_id,
         created_at=now,
         updated_at=now,
+        applied_dunning_campaign_id=campaign,
         **{"document_number_prefix": default_prefix(given["name"], entity_id)} | given,
     )
     applied = await _taxes(conn, organization_id, asked)
@@ -104,14 +109,20 @@ async def update_billing_entity(
 ) -> BillingEntity:
     """Change what is given of the billing entity with this code.
 
-    :raises Refused: `billing_entity_not_found`; 422, every broken field; `tax_not_found`.
+    :raises Refused: `billing_entity_not_found`; 422, every broken field; `tax_not_found`,
+        `dunning_campaign_not_found`.
     """
+    campaign = await campaign_to_apply(conn, organization_id, asked.applied_dunning_campaign_code)
     await organizations.lock(conn, organization_id)
     entity = await find_billing_entity(conn, organization_id, code)
     given = _given(asked)
+    if asked.applied_dunning_campaign_code is not UNSET:
+        given["applied_dunning_campaign_id"] = campaign
     applied = await _taxes(conn, organization_id, asked)
     changed: BillingEntity = msgspec.structs.replace(entity, **given, updated_at=now)
     await organizations.write_billing_entity(conn, changed)
+    if changed.applied_dunning_campaign_id != entity.applied_dunning_campaign_id:
+        await dunnings.wake_all(conn, organization_id, now=now)
     if applied is not None:
         await taxes.replace_of_billing_entity(conn, organization_id, entity.id, applied)
     return changed
@@ -131,7 +142,7 @@ async def find_billing_entity(conn: Conn, organization_id: UUID, code: str) -> B
 def _given(asked: BillingEntityChange) -> dict[str, Any]:
     own = msgspec.structs.asdict(asked)
     billing = own.pop("billing_configuration") or UNSET
-    del own["tax_codes"]
+    del own["tax_codes"], own["applied_dunning_campaign_code"]
     said = own | ({} if billing is UNSET else msgspec.structs.asdict(billing))
     given = tenant_fields.given(said, null_stays=True)
     if given.get("document_numbering") == "per_organization":  # an organization's word for it

@@ -1,6 +1,8 @@
 """Mark the invoices that have become late, and tell of each once (contract section 8.1).
 
-Called by the clock, hourly. What would surprise you: the day is UTC's, whatever the customer's.
+Called by the clock, hourly. Whoever has a dunning campaign is looked at for it at once.
+
+What would surprise you: the day is UTC's, whatever the customer's.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from recoup.rules.invoice_dates import becomes_overdue
 from recoup.rules.lago.invoices import Include, invoice_object
 from recoup.rules.records.invoices import Invoice, InvoiceDetails
 from recoup.rules.records.keys import RowKey
-from recoup.store import db, invoices
+from recoup.store import db, dunnings, invoices
 from recoup.store.db import Pool
 
 MOST_AT_ONCE: Final = 500  # bounds how long one transaction holds its locks
@@ -48,6 +50,7 @@ async def _mark(pool: Pool, keys: Sequence[RowKey], *, now: datetime) -> list[bo
         locked = await invoices.lock(conn, keys)
         late = [invoice.key for invoice in locked.values() if _becomes_overdue(invoice, now)]
         await invoices.become_overdue(conn, late, now=now)
+        await dunnings.wake(conn, {locked[key].customer_key for key in late}, now=now)
         details = await invoices.details(conn, late)
         await tell(conn, [_overdue(details[key], now) for key in late], now=now)
     return [key in details for key in keys]

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid5
 
+import msgspec
+
 from recoup.rules.email_addresses import addresses_in
 from recoup.rules.records.credit_notes import CreditNoteDetails
 from recoup.rules.records.invoices import InvoiceDetails
@@ -53,11 +55,14 @@ async def promise_credit_note_mail(
 
 
 async def promise_reminder(conn: Conn, request: PaymentRequest, *, now: datetime) -> None:
-    """Promise the mail of a payment request that nobody charges for, if it has an address."""
+    """Promise the mail of a payment request that no charge pays, if it has an address.
+
+    A request has one reminder, whoever promises it how often.
+    """
     if recipients := addresses_in(request.email):
-        await promise_mails(
-            conn, [_mail(MailKind.PAYMENT_REQUEST_CREATED, request.key, recipients, now)]
-        )
+        mail = _mail(MailKind.PAYMENT_REQUEST_CREATED, request.key, recipients, now)
+        copies = [one for one in request.reminder_copies or () if one not in recipients]
+        await promise_mails(conn, [msgspec.structs.replace(mail, blind_copies=copies)])
 
 
 def wanted_mails(

@@ -16,6 +16,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
+import msgspec
+
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.promise_mail import promise_reminder
 from recoup.flows.tell import tell
@@ -46,6 +48,14 @@ from recoup.store.new_attempts import BegunTogether
 TOO_MANY: Final = invalid({"lago_invoice_ids": ["invalid_count"]})
 
 
+class ForCampaign(msgspec.Struct, frozen=True):
+    """That a dunning campaign asks, and how it does."""
+
+    campaign_id: UUID
+    blind_copies: Sequence[str]  # who reads along in its reminders
+    instead: NoAttempt | None  # why it reminds alone; None: it charges, where that can be
+
+
 class PagesAreOpen(Exception):  # noqa: N818  it is an answer: close them, and ask again
     """A payer may be paying one of the invoices on a hosted page: nothing was done.
 
@@ -64,13 +74,15 @@ async def request_payment(
     invoice_ids: Collection[UUID],
     *,
     request_id: UUID,
+    campaign: ForCampaign | None = None,
     can_mail: bool = False,
     now: datetime,
 ) -> PaymentRequestDetails:
     """Make a payment request, begin its attempt where the customer can be charged, and answer it.
 
     `invoice_ids` are those of `asked.lago_invoice_ids` that are ids. `can_mail`: a mail server was
-    named, so that a customer who cannot be charged is reminded by mail.
+    named, so that a customer who cannot be charged is reminded by mail; where a `campaign` asks,
+    one whose charge has failed is as well.
 
     :raises Refused: in the contract's order (section 3.11): 404 `customer_not_found`,
         `invoice_not_found`; 405 where the invoices are not overdue, not alike, or not ready; 422.
@@ -86,7 +98,8 @@ async def request_payment(
     found = await collection.find(conn, [invoice.key for invoice in wanted])
     debts = [found[invoice.key] for invoice in wanted]
     link = (await collection.links(conn, [customer.key], ()))[customer.key]
-    chosen = choose_for_request(None, debts, link)
+    instead = campaign.instead if campaign else None
+    chosen = instead or choose_for_request(None, debts, link)
     await _refuse_busy(conn, debts, chosen)
     request = PaymentRequest(
         organization_id=organization_id,
@@ -97,6 +110,8 @@ async def request_payment(
         currency=debts[0].currency,
         email=requested_email(asked.email, otherwise=customer.email),
         payment_status="pending",
+        dunning_campaign_id=campaign.campaign_id if campaign else None,
+        reminder_copies=campaign.blind_copies if campaign and can_mail else None,
         created_at=now,
         updated_at=now,
     )

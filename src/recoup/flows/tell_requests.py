@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from recoup.flows.promise_mail import promise_reminder
 from recoup.flows.tell import News
 from recoup.rules.lago.failures import REQUEST_OBJECT_TYPE, ProviderError, RequestFailureObject
 from recoup.rules.lago.payment_requests import payment_request_object
@@ -29,12 +30,16 @@ async def end_requests(
 ) -> list[News]:
     """Show these requests as what they have become, and say so: `succeeded` or `failed`.
 
-    `by` are the attempts that made them so. Their invoices are locked, and written before.
+    `by` are the attempts that made them so. Their invoices are locked, and written before. Whoever
+    was asked by a campaign is reminded where it failed: nobody else will be.
     """
     if not ended:
         return []
     await payment_requests.end(conn, ended, now=now)
     details = await payment_requests.details(conn, ended.keys())
+    for key, became in ended.items():
+        if became == "failed" and details[key].request.reminder_copies is not None:
+            await promise_reminder(conn, details[key].request, now=now)
     return [
         _of_request(details[key], "payment_request.payment_status_updated", by[key].key)
         for key in ended

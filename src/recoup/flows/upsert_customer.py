@@ -10,7 +10,9 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import UNSET
 
+from recoup.flows.manage_dunning_campaigns import campaign_to_apply
 from recoup.flows.tell import News, tell
 from recoup.rules.customer_changes import (
     BillingConfigurationInput,
@@ -31,6 +33,7 @@ from recoup.rules.refusal import Refused, not_found
 from recoup.rules.scalars import text, texts
 from recoup.store import (
     customers,
+    dunnings,
     jobs,
     organizations,
     payment_methods,
@@ -49,9 +52,10 @@ async def upsert_customer(
     `change_id` names this change, and becomes the id of a customer that is new.
 
     :raises Refused: 422 for fields that break a rule, `billing_entity_not_found`,
-        `tax_not_found`.
+        `tax_not_found`, `dunning_campaign_not_found`.
     """
     external_id = external_id_of(asked)
+    campaign = await campaign_to_apply(conn, organization_id, asked.applied_dunning_campaign_code)
     entity = await _billing_entity(conn, organization_id, text(asked.billing_entity_code))
     applied = await _taxes(conn, organization_id, asked)
     customer = await customers.lock_by_external_id(conn, organization_id, external_id)
@@ -76,6 +80,8 @@ async def upsert_customer(
         before = (await customers.details(conn, [customer.key]))[customer.key]
         if text(asked.billing_entity_code):
             customer = msgspec.structs.replace(customer, billing_entity_id=entity.id)
+    if asked.applied_dunning_campaign_code is not UNSET:
+        customer = msgspec.structs.replace(customer, applied_dunning_campaign_id=campaign)
     customer = msgspec.structs.replace(changed(customer, asked), updated_at=now)
     linked = await _linked(conn, customer, before, asked, link_id=uuid5(change_id, "link"), now=now)
     await (customers.write if before else customers.insert)(conn, linked.customer)
@@ -86,6 +92,8 @@ async def upsert_customer(
     if applied is not None:
         await customers.replace_taxes(conn, customer.key, applied)
     await _write_link(conn, customer, before.link if before else None, linked.link, now=now)
+    if before and _dunned_by(customer) != _dunned_by(before.customer):
+        await dunnings.wake(conn, [customer.key], now=now)
     await _promise_to_make(conn, linked.link)
     await _promise_to_fetch(conn, before.link if before else None, linked)
     after = (await customers.details(conn, [customer.key]))[customer.key]
@@ -102,6 +110,15 @@ async def upsert_customer(
         now=now,
     )
     return after
+
+
+def _dunned_by(customer: Customer) -> tuple[object, ...]:
+    """What decides which dunning campaign asks a customer, if any."""
+    return (
+        customer.exclude_from_dunning_campaign,
+        customer.applied_dunning_campaign_id,
+        customer.billing_entity_id,
+    )
 
 
 async def _billing_entity(conn: Conn, organization_id: UUID, code: str | None) -> BillingEntity:

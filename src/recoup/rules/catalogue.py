@@ -1,16 +1,17 @@
-"""What an organization's add-ons and taxes have in common: a name, and a code to name them by."""
+"""What add-ons, taxes and dunning campaigns have in common: a name, and a code to name them by."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from recoup.rules.records.add_ons import AddOn
+from recoup.rules.records.dunning import DunningCampaign
 from recoup.rules.records.taxes import Tax
 
 LONGEST_CODE: Final = 255  # an index holds it
 
 
-def broken_texts(entry: AddOn | Tax) -> dict[str, list[str]]:
+def broken_texts(entry: AddOn | DunningCampaign | Tax) -> dict[str, list[str]]:
     """Say which of the entry's texts break a rule, and which, by field."""
     broken: dict[str, list[str]] = {}
     for field in entry.__struct_fields__:

@@ -97,6 +97,8 @@ class CustomerInput(msgspec.Struct, frozen=True):
     external_salesforce_id: Text = UNSET
     finalize_zero_amount_invoice: Text = UNSET
     skip_invoice_custom_sections: Flag = UNSET
+    exclude_from_dunning_campaign: Flag = UNSET  # ours, as Lago's GraphQL calls it
+    applied_dunning_campaign_code: Text = UNSET  # ours; blank: the billing entity's
     billing_entity_code: Text = UNSET
     tax_codes: list[Scalar] | UnsetType | None = UNSET
     shipping_address: ShippingAddressInput | UnsetType | None = UNSET
@@ -112,6 +114,7 @@ _TEXTS: Final = (
     "url", "phone", "logo_url", "legal_name", "legal_number", "tax_identification_number",
     "external_salesforce_id",
 )  # fmt: skip
+_FLAGS: Final = ("skip_invoice_custom_sections", "exclude_from_dunning_campaign")
 
 
 class _Code(msgspec.Struct, frozen=True):
@@ -172,7 +175,7 @@ def external_id_of(asked: CustomerInput) -> str:
 
 
 def changed(customer: Customer, asked: CustomerInput) -> Customer:
-    """The customer with its own fields changed as asked, but for the link and the billing entity.
+    """The customer with its own fields changed as asked, but for what names another row.
 
     :raises Refused: 422, every broken field with its code.
     """
@@ -190,8 +193,9 @@ def changed(customer: Customer, asked: CustomerInput) -> Customer:
     if billing is not UNSET:
         given |= _coded(billing, _BILLING_CODES, broken)
         given |= _days(billing, ("invoice_grace_period",), broken)
-    if isinstance(asked.skip_invoice_custom_sections, bool):
-        given["skip_invoice_custom_sections"] = asked.skip_invoice_custom_sections
+    for field in _FLAGS:
+        if isinstance(flag := getattr(asked, field), bool):
+            given[field] = flag
     if isinstance(asked.shipping_address, ShippingAddressInput):
         given["shipping_address"] = _shipped_to(
             customer.shipping_address, asked.shipping_address, broken

@@ -29,10 +29,13 @@ _LAGOS: Final = frozenset(
         "webhook_jwt_public_key",
     }
 )  # fmt: skip
-# Beyond Lago's API. To send surprising money back needs `refund`.
+# Beyond Lago's REST API. To send surprising money back needs `refund`.
 _OURS: Final = frozenset(
-    {"contradiction", "payment_provider", "reconciliation_finding", "refund", "webhook_delivery"}
-)
+    {
+        "contradiction", "dunning_campaign", "payment_provider", "reconciliation_finding", "refund",
+        "webhook_delivery",
+    }
+)  # fmt: skip
 RESOURCES: Final = _LAGOS | _OURS
 
 

@@ -30,6 +30,10 @@ class NoAttempt(StrEnum):
     METHOD_IS_MANUAL = "payment_method_is_manual"
     NOT_COLLECTABLE = "invoice_no_longer_collectable"
     CHARGED_BEFORE = "charged_before"  # by a charge that a restore had lost
+    # Of a dunning campaign's requests alone, which remind where they do not charge.
+    SKIPS_PROVIDER = "skip_psp"
+    NO_USE = "charging_again_is_no_use"  # after how the method was declined
+    TOO_OFTEN = "charged_too_often"  # for what networks let pass
 
 
 class ByTransfer(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 from recoup.store.rows import key_arrays
 
-_DEBT: Final = """
+DEBT: Final = """
     i.organization_id, i.id, i.customer_id, i.number, i.status, i.payment_status, i.due_cents,
     i.currency, i.skip_psp, i.self_billed, i.payment_method_type, i.payment_method_id,
     i.held_because, i.issuing_date, i.invoice_type, i.billing_entity_id,
@@ -28,7 +28,7 @@ _DEBT: Final = """
 """
 
 _FIND: Final = f"""
-    SELECT {_DEBT}
+    SELECT {DEBT}
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN invoices i USING (organization_id, id)
       JOIN billing_entities b
@@ -42,7 +42,7 @@ _LOCK: Final = f"""
 """
 
 _LOCK_COVERED: Final = f"""
-    SELECT {_DEBT}, pi.payment_id, pi.amount_cents, pi.payment_status_before
+    SELECT {DEBT}, pi.payment_id, pi.amount_cents, pi.payment_status_before
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, payment_id)
       JOIN payment_invoices pi USING (organization_id, payment_id)
       JOIN invoices i ON (i.organization_id, i.id) = (pi.organization_id, pi.invoice_id)

@@ -29,11 +29,14 @@ from recoup.store.rows import columns, insertion, key_arrays, update, values
 _DETAILS: Final = f"""
     SELECT {columns(Customer, "c")},
            b.code AS billing_entity_code, b.timezone AS billing_entity_timezone,
-           b.net_payment_term AS billing_entity_net_payment_term
+           b.net_payment_term AS billing_entity_net_payment_term,
+           d.code AS dunning_campaign_code
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
       JOIN customers c USING (organization_id, id)
       JOIN billing_entities b
         ON (b.organization_id, b.id) = (c.organization_id, c.billing_entity_id)
+      LEFT JOIN dunning_campaigns d
+        ON (d.organization_id, d.id) = (c.organization_id, c.applied_dunning_campaign_id)
 """
 
 _FIND: Final = f"""
@@ -137,6 +140,7 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, Customer
             billing_entity_code=row["billing_entity_code"],
             billing_entity_timezone=row["billing_entity_timezone"],
             billing_entity_net_payment_term=row["billing_entity_net_payment_term"],
+            dunning_campaign_code=row["dunning_campaign_code"],
             metadata=metadata.get(customer.key, ()),
             taxes=applied.get(customer.key, ()),
             link=links.get(customer.key),

@@ -36,6 +36,7 @@ class Job(StrEnum):
     DELIVER_WEBHOOK = "deliver_webhook"
     SEND_MAIL = "send_mail"
     MAKE_DOCUMENT = "make_document"
+    DUN_CUSTOMER = "dun_customer"
 
 
 # A charge waits for nobody's webhook.
@@ -50,6 +51,7 @@ PRIORITY: Final = {
     Job.MAKE_PROVIDER_CUSTOMER: 1,
     Job.FETCH_METHODS: 1,
     Job.RECONCILE_ACCOUNT: 1,
+    Job.DUN_CUSTOMER: 1,
     Job.DELIVER_WEBHOOK: 0,
     Job.SEND_MAIL: 0,
     Job.MAKE_DOCUMENT: 0,

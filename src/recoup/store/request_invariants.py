@@ -1,4 +1,4 @@
-"""What holds of payment requests and receipts at every moment. Part of `invariants`.
+"""What holds of payment requests, dunning and receipts at every moment. Part of `invariants`.
 
 What would surprise you: a request that was paid may leave something due, where its provider took
 another amount, or an invoice was voided after the charge was sent. Then a contradiction says so.
@@ -77,6 +77,19 @@ REQUEST_INVARIANTS: Final = (
            AND p.state = 'succeeded' AND pi.applied_cents <> pi.amount_cents
            AND NOT EXISTS (SELECT FROM contradictions c
                 WHERE (c.organization_id, c.payment_id) = (p.organization_id, p.id))
+        """,
+    ),
+    Invariant(
+        "dunning_counts_what_it_asked",
+        "A campaign has counted as many attempts at a customer as it asked, currency by currency.",
+        """
+        SELECT n.organization_id, n.customer_id AS id
+          FROM dunning_counters n
+         WHERE n.organization_id = ANY ($1::uuid[])
+           AND n.attempts <> (SELECT count(DISTINCT r.created_at) FROM payment_requests r
+                WHERE (r.organization_id, r.customer_id) = (n.organization_id, n.customer_id)
+                  AND r.currency = n.currency AND r.created_at >= n.counted_since
+                  AND r.dunning_campaign_id IS NOT NULL)
         """,
     ),
     Invariant(

@@ -25,6 +25,7 @@ from recoup.flows.begin_sending import Begun, ToLookUp, begin_sending
 from recoup.flows.calls_under_way import SLOTS
 from recoup.flows.collect_from_customer import collect_from_customer
 from recoup.flows.deliver_webhook import EndpointsInFlight, WebhookSigner, deliver_webhook
+from recoup.flows.dun_customer import dun_customer
 from recoup.flows.fetch_methods import fetch_methods
 from recoup.flows.finalize_draft import finalize_due_drafts
 from recoup.flows.keep_methods import ProviderSilentError, check_method
@@ -176,6 +177,7 @@ class Worker:
         self._register(queuer, Job.MAKE_PROVIDER_CUSTOMER, self.make_provider_customer)
         self._register(queuer, Job.FETCH_METHODS, self.fetch_methods)
         self._register(queuer, Job.RECONCILE_ACCOUNT, self.reconcile_account)
+        self._register(queuer, Job.DUN_CUSTOMER, self.dun_customer)
         queuer.schedule("sweep", "* * * * * */2")(self._sweep)
         queuer.schedule("finalize_drafts", "* * * * *")(self._finalize_drafts)
         queuer.schedule("mark_overdue", "25 * * * *")(self._mark_overdue)
@@ -283,6 +285,16 @@ class Worker:
         """Compare a provider account's list of charges with ours."""
         await reconcile_account(
             self._pool, self._providers, key, new_id=self._new_id, now=self._now
+        )
+
+    async def dun_customer(self, key: RowKey) -> None:
+        """Ask a late customer for what its dunning campaign wants asked for by now."""
+        await dun_customer(
+            self._pool,
+            key,
+            can_mail=self._mail_sender is not None,
+            new_id=self._new_id,
+            now=self._now(),
         )
 
     async def deliver_webhook(self, key: RowKey) -> None:

@@ -50,14 +50,18 @@ class BillingEntityObject(msgspec.Struct, frozen=True):
     is_default: bool
     eu_tax_management: bool
     logo_url: str | None
+    applied_dunning_campaign_code: str | None  # ours: Lago tells it in its GraphQL
     taxes: tuple[TaxObject, ...] | UnsetType = UNSET
     selected_invoice_custom_sections: tuple[str, ...] | UnsetType = UNSET
 
 
 def billing_entity_object(
-    entity: BillingEntity, *, taxes: Sequence[Tax] | None = None
+    entity: BillingEntity, *, campaign_code: str | None, taxes: Sequence[Tax] | None = None
 ) -> BillingEntityObject:
-    """Render a billing entity: with `taxes` as a single one, without as one of a list."""
+    """Render a billing entity: with `taxes` as a single one, without as one of a list.
+
+    `campaign_code` is of the dunning campaign that it applies.
+    """
     return BillingEntityObject(
         lago_id=entity.id,
         code=entity.code,
@@ -93,6 +97,7 @@ def billing_entity_object(
         is_default=entity.is_default,
         eu_tax_management=entity.eu_tax_management,
         logo_url=entity.logo_url,
+        applied_dunning_campaign_code=campaign_code,
         taxes=UNSET if taxes is None else tuple(tax_object(tax) for tax in taxes),
         selected_invoice_custom_sections=UNSET if taxes is None else (),
     )

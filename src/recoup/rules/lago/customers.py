@@ -43,7 +43,7 @@ class MetadataObject(msgspec.Struct, frozen=True):
 
 
 class CustomerObject(msgspec.Struct, frozen=True, kw_only=True):
-    """`customer` in Lago's words; the last four depend on where it is shown."""
+    """`customer` in Lago's words; the last six depend on where it is shown."""
 
     lago_id: UUID
     billing_entity_code: str
@@ -84,6 +84,9 @@ class CustomerObject(msgspec.Struct, frozen=True, kw_only=True):
     integration_customers: tuple[()] | UnsetType = UNSET  # accounting and CRM are not connected
     applicable_invoice_custom_sections: tuple[()] | UnsetType = UNSET
     error_details: tuple[()] | UnsetType = UNSET
+    # Ours, of a single customer alone: Lago tells these in its GraphQL.
+    exclude_from_dunning_campaign: bool | UnsetType = UNSET
+    applied_dunning_campaign_code: str | UnsetType | None = UNSET
 
 
 def customer_object(details: CustomerDetails) -> CustomerObject:
@@ -143,6 +146,8 @@ def full_customer_object(details: CustomerDetails) -> CustomerObject:
         listed_customer_object(details),
         applicable_invoice_custom_sections=(),
         error_details=(),
+        exclude_from_dunning_campaign=details.customer.exclude_from_dunning_campaign,
+        applied_dunning_campaign_code=details.dunning_campaign_code,
     )
 
 

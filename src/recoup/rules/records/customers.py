@@ -58,6 +58,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     invoice_grace_period: int | None = None  # days; None: the billing entity's
     finalize_zero_amount_invoice: str = "inherit"  # or skip, finalize
     skip_invoice_custom_sections: bool = False
+    exclude_from_dunning_campaign: bool = False
+    applied_dunning_campaign_id: UUID | None = None  # None: the billing entity's
     external_salesforce_id: str | None = None
     subscription_invoice_issuing_date_anchor: str | None = None
     subscription_invoice_issuing_date_adjustment: str | None = None
@@ -110,6 +112,7 @@ class CustomerDetails(msgspec.Struct, frozen=True, kw_only=True):
     metadata: tuple[Metadatum, ...]  # oldest first, then by key
     taxes: tuple[Tax, ...]  # its own, oldest first
     link: ProviderCustomer | None  # the live one
+    dunning_campaign_code: str | None = None  # of its own campaign
 
     @property
     def key(self) -> RowKey:

@@ -75,5 +75,6 @@ class BillingEntity(msgspec.Struct, frozen=True, kw_only=True):
     # Settings of subscriptions, which there are none of here: kept and told as they were said.
     subscription_invoice_issuing_date_anchor: str = "next_period_start"
     subscription_invoice_issuing_date_adjustment: str = "align_with_finalization_date"
+    applied_dunning_campaign_id: UUID | None = None  # for its customers without one of their own
     created_at: datetime
     updated_at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +24,9 @@ class PaymentRequest(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     email: str | None
     payment_status: str  # pending, succeeded, failed
+    dunning_campaign_id: UUID | None = None  # which campaign asks; None: a caller did
+    # Who reads the reminder in blind copy, should the charge fail; None: there is none.
+    reminder_copies: Sequence[str] | None = None
     created_at: datetime
     updated_at: datetime
 

@@ -1,0 +1,129 @@
+"""Do what a dunning campaign wants done about one late customer by now.
+
+Called by the worker, for whomever the sweep finds due, again and again until nothing is overdue.
+What to do is `rules/dunning.py`; what is asked for is asked for by `flows/request_payment.py`, like
+any other payment request, and charged by the same one attempt.
+
+What would surprise you: everything is one transaction, the attempt that is counted and the requests
+that it makes. Whoever is killed has done nothing or all of it; whoever comes twice finds that the
+next look is another day's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from recoup.flows.request_payment import ForCampaign, request_payment
+from recoup.flows.tell import News, tell
+from recoup.rules.dunning import Plan, plan
+from recoup.rules.lago.dunning import dunning_finished_object
+from recoup.rules.payment_requests import PaymentRequestInput
+from recoup.rules.records.collection import Debt
+from recoup.rules.records.dunning import Dunned, Dunning, Overdue
+from recoup.rules.records.keys import RowKey
+from recoup.rules.retry_policy import Failure
+from recoup.store import collection, db, dunnings, tries
+from recoup.store.db import Conn, Pool
+
+
+async def dun_customer(
+    pool: Pool,
+    customer: RowKey,
+    *,
+    can_mail: bool,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> None:
+    """Look at this customer, if that is due, and ask for what is to be asked for.
+
+    `can_mail`: a mail server was named, so that whoever is not charged is reminded.
+    """
+    async with db.transaction(pool, tenants=[customer.organization_id]) as conn:
+        owed = (await dunnings.lock_overdue(conn, [customer])).get(customer, [])
+        dunning = (await dunnings.lock(conn, [customer])).get(customer)
+        if dunning is None or dunning.look_at > now:
+            return  # another was faster
+        dunned = (await dunnings.dunned(conn, [customer])).get(customer)
+        if dunned is None:  # deleted or excluded, or no campaign is applied any more
+            await dunnings.forget(conn, [customer])
+            return
+        planned = await _plan(conn, dunning, dunned, owed, now=now)
+        await _ask(conn, dunned, planned, can_mail=can_mail, new_id=new_id, now=now)
+        if planned.dunning is None:
+            await dunnings.forget(conn, [customer])
+        else:
+            await dunnings.write(conn, planned.dunning)
+        if planned.is_finished:
+            debts = [debt for debt, _ in owed]
+            await tell(conn, [_finished(dunned, debts, now=now)], now=now)
+
+
+async def _plan(
+    conn: Conn,
+    dunning: Dunning,
+    dunned: Dunned,
+    owed: Sequence[tuple[Debt, datetime | None]],
+    *,
+    now: datetime,
+) -> Plan:
+    keys = [debt.key for debt, _ in owed]
+    # Statements of their own after the locks: what waited for those sees what was done meanwhile.
+    busy, _ = await collection.open_or_decided(conn, keys, [])
+    settled = await dunnings.settled(conn, [dunning.customer])
+    return plan(
+        dunning,
+        dunned.campaign,
+        [Overdue(debt=debt, try_at=at, is_open=debt.key in busy) for debt, at in owed],
+        await _failures(conn, dunning.customer, keys),
+        settled=settled.get(dunning.customer, ()),
+        now=now,
+    )
+
+
+async def _failures(
+    conn: Conn, customer: RowKey, invoices: Sequence[RowKey]
+) -> dict[RowKey, list[Failure]]:
+    """How these invoices were declined on what a request would charge: the default method."""
+    link = (await collection.links(conn, [customer], ()))[customer]
+    if link.default is None or link.pays_by_transfer or not invoices:
+        return {}
+    return await tries.failures(conn, dict.fromkeys(invoices, link.default.id))
+
+
+async def _ask(
+    conn: Conn,
+    dunned: Dunned,
+    planned: Plan,
+    *,
+    can_mail: bool,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> None:
+    campaign = dunned.campaign
+    for demand in planned.demands:
+        await request_payment(
+            conn,
+            campaign.organization_id,
+            PaymentRequestInput(external_customer_id=dunned.external_id),
+            {invoice.id for invoice in demand.invoices},
+            request_id=new_id(),
+            campaign=ForCampaign(campaign.id, campaign.bcc_emails, demand.instead),
+            can_mail=can_mail,
+            now=now,
+        )
+
+
+def _finished(dunned: Dunned, overdue: Sequence[Debt], *, now: datetime) -> News:
+    """`dunning_campaign.finished`."""
+    customer = overdue[0].customer_key
+    return News(
+        organization_id=customer.organization_id,
+        webhook_type="dunning_campaign.finished",
+        object_type="dunning_campaign",
+        payload=dunning_finished_object(dunned, overdue),
+        object_id=customer.id,
+        # Named by the time, too: a campaign that begins anew can come to another end.
+        cause=uuid5(dunned.campaign.id, f"{customer.id}/{now.isoformat()}"),
+    )
