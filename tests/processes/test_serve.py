@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from urllib.parse import urlsplit
 
 import pytest_asyncio
 
-from recoup.wiring.http_server import MOST_HEAD_BYTES
+from recoup.wiring.http_server import MOST_HEAD_BYTES, listen
 from tests.processes.conftest import Installation, Program
 
 BAD_REQUEST = {"status": 400, "error": "Bad Request"}
@@ -47,6 +48,13 @@ async def said_to(server: Program, words: str) -> tuple[int, dict[str, str], byt
         writer.close()
         await writer.wait_closed()
     return int(first.split()[1]), headers, body
+
+
+def test_no_answer_waits_for_its_headers_to_be_acknowledged() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 async def test_what_is_no_http_is_refused_in_json(server: Program) -> None:

@@ -57,6 +57,7 @@ class ExactInvoice(NamedTuple):
     taxes_rate: Fraction  # not rounded to its five decimals
     sub_total_including_taxes_amount_cents: int
     total_amount_cents: int
+    payment_status: str
 
 
 def binary64(exact: Fraction) -> Fraction:
@@ -138,6 +139,7 @@ def exact_invoice(lines: Sequence[ExactLine], currency: str) -> ExactInvoice:
         taxes_rate=rate,
         sub_total_including_taxes_amount_cents=excluding + taxed,
         total_amount_cents=excluding + taxed,
+        payment_status="succeeded" if excluding + taxed == 0 else "pending",
     )
 
 
