@@ -19,6 +19,7 @@ from recoup.api.callers import MOST_STRANGERS, Callers, TooManyStrangersError
 from recoup.api.edge import Edge
 from recoup.api.front import DEEPEST, MOST_HEAD_BYTES, MOST_QUERY_BYTES
 from recoup.api.limits import MOST_KEYS, Limits, Paces
+from recoup.api.retry_payments import MOST_IN_BULK
 from recoup.flows.open_provider import Providers
 from recoup.rules.call_pace import CallLimit
 from recoup.rules.records.keys import RowKey
@@ -138,6 +139,21 @@ async def test_a_bulk_call_weighs_what_it_asks_for(place: Place) -> None:
         place.clock.advance(seconds=60)
         answer = await caller.post("/invoices/retry_payments", {"invoice_ids": odd})
         assert (answer.status_code, told(answer)[1]) == (422, "9")
+
+
+async def test_a_bulk_call_that_is_too_long_weighs_as_a_call_that_is_refused(
+    place: Place,
+) -> None:
+    """Or else one mistake of a client keeps its key out for hours."""
+    caller = await place.tenant(place.process(calls=CallLimit(per_second=1, at_once=10)))
+    many = {"invoice_ids": ["x"] * (MOST_IN_BULK + 1)}
+    refused = await caller.post("/invoices/retry_payments", many)
+    assert (refused.status_code, told(refused)[1]) == (422, "9")
+    longest = {"invoice_ids": ["x"] * MOST_IN_BULK}
+    place.clock.advance(seconds=1)
+    assert (await caller.post("/invoices/retry_payments", longest)).status_code == 200
+    place.clock.advance(seconds=MOST_IN_BULK - 10)
+    assert (await caller.get("/taxes")).status_code == 429, "what is served is paid for"
 
 
 def test_the_counts_of_keys_do_not_pile_up() -> None:

@@ -29,7 +29,12 @@ async def overdue(
 
 
 async def requested(
-    shop: Shop, invoices: Sequence[RowKey], *, pool: Pool | None = None, **asked: Any
+    shop: Shop,
+    invoices: Sequence[RowKey],
+    *,
+    pool: Pool | None = None,
+    can_mail: bool = False,
+    **asked: Any,
 ) -> RowKey:
     """Ask for these invoices together, and answer the request."""
     key = RowKey(shop.organization_id, clock.new_id())
@@ -45,6 +50,7 @@ async def requested(
             PaymentRequestInput(external_customer_id=external_id, **asked),
             {invoice.id for invoice in invoices},
             request_id=key.id,
+            can_mail=can_mail,
             now=shop.clock.now(),
         )
     return key

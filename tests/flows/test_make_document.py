@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from recoup.flows.make_document import (
     WillRetry,
 )
 from recoup.flows.sweep import sweep
-from recoup.rules.document_schedule import LEASE, TYPESET_WAITS
+from recoup.rules.document_schedule import DEATHS_BY_CHANCE, LEASE, TYPESET_WAITS
 from recoup.rules.records.document_pages import Page
 from recoup.store import db, documents, figures
 from recoup.store.db import Pool
@@ -338,6 +340,69 @@ async def test_a_picture_that_cannot_be_set_holds_others_up_once(desk: Desk, sho
             assert (len(asked), counting.with_logo) == (2, 2)
     finally:
         await counting.close()
+
+
+class Dying(Typesetter):
+    """Its process is killed as often as a test says, when it is at a page with a logo."""
+
+    deaths = 0
+
+    async def typeset(self, page: Page, *, logo: str | None = None) -> bytes | NotTypeset:
+        if logo is None or self.deaths == 0:
+            return await super().typeset(page, logo=logo)
+        self.deaths -= 1
+        await super().typeset(page)  # the process is there
+        assert self.process_id is not None
+        os.kill(self.process_id, signal.SIGSTOP)
+        asked = asyncio.create_task(super().typeset(page, logo=logo))
+        await asyncio.sleep(0)
+        os.kill(self.process_id, signal.SIGKILL)
+        return await asked
+
+
+async def test_a_process_that_dies_by_chance_costs_no_document_its_logo(
+    desk: Desk, shop: Tenant
+) -> None:
+    dying = Dying()
+    try:
+        async with _picture(LOGO.encode()) as (url, _asked):
+            await _has_logo(shop, url)
+            unlucky, next_one = await issue(shop), await issue(shop)
+            dying.deaths = DEATHS_BY_CHANCE
+            first, second = await desk.due()
+            for _ in range(DEATHS_BY_CHANCE):
+                result = await desk.make(first, typesetter=dying)
+                assert isinstance(result, WillRetry)
+                assert "died" in result.why
+                desk.clock.at = result.at
+            assert await desk.make(first, typesetter=dying) == Made()
+            assert await desk.make(second, typesetter=dying) == Made()
+    finally:
+        await dying.close()
+    for invoice in (unlucky, next_one):
+        (row,) = await desk.rows(invoice["lago_id"])
+        assert row["logo_id"] is not None
+
+
+async def test_a_picture_that_kills_the_process_each_time_is_left_out(
+    desk: Desk, shop: Tenant
+) -> None:
+    dying = Dying()
+    dying.deaths = 1_000
+    try:
+        async with _picture(LOGO.encode()) as (url, _asked):
+            await _has_logo(shop, url)
+            invoice = await issue(shop)
+            (key,) = await desk.due()
+            for _ in range(DEATHS_BY_CHANCE):
+                result = await desk.make(key, typesetter=dying)
+                assert isinstance(result, WillRetry)
+                desk.clock.at = result.at
+            assert await desk.make(key, typesetter=dying) == Made()
+    finally:
+        await dying.close()
+    (row,) = await desk.rows(invoice["lago_id"])
+    assert row["logo_id"] is None
 
 
 async def test_many_long_lines_are_cut_and_said_to_be(desk: Desk, shop: Tenant) -> None:

@@ -35,6 +35,7 @@ from tests.flows.requests import (
 from tests.flows.test_retry_race import patient
 from tests.shop import SandboxServer, Shop
 
+DEAD = "pm_sandbox_expired_card"
 NOT_READY = "invoices_not_ready_for_payment_processing"
 HANDLED = "payment_processor_is_currently_handling_payment"
 
@@ -94,6 +95,48 @@ async def test_a_decline_pays_none_and_is_told_once(shop: Shop, psp: SandboxServ
     assert await shop.owner.fetchval("SELECT count(*) FROM invoices WHERE next_try_at > now()") == 2
     assert isinstance(await shop.ask(invoices[0]), Accepted)
     assert len(await psp.charges()) == 1
+
+
+async def _mails_after_a_failure(shop: Shop, method: str, *, can_mail: bool = True) -> int:
+    """How many reminders there are once a request's charge of this method has failed."""
+    customer = await shop.customer(method)
+    await shop.owner.execute("UPDATE customers SET email = 'ada@c.example'")
+    invoices = await overdue(shop, customer, [1_000, 250])
+    request = await requested(shop, invoices, can_mail=can_mail)
+    mails = "SELECT count(*) FROM mails WHERE object_id = $1"
+    assert await shop.owner.fetchval(mails, request.id) == 0, "it is being charged"
+    await shop.submit(attempt_of(request))
+    assert await status(shop, request) == "failed"
+    await shop.submit(attempt_of(request))
+    return int(await shop.owner.fetchval(mails, request.id))
+
+
+async def test_whose_charge_fails_for_good_is_reminded_once(shop: Shop) -> None:
+    assert await _mails_after_a_failure(shop, DEAD) == 1
+
+
+async def test_whom_the_schedule_tries_again_is_not_reminded(shop: Shop) -> None:
+    assert await _mails_after_a_failure(shop, "pm_sandbox_insufficient_funds") == 0
+
+
+async def test_without_a_mail_server_nobody_is_reminded(shop: Shop) -> None:
+    assert await _mails_after_a_failure(shop, DEAD, can_mail=False) == 0
+
+
+async def test_who_owes_what_nobody_will_try_is_reminded_though_the_rest_is_tried(
+    shop: Shop,
+) -> None:
+    customer = await shop.customer("pm_sandbox_insufficient_funds")
+    await shop.owner.execute("UPDATE customers SET email = 'ada@c.example'")
+    invoices = await overdue(shop, customer, [1_000, 250])
+    for _ in range(3):  # so that its tries are used up with the next
+        await shop.submit(attempt_of(await requested(shop, invoices[:1])))
+    request = await requested(shop, invoices, can_mail=True)
+    await shop.submit(attempt_of(request))
+    assert await status(shop, request) == "failed"
+    planned = await shop.owner.fetch("SELECT id FROM invoices WHERE next_try_at IS NOT NULL")
+    assert [one["id"] for one in planned] == [invoices[1].id]
+    assert await shop.owner.fetchval("SELECT object_id FROM mails") == request.id
 
 
 async def test_an_answer_that_is_lost_is_looked_up(shop: Shop, psp: SandboxServer) -> None:

@@ -128,6 +128,53 @@ async def test_a_definite_no_is_not_asked_again(shop: Shop, box: Mailbox) -> Non
     assert ((await row(shop))["state"], (await row(shop))["error"]) == ("given_up", "refused_550")
 
 
+EVERYBODY = "ada@c.example, grace@c.example, joan@c.example"
+
+
+async def test_who_is_put_off_gets_it_later_and_nobody_gets_it_twice(
+    shop: Shop, box: Mailbox
+) -> None:
+    key = await mailed(shop, EVERYBODY)
+    box.answers = {"ada@c.example": "450 greylisted", "joan@c.example": "550 no such user"}
+    await attempt(shop, key, box)
+    waiting = await row(shop)
+    assert (waiting["state"], waiting["error"]) == ("waiting", "some_recipients_put_off")
+    assert waiting["send_at"] == shop.clock.now() + WAITS[0]
+    assert (waiting["taken_for"], waiting["refused_for"]) == (
+        ["grace@c.example"],
+        ["joan@c.example"],
+    )
+    box.answers = {}
+    shop.clock.at = waiting["send_at"]
+    await attempt(shop, key, box)
+    assert [envelope.rcpt_tos for envelope in box.envelopes] == [
+        ["grace@c.example"], ["ada@c.example"],
+    ]  # fmt: skip
+    first, second = box.messages
+    assert (first["To"], first["Message-ID"]) == (second["To"], second["Message-ID"])
+    sent = await row(shop)
+    assert (sent["state"], sent["error"]) == ("sent", "some_recipients_refused")
+    assert sorted(sent["taken_for"]) == ["ada@c.example", "grace@c.example"]
+
+
+@pytest.mark.parametrize("last", ["450 still greylisted", "550 no such user"])
+async def test_a_mail_that_reached_somebody_is_sent_when_the_others_are_given_up(
+    shop: Shop, box: Mailbox, last: str
+) -> None:
+    key = await mailed(shop, EVERYBODY)
+    box.answers = {"ada@c.example": "450 greylisted"}
+    for _ in range(len(WAITS)):
+        await attempt(shop, key, box)
+        assert (await row(shop))["state"] == "waiting"
+        shop.clock.at = (await row(shop))["send_at"]
+    box.answers = {"ada@c.example": last}
+    await attempt(shop, key, box)
+    sent = await row(shop)
+    assert (sent["state"], sent["error"]) == ("sent", "some_recipients_refused")
+    assert sent["ended_at"] == shop.clock.now()
+    assert len(box.envelopes) == 1
+
+
 async def test_where_the_answer_is_lost_the_same_mail_goes_again(shop: Shop, box: Mailbox) -> None:
     key = await mailed(shop)
     box.hangs_up_after_data = True

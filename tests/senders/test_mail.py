@@ -128,6 +128,8 @@ async def test_addresses_in_any_script_go_to_a_server_that_takes_them() -> None:
         ({"ada@c.example": "550 no such user"}, Accepted(("ada@c.example",))),
         (dict.fromkeys(["ada@c.example", "grace@c.example", "books@c.example"], "550 no"),
          Rejected("refused_550")),
+        ({"ada@c.example": "450 later", "grace@c.example": "550 no"},
+         Accepted(refused=("grace@c.example",), later=("ada@c.example",))),
         ({"ada@c.example": "550 no", "grace@c.example": "450 later", "books@c.example": "553 no"},
          NotTaken("refused_450")),
     ],
@@ -139,6 +141,14 @@ async def test_refused_recipients_keep_nobody_else(
         box.answers = answers
         assert await MailSender(box.server, sender=FROM).send(LETTER) == expected
     assert len(box.envelopes) == isinstance(expected, Accepted)
+
+
+async def test_who_had_an_answer_is_named_and_not_asked_for_again() -> None:
+    letter = changed(answered={"ada@c.example", "books@c.example"})
+    async with mail_server() as box:
+        assert await MailSender(box.server, sender=FROM).send(letter) == Accepted()
+    assert box.envelopes[0].rcpt_tos == ["grace@c.example"]
+    assert box.messages[0]["To"] == "ada@c.example"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from recoup.rules.key_permissions import RESOURCES, mode_of
 
 _RESOURCE: Final = "needs"
 _WEIGHED_BY: Final = "weighs"
+_WEIGHS_MOST: Final = "weighs_most"
 
 
 def needs(resource: str) -> dict[str, Any]:
@@ -27,9 +28,13 @@ def needs(resource: str) -> dict[str, Any]:
     return {_RESOURCE: resource}
 
 
-def weighs(field: str) -> dict[str, Any]:
-    """A call of this route weighs as much as the list in this field of its body is long."""
-    return {_WEIGHED_BY: field}
+def weighs(field: str, *, most: int) -> dict[str, Any]:
+    """A call of this route weighs as much as the list in this field of its body is long.
+
+    `most` is how long a list the route takes. A longer one it refuses, so that the call weighs one,
+    as every call that is refused: or else a client's mistake would keep its key out for hours.
+    """
+    return {_WEIGHED_BY: field, _WEIGHS_MOST: most}
 
 
 def resource_of(handler: BaseRouteHandler) -> str:
@@ -52,4 +57,6 @@ def weight_of(handler: BaseRouteHandler, asked: Mapping[str, Any]) -> int:
     """How many calls a call of this route with this body counts as: one at least."""
     field = handler.opt.get(_WEIGHED_BY)
     listed = asked.get(field) if field else None
+    if isinstance(listed, list) and len(listed) > handler.opt[_WEIGHS_MOST]:
+        return 1
     return max(len(listed), 1) if isinstance(listed, list) else 1

@@ -111,7 +111,7 @@ async def retry_payment(
 @post(
     "/invoices/retry_payments",
     status_code=200,
-    opt=answers(RetryPaymentsAnswer) | weighs("invoice_ids"),
+    opt=answers(RetryPaymentsAnswer) | weighs("invoice_ids", most=MOST_IN_BULK),
 )
 async def retry_many(
     request: ApiRequest, edge: TheEdge, data: JSONBody[RetryPaymentsBody | None] = None

@@ -35,9 +35,13 @@ TOLD_OF_PYTHON: Final = "PYTHON"
 
 
 class NotTypeset(msgspec.Struct, frozen=True):
-    """There is no PDF; `why` is for the operator."""
+    """There is no PDF; `why` is for the operator.
+
+    `process_died`: of the page, or of what else goes on at this machine.
+    """
 
     why: str
+    process_died: bool = False
 
 
 class Typesetter:
@@ -76,7 +80,8 @@ class Typesetter:
                 return NotTypeset(f"it took more than {self._deadline_seconds:g} s")
             except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:
                 code = await self._end()
-                return NotTypeset(f"the process died ({type(error).__name__}, status {code})")
+                why = f"the process died ({type(error).__name__}, status {code})"
+                return NotTypeset(why, process_died=True)
             except BaseException:  # cancelled: half an answer may be in the pipe
                 await self._end()
                 raise

@@ -25,7 +25,12 @@ from recoup.documents.typesetter import NotTypeset, Typesetter
 from recoup.flows.find_logo import Logo, Logos
 from recoup.flows.tell import News, tell
 from recoup.rules.document_address import DocumentAddresses
-from recoup.rules.document_schedule import LEASE, after_a_page_failure, after_a_store_failure
+from recoup.rules.document_schedule import (
+    LEASE,
+    after_a_page_failure,
+    after_a_store_failure,
+    may_be_chance,
+)
 from recoup.rules.lago.credit_notes import credit_note_object
 from recoup.rules.lago.invoices import Include, invoice_object
 from recoup.rules.lago.payment_receipts import payment_receipt_object
@@ -105,7 +110,7 @@ async def make_document(
         return await _remove(pool, document, tools, jitter=jitter, now=now)
     page = read(document.page)
     logo = kept or await _new_logo(document, page, tools, now=now())
-    pdf, shown = await _typeset(page, logo, tools)
+    pdf, shown = await _typeset(page, logo, tools, tries=document.typeset_tries)
     if logo is not None and shown is None and kept is None and page.logo_url is not None:
         tools.logos.leave_out(key.organization_id, page.logo_url, now=now())
     try:
@@ -148,11 +153,16 @@ async def _new_logo(
 
 
 async def _typeset(
-    page: Page, logo: Logo | None, tools: DocumentTools
+    page: Page, logo: Logo | None, tools: DocumentTools, *, tries: int
 ) -> tuple[bytes | NotTypeset, Logo | None]:
-    """Set the page, and answer the logo that stands on it: none, if it is what was in the way."""
+    """Set the page, and answer the logo that stands on it: none, if it is what was in the way.
+
+    `tries` are those before, at which it could not be set.
+    """
     pdf = await tools.typesetter.typeset(page, logo=logo.svg if logo else None)
     if not isinstance(pdf, NotTypeset) or logo is None:
+        return pdf, logo
+    if pdf.process_died and may_be_chance(tries):
         return pdf, logo
     plain = await tools.typesetter.typeset(page)
     if isinstance(plain, NotTypeset):

@@ -81,8 +81,8 @@ async def request_payment(
     """Make a payment request, begin its attempt where the customer can be charged, and answer it.
 
     `invoice_ids` are those of `asked.lago_invoice_ids` that are ids. `can_mail`: a mail server was
-    named, so that a customer who cannot be charged is reminded by mail; where a `campaign` asks,
-    one whose charge has failed is as well.
+    named, so that a customer who cannot be charged is reminded by mail, and so is one whose charge
+    has failed (`flows/tell_requests.py` says when).
 
     :raises Refused: in the contract's order (section 3.11): 404 `customer_not_found`,
         `invoice_not_found`; 405 where the invoices are not overdue, not alike, or not ready; 422.
@@ -111,7 +111,7 @@ async def request_payment(
         email=requested_email(asked.email, otherwise=customer.email),
         payment_status="pending",
         dunning_campaign_id=campaign.campaign_id if campaign else None,
-        reminder_copies=campaign.blind_copies if campaign and can_mail else None,
+        reminder_copies=(campaign.blind_copies if campaign else ()) if can_mail else None,
         created_at=now,
         updated_at=now,
     )

@@ -6,9 +6,13 @@ The PDF goes along. One that is not made yet is waited for, until `make_document
 the waits are over: then the mail goes without it, as it does where the PDF was given up, or is so
 large that mail servers would refuse it.
 
-What would surprise you: the row is leased before the call. Whoever dies with it has lost it some
-minutes later, and the mail is tried again: a server that had taken it sends it twice, both under
-one Message-ID. It is the one case, beside an answer that is lost, in which that happens.
+What would surprise you:
+- A server that takes the mail for some and puts others off is asked again for these alone, with the
+  same mail: whoever has it is in its headers, and does not get it twice. Each recipient ends as
+  taken, or refused, or as not reached when the tries are over.
+- The row is leased before the call. Whoever dies with it has lost it some minutes later, and the
+  mail is tried again: a server that had taken it sends it twice, both under one Message-ID. It is
+  the one case, beside an answer that is lost, in which that happens.
 """
 
 from __future__ import annotations
@@ -32,9 +36,11 @@ from recoup.senders.mail import (
     Accepted,
     AnswerLost,
     Attachment,
+    Letter,
     MailSender,
     NotTaken,
     Rejected,
+    asked_for,
 )
 from recoup.store import db, documents, mails
 from recoup.store.db import Conn, Pool
@@ -45,6 +51,7 @@ LEASE: Final = timedelta(minutes=5)  # longer than a call takes, and the write t
 NOT_CONFIGURED: Final = "mail_not_configured"
 NOTHING_TO_TELL: Final = "nothing_to_tell"  # what it is about is gone
 PARTLY_REFUSED: Final = "some_recipients_refused"
+SOME_LATER: Final = "some_recipients_put_off"
 MOST_ATTACHED: Final = 5_000_000  # bytes; a mail server takes ten million and more, a third is wrap
 _DOCUMENTS: Final[Mapping[str, DocumentKind]] = {
     MailKind.INVOICE_FINALIZED: DocumentKind.INVOICE,
@@ -91,20 +98,52 @@ async def send_mail(
         outcome = await sender.send(letter)
     async with db.transaction(pool, tenants=[key.organization_id]) as conn:
         match outcome:
-            case Accepted(refused=refused):
-                error = PARTLY_REFUSED if refused else None
-                await mails.end(conn, mail, state="sent", error=error, now=now())
+            case Accepted():
+                assert letter is not None, "the server has taken something"
+                answered = _answered(mail, letter, outcome)
+                if outcome.later:
+                    await _try_again(conn, answered, why=SOME_LATER, now=now())
+                else:
+                    await _end(conn, answered, now=now())
             case Rejected(why=why):
                 await _give_up(conn, mail, why=why, now=now())
             case NotTaken(why=why) | AnswerLost(why=why):
-                if (again := next_try(mail.tries, now=now())) is None:
-                    await _give_up(conn, mail, why=why, now=now())
-                else:
-                    log.warning("mail_not_sent", mail=str(key), why=why, again_at=again.isoformat())
-                    await mails.put_off(conn, mail, error=why, until=again)
+                await _try_again(conn, mail, why=why, now=now())
+
+
+def _answered(mail: Mail, letter: Letter, outcome: Accepted) -> Mail:
+    """The mail, with who of its recipients has it now, and who never will."""
+    put_off = {*outcome.refused, *outcome.later}
+    taken = [one for one in asked_for(letter) if one not in put_off]
+    return msgspec.structs.replace(
+        mail,
+        taken_for=[*mail.taken_for, *taken],
+        refused_for=[*mail.refused_for, *outcome.refused],
+    )
+
+
+async def _try_again(conn: Conn, mail: Mail, *, why: str, now: datetime) -> None:
+    """Plan the next try, for whoever has no answer yet; or give up, where there is none."""
+    if (again := next_try(mail.tries, now=now)) is None:
+        await _give_up(conn, mail, why=why, now=now)
+    else:
+        log.warning("mail_not_sent", mail=str(mail.key), why=why, again_at=again.isoformat())
+        await mails.put_off(conn, mail, error=why, until=again)
+
+
+async def _end(conn: Conn, mail: Mail, *, now: datetime) -> None:
+    """The mail is sent: to everybody, or to whoever would be sent it."""
+    is_for_all = {*mail.recipients, *mail.copies, *mail.blind_copies} == {*mail.taken_for}
+    error = None if is_for_all else PARTLY_REFUSED
+    if error:
+        log.warning("mail_not_sent_to_all", mail=str(mail.key), why=error)
+    await mails.end(conn, mail, state="sent", error=error, now=now)
 
 
 async def _give_up(conn: Conn, mail: Mail, *, why: str, now: datetime) -> None:
+    if mail.taken_for:  # an earlier try got it to somebody
+        await _end(conn, mail, now=now)
+        return
     log.warning(
         "mail_given_up",
         mail=str(mail.key),

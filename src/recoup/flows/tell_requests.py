@@ -30,16 +30,24 @@ async def end_requests(
 ) -> list[News]:
     """Show these requests as what they have become, and say so: `succeeded` or `failed`.
 
-    `by` are the attempts that made them so. Their invoices are locked, and written before. Whoever
-    was asked by a campaign is reminded where it failed: nobody else will be.
+    `by` are the attempts that made them so. Their invoices are locked, and written before, the next
+    tries planned. Whose charge has failed is reminded, once for each request: always where a
+    campaign asks, which counts it; where a caller did, if anything is left that nobody will try by
+    the schedule. Or else they would be asked to pay what is charged a few hours later.
     """
     if not ended:
         return []
     await payment_requests.end(conn, ended, now=now)
     details = await payment_requests.details(conn, ended.keys())
-    for key, became in ended.items():
-        if became == "failed" and details[key].request.reminder_copies is not None:
-            await promise_reminder(conn, details[key].request, now=now)
+    mailed = [
+        details[key].request
+        for key, became in ended.items()
+        if became == "failed" and details[key].request.reminder_copies is not None
+    ]
+    left = await payment_requests.left_to_their_payer(conn, [one.key for one in mailed])
+    for request in mailed:
+        if request.dunning_campaign_id is not None or request.key in left:
+            await promise_reminder(conn, request, now=now)
     return [
         _of_request(details[key], "payment_request.payment_status_updated", by[key].key)
         for key in ended

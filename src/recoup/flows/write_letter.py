@@ -176,6 +176,7 @@ def _letter(
         recipients=mail.recipients,
         copies=mail.copies,
         blind_copies=mail.blind_copies,
+        answered={*mail.taken_for, *mail.refused_for},
         subject=subject.format(**named),
         text="\n".join(lines) + "\n",
         at=now,

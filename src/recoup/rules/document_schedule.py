@@ -18,6 +18,18 @@ TYPESET_WAITS: Final = (
     timedelta(hours=1),
 )
 
+# The process that sets pages may be killed for what others did to the machine's memory. Only a
+# picture that it dies of once more is what kills it.
+DEATHS_BY_CHANCE: Final = 2
+
+
+def may_be_chance(typeset_tries: int) -> bool:
+    """Whether a process that died at a picture, after so many failures, may have died otherwise.
+
+    To wait and see costs the document seconds; a picture that is blamed is never on it.
+    """
+    return typeset_tries < DEATHS_BY_CHANCE
+
 
 def after_a_store_failure(*, jitter: float, now: datetime) -> datetime:
     """When a document is tried again whose file could not be kept; `jitter` is from 0 to 1."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -91,6 +91,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Sequence[str]
     copies: Sequence[str] = ()
     blind_copies: Sequence[str] = ()
+    answered: Collection[str] = ()  # who has it, or never will: named, and not sent it again
     subject: str
     text: str
     at: datetime
@@ -98,9 +99,13 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The server has taken it, but for these recipients, whom it refused."""
+    """The server has taken it, but for whom it refused, and for whom it wants to be asked later.
+
+    The latter may be too many at once, or somebody whom it does not know yet.
+    """
 
     refused: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -147,7 +152,7 @@ class MailSender:
                 async with asyncio.timeout(WHOLE_SECONDS):
                     return await call.hand_over(
                         self._sender,
-                        [*letter.recipients, *letter.copies, *letter.blind_copies],
+                        asked_for(letter),
                         message,
                         is_utf8=is_utf8,
                     )
@@ -218,29 +223,28 @@ class _Call:
             options = ["SMTPUTF8", "BODY=8BITMIME"] if is_utf8 else []
             await client.mail(sender, options=options, encoding=encoding)
             refused = await self._addressed(recipients, encoding=encoding)
-            if isinstance(refused, Rejected | NotTaken):
-                return refused
+            if len(refused) == len(recipients):
+                return _no(max(refused.values(), key=lambda code: (code < 500, code)))
             self._was_given = True
             await client.data(message)
         except aiosmtplib.SMTPResponseException as error:  # it has said no
             return _no(error.code, is_ours=isinstance(error, _OURS))
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return self.interrupted(type(error).__name__)
-        return Accepted(refused)
+        return Accepted(
+            refused=tuple(one for one, code in refused.items() if code >= 500),
+            later=tuple(one for one, code in refused.items() if code < 500),
+        )
 
-    async def _addressed(
-        self, recipients: Sequence[str], *, encoding: str
-    ) -> tuple[str, ...] | Rejected | NotTaken:
-        """Name the recipients; it goes on if one is taken."""
+    async def _addressed(self, recipients: Sequence[str], *, encoding: str) -> dict[str, int]:
+        """Name the recipients, and answer who is not taken, by which code."""
         refused: dict[str, int] = {}
         for recipient in recipients:
             try:
                 await self._client.rcpt(recipient, encoding=encoding)
             except aiosmtplib.SMTPRecipientRefused as error:
                 refused[recipient] = error.code
-        if len(refused) < len(recipients):
-            return tuple(refused)
-        return _no(max(refused.values(), key=lambda code: (code < 500, code)))
+        return refused
 
     def interrupted(self, why: str) -> NotTaken | AnswerLost:
         """What it means that no answer came."""
@@ -249,6 +253,12 @@ class _Call:
     def close(self) -> None:
         """Hang up: after an answer a goodbye changes nothing, and costs a round trip."""
         self._client.close()
+
+
+def asked_for(letter: Letter) -> list[str]:
+    """Whom the server is asked to take it for."""
+    everybody = dict.fromkeys([*letter.recipients, *letter.copies, *letter.blind_copies])
+    return [one for one in everybody if one not in letter.answered]
 
 
 def one_line(text: str) -> str:

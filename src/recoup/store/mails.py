@@ -24,12 +24,13 @@ _LEASE: Final = f"""
 """
 
 _END: Final = """
-    UPDATE mails SET state = $4, error = $5, send_at = NULL, ended_at = $6
+    UPDATE mails
+       SET state = $4, error = $5, send_at = NULL, ended_at = $6, taken_for = $7, refused_for = $8
      WHERE organization_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting'
 """
 
 _PUT_OFF: Final = """
-    UPDATE mails SET error = $4, send_at = $5
+    UPDATE mails SET error = $4, send_at = $5, taken_for = $6, refused_for = $7
      WHERE organization_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting'
 """
 
@@ -63,12 +64,18 @@ async def lease(conn: Conn, key: RowKey, *, now: datetime, until: datetime) -> M
 
 async def end(conn: Conn, mail: Mail, *, state: str, error: str | None, now: datetime) -> None:
     """Say that a mail was sent or given up, unless another has taken it over since."""
-    await conn.execute(_END, mail.organization_id, mail.id, mail.tries, state, error, now)
+    await conn.execute(
+        _END, mail.organization_id, mail.id, mail.tries, state, error, now,
+        mail.taken_for, mail.refused_for,
+    )  # fmt: skip
 
 
 async def put_off(conn: Conn, mail: Mail, *, error: str, until: datetime) -> None:
     """Plan the next try, unless another has taken the mail over since."""
-    await conn.execute(_PUT_OFF, mail.organization_id, mail.id, mail.tries, error, until)
+    await conn.execute(
+        _PUT_OFF, mail.organization_id, mail.id, mail.tries, error, until,
+        mail.taken_for, mail.refused_for,
+    )  # fmt: skip
 
 
 async def wake(conn: Conn, of: RowKey, *, now: datetime) -> list[RowKey]:

@@ -18,7 +18,7 @@ from recoup.store import customers, invoices
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
 from recoup.store.listing import ids_and_total
-from recoup.store.rows import columns, insertion, key_arrays, values
+from recoup.store.rows import columns, insertion, key_arrays, row_key, values
 
 _INSERT: Final = insertion("payment_requests", PaymentRequest)
 _INSERT_INVOICES: Final = """
@@ -57,6 +57,17 @@ _HAS_SUCCEEDED: Final = """
            AND r.payment_status = 'succeeded')
 """
 
+_LEFT: Final = """
+    SELECT asked.organization_id, asked.id
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
+     WHERE EXISTS (
+           SELECT FROM payment_request_invoices pri
+             JOIN invoices i ON (i.organization_id, i.id) = (pri.organization_id, pri.invoice_id)
+            WHERE (pri.organization_id, pri.payment_request_id) = (asked.organization_id, asked.id)
+              AND i.status = 'finalized' AND i.due_cents > 0 AND i.held_because IS NULL
+              AND i.next_try_at IS NULL)
+"""
+
 
 class RequestFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which payment requests a list wants; None: all. Deleted customers count as customers."""
@@ -84,6 +95,16 @@ async def end(conn: Conn, ended: Mapping[RowKey, str], *, now: datetime) -> None
     """Show what became of these requests: `succeeded` or `failed`."""
     if ended:
         await conn.execute(_END, *key_arrays(ended.keys()), list(ended.values()), now)
+
+
+async def left_to_their_payer(conn: Conn, keys: Collection[RowKey]) -> set[RowKey]:
+    """Those of these requests with something due that the schedule will not try.
+
+    What is held waits for a person of ours: it may be paid.
+    """
+    if not keys:
+        return set()
+    return {row_key(row) for row in await conn.fetch(_LEFT, *key_arrays(keys))}
 
 
 async def has_succeeded_with(conn: Conn, invoice: RowKey) -> bool:

@@ -116,6 +116,19 @@ BUGS: Final = (
         (LIMITS,),
     ),
     Bug(
+        "a bulk call that is refused for its length weighs as if it were served",
+        "One mistake of a client, and its key is kept out for hours.",
+        (
+            Edit(
+                "api/needs.py",
+                "    if isinstance(listed, list) and len(listed) > handler.opt[_WEIGHS_MOST]:\n"
+                "        return 1\n",
+                "",
+            ),
+        ),
+        (LIMITS,),
+    ),
+    Bug(
         "who is held back is told a second too few",
         "Lago's clients come back too early, each of their three times, and give up.",
         (

@@ -9,9 +9,22 @@ from tests.planted.bugs.bug import Bug, Edit
 SENDER: Final = "tests/senders/test_mail.py"
 FLOW: Final = "tests/flows/test_send_mail.py"
 PORTAL: Final = "tests/pay/test_portal.py"
+FLOW_CODE: Final = "flows/send_mail.py"
 MAIL: Final = "senders/mail.py"
 
 BUGS: Final = (
+    Bug(
+        "whom a mail server puts off gets nothing, where others got it",
+        "A full mailbox, or a server that takes a stranger's mail the second time: no reminder.",
+        (Edit(FLOW_CODE, "                if outcome.later:\n", "                if False:\n"),),
+        (FLOW,),
+    ),
+    Bug(
+        "a mail that is sent again to one goes to all again",
+        "Whoever has it gets it eight times more, because of a colleague's full mailbox.",
+        (Edit(MAIL, " if one not in letter.answered]", "]"),),
+        (SENDER, FLOW),
+    ),
     Bug(
         "a line break in a tenant's name goes into the header of its mails",
         "Its mails are never sent; or it writes headers of its own, and mails to whom it likes.",

@@ -19,6 +19,30 @@ FLOW: Final = "flows/make_document.py"
 
 BUGS: Final = (
     Bug(
+        "a process that is killed while it sets a page is the logo's fault",
+        "The machine was short of memory for a moment, and an invoice is without logo for ever.",
+        (
+            Edit(
+                FLOW,
+                "    if pdf.process_died and may_be_chance(tries):\n        return pdf, logo\n",
+                "",
+            ),
+        ),
+        (f"{MADE}test_a_process_that_dies_by_chance_costs_no_document_its_logo",),
+    ),
+    Bug(
+        "a picture that kills the process is never given up",
+        "A merchant's odd picture costs them every invoice.",
+        (
+            Edit(
+                "rules/document_schedule.py",
+                "    return typeset_tries < DEATHS_BY_CHANCE\n",
+                "    return True\n",
+            ),
+        ),
+        (f"{MADE}test_a_picture_that_kills_the_process_each_time_is_left_out",),
+    ),
+    Bug(
         "a document's signature is not bound to its organization",
         "A signature of one tenant is good in another one's name.",
         (

@@ -17,6 +17,30 @@ RACES: Final = REQUESTS + "test_of_two_who_come_at_once_nobody_collects_twice"
 
 BUGS: Final = (
     Bug(
+        "whose request fails for good hears nothing of it",
+        "A card has expired, and its holder finds out when their service is switched off.",
+        (
+            Edit(
+                ASKING,
+                "(campaign.blind_copies if campaign else ()) if can_mail else None,",
+                "campaign.blind_copies if campaign and can_mail else None,",
+            ),
+        ),
+        (f"{REQUESTS}test_whose_charge_fails_for_good_is_reminded_once",),
+    ),
+    Bug(
+        "whom the schedule charges again is asked to pay besides",
+        "A customer is asked on Monday for what their card is charged on Tuesday.",
+        (
+            Edit(
+                "flows/tell_requests.py",
+                "        if request.dunning_campaign_id is not None or request.key in left:\n",
+                "        if request:\n",
+            ),
+        ),
+        (f"{REQUESTS}test_whom_the_schedule_tries_again_is_not_reminded",),
+    ),
+    Bug(
         "a request does not lock its invoices",
         "A retry and a request that come at once both find an invoice free, and one of them fails.",
         (Edit("store/invoices.py", "       FOR NO KEY UPDATE OF i\n", ""),),

@@ -25,7 +25,10 @@ class MailKind(StrEnum):
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `mails`. What it says is written when it is sent."""
+    """A row of `mails`. What it says is written when it is sent.
+
+    It is `sent` when the server has it for anybody, and nothing more is to be done for the others.
+    """
 
     organization_id: UUID
     id: UUID
@@ -34,6 +37,8 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Sequence[str]
     copies: Sequence[str] = ()
     blind_copies: Sequence[str] = ()
+    taken_for: Sequence[str] = ()  # of all three: the server has it for these
+    refused_for: Sequence[str] = ()  # and will not take it for these
     state: str = "waiting"  # or sent, given_up
     tries: int = 0
     send_at: datetime | None  # None: nothing more to do
