@@ -18,10 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Two processes, each with a server of its own; the tests of one file stay together.
-EVERYWHERE = ("-n", "2", "--dist", "loadfile")
+# Three processes, each with a server of its own: two would wait for half of their time, even on two
+# cores. The tests of one file stay together, and files are begun in the order of the folders.
+EVERYWHERE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+LONGEST_FIRST = ("tests/processes", "tests/simulation", "tests/demo", "tests")
 DATABASE_TESTS = (
-    "tests/store", "tests/flows", "tests/api", "tests/cli", "tests/processes/test_apart.py",
+    "tests/processes/test_apart.py", "tests/store", "tests/flows", "tests/api", "tests/cli",
 )  # fmt: skip
 # Left out there: what starts servers of its own, the same statements in every order, and what the
 # API is sent by the thousand.
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
             print(f"{missing}, and in CI nothing is skipped.", file=sys.stderr)
             return 1
         print(f"{missing}: skipping the second run of the database's tests.")
-    if (status := _pytest(*EVERYWHERE)) or programs is None:
+    if (status := _pytest(*EVERYWHERE, *LONGEST_FIRST)) or programs is None:
         return status
     with _server(programs) as (tester_url, owner_url):
         print(f"\nThe database's tests once more, on {_version(programs)}:", flush=True)
