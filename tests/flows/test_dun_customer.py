@@ -16,7 +16,7 @@ from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.sweep import sweep
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Pool
-from tests.conftest import eventually
+from tests.conftest import eventually, waiting_for_locks
 from tests.flows.dunning import (
     campaign,
     changed,
@@ -386,6 +386,35 @@ async def test_two_workers_at_once_count_once(shop: Shop, dsn: str, linked: bool
         await looking
     assert len(await requests(shop)) == 1
     assert await counts(shop) == {"EUR": 1}
+
+
+async def test_what_becomes_late_while_the_last_is_paid_is_not_forgotten(
+    shop: Shop, dsn: str
+) -> None:
+    """It is marked between the look at the invoices and the lock of how far the campaign came."""
+    await campaign(shop)
+    customer = RowKey(shop.organization_id, await shop.customer(linked=False))
+    await overdue(shop, customer.id, [1_000])
+    await woken(shop)
+    await shop.owner.execute("UPDATE invoices SET payment_overdue = false")
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(patient(dsn))
+        async with shop.owner.transaction():
+            await shop.owner.execute("SELECT FROM dunnings FOR UPDATE")
+            looking = asyncio.ensure_future(
+                dun_customer(
+                    pool, customer, can_mail=True, new_id=clock.new_id, now=shop.clock.now()
+                )
+            )
+            stack.callback(looking.cancel)
+
+            async def waits() -> bool:
+                return await waiting_for_locks(shop.owner) == 1
+
+            await eventually(waits, what="it waits for the row")
+            await shop.owner.execute("UPDATE invoices SET payment_overdue = true")
+        await looking
+    assert await shop.owner.fetchval("SELECT count(*) FROM dunnings") == 1
 
 
 @pytest.mark.parametrize("table", ["payment_requests", "payments", "dunning_counters", "events"])

@@ -49,6 +49,8 @@ async def dun_customer(
         if dunned is None:  # deleted or excluded, or no campaign is applied any more
             await dunnings.forget(conn, [customer])
             return
+        if not owed and await dunnings.is_late(conn, customer):
+            return  # marked while we waited for the row: the clock comes again, and locks in order
         planned = await _plan(conn, dunning, dunned, owed, now=now)
         await _ask(conn, dunned, planned, can_mail=can_mail, new_id=new_id, now=now)
         if planned.dunning is None:

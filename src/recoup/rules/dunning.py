@@ -221,7 +221,7 @@ def _by_hand(debt: Debt) -> NoAttempt | None:
 
 
 def _fitting(debts: Sequence[Debt]) -> list[Debt]:
-    """As many as one request can be of; the next attempt asks for the others."""
+    """As many as one request can be of, oldest first; the others wait until these are paid."""
     fitting: list[Debt] = []
     left = MAX_CENTS
     for debt in debts[:MOST_INVOICES]:

@@ -63,6 +63,11 @@ _LOCK_OVERDUE: Final = f"""
        FOR NO KEY UPDATE OF i
 """
 
+_IS_LATE: Final = """
+    SELECT EXISTS (SELECT FROM invoices
+            WHERE organization_id = $1 AND customer_id = $2 AND payment_overdue AND NOT self_billed)
+"""
+
 _LOCK: Final = """
     SELECT d.organization_id, d.customer_id, d.dunning_campaign_id AS campaign_id,
            d.terms_changed_at, d.last_attempt_at, d.finished_at, d.look_at
@@ -182,6 +187,12 @@ async def lock_overdue(
         debt = Debt(**fields)
         found[debt.customer_key].append((debt, try_at))
     return found
+
+
+async def is_late(conn: Conn, customer: RowKey) -> bool:
+    """Whether something of this customer is overdue by now; nothing is locked."""
+    late: bool = await conn.fetchval(_IS_LATE, customer.organization_id, customer.id)
+    return late
 
 
 async def lock(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, Dunning]:

@@ -21,6 +21,12 @@ BUGS: Final = (
         (DONE + "test_two_workers_at_once_count_once",),
     ),
     Bug(
+        "who becomes late while the last invoice is paid is forgotten",
+        "Nobody asks the customer for the new invoice until another one is late.",
+        (Edit(LOOK, "if not owed and await dunnings.is_late(conn, customer):", "if False:"),),
+        (DONE + "test_what_becomes_late_while_the_last_is_paid_is_not_forgotten",),
+    ),
+    Bug(
         "a campaign asks for what the schedule will try",
         "A card is charged by the campaign today, and by the schedule for the same in an hour.",
         (Edit(RULES, "        and one.try_at is None\n", ""),),
