@@ -9,6 +9,7 @@ import pytest
 
 from recoup import clock
 from recoup.flows.manage_keys import revoke_key
+from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import api_keys, db
 from recoup.store.db import Pool
@@ -42,10 +43,14 @@ async def shown(tenant: Tenant, authorization: str | None) -> tuple[int, bytes |
     return answer.status_code, None if answer.status_code == 200 else answer.content
 
 
+async def revoke(pool: Pool, key: RowKey) -> None:
+    await revoke_key(pool, key, by="ann", audit_id=clock.new_id(), now=clock.now())
+
+
 async def test_a_revoked_key_is_refused_at_the_next_call(tenant: Tenant, pool: Pool) -> None:
     key_id, key = await new_key(tenant, pool)
     assert await shown(tenant, f"Bearer {key}") == WELCOME
-    await revoke_key(pool, tenant.organization_id, key_id, now=clock.now())
+    await revoke(pool, RowKey(tenant.organization_id, key_id))
     assert await shown(tenant, f"Bearer {key}") == REFUSED
     assert await shown(tenant, f"Bearer {tenant.api_key}") == WELCOME, "the others are as they were"
 
@@ -64,7 +69,7 @@ async def test_nobody_revokes_another_tenants_key(
     key_id, key = await new_key(tenant, pool)
     for unknown in (key_id, clock.new_id()):
         with pytest.raises(Refused) as refused:
-            await revoke_key(pool, other_tenant.organization_id, unknown, now=clock.now())
+            await revoke(pool, RowKey(other_tenant.organization_id, unknown))
         assert refused.value.refusal == not_found("api_key")
     assert await shown(tenant, f"Bearer {key}") == WELCOME
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
+from recoup.store import db
 from recoup.store.api_keys import digest, find_callers
 from recoup.store.db import Pool
 from tests.cli.conftest import Recoup
@@ -18,7 +21,7 @@ async def test_a_key_is_shown_once_listed_by_its_end_and_revoked_once(
 ) -> None:
     first = (await recoup("organization", "create", "Acme", "--json")).json
     whose = ("--organization", first["organization_id"], "--json")
-    made = (await recoup("key", "create", *whose, "--name", "till")).json
+    made = (await recoup("key", "create", *whose, "--name", "till", "--by", "ann")).json
     assert made["api_key"].startswith("recoup_")
     assert await is_good(pool, made["api_key"])
 
@@ -35,6 +38,11 @@ async def test_a_key_is_shown_once_listed_by_its_end_and_revoked_once(
     assert await is_good(pool, first["api_key"])
     again = await recoup("key", "revoke", made["key_id"], *whose)
     assert (again.status, again.out, again.err) == (1, "", "Refused: api_key_not_found {}\n")
+    async with db.transaction(pool, tenants=[UUID(first["organization_id"])]) as conn:
+        noted = await conn.fetch("SELECT actor, action FROM audit_log ORDER BY at, id")
+    assert [tuple(entry) for entry in noted] == [
+        ("ann", "api_key.created"), ("operator", "api_key.revoked"),
+    ]  # fmt: skip
     kept = (await recoup("key", "list", *whose)).json["keys"]
     assert [one["revoked_at"] is None for one in kept] == [True, False]
 

@@ -24,10 +24,11 @@ SOON = clock.now().replace(microsecond=0) + timedelta(days=1)
 
 async def new_key(shop: Shop, pool: Pool, **fields: Any) -> RowKey:
     key = RowKey(shop.organization_id, clock.new_id())
-    given: dict[str, Any] = {"name": "till", "expires_at": None, "permissions": ["tax:read"]}
+    given: dict[str, Any] = {"name": "till", "expires_at": None, "permissions": ["tax:read"],
+                             "by": " eve "}  # fmt: skip
     await create_key(
         pool, key.organization_id, key_id=key.id, key=clock.new_secret("recoup_"), now=clock.now(),
-        **given | fields,
+        audit_id=clock.new_id(), **given | fields,
     )  # fmt: skip
     return key
 
@@ -35,6 +36,10 @@ async def new_key(shop: Shop, pool: Pool, **fields: Any) -> RowKey:
 async def change(pool: Pool, key: RowKey, *, by: str = "ann", **said: Any) -> ApiKey:
     audit_id, now = clock.new_id(), clock.now()
     return await change_key(pool, key, KeyChange(**said), by=by, audit_id=audit_id, now=now)
+
+
+async def revoke(pool: Pool, key: RowKey, *, by: str = "bob") -> None:
+    await revoke_key(pool, key, by=by, audit_id=clock.new_id(), now=clock.now())
 
 
 async def kept(pool: Pool, key: RowKey) -> tuple[Any, ...]:
@@ -116,10 +121,40 @@ async def test_a_key_that_is_revoked_or_anothers_is_not_found_and_nothing_is_not
     shop: Shop, pool: Pool, owner: asyncpg.Connection
 ) -> None:
     key = await new_key(shop, pool)
-    await revoke_key(pool, key.organization_id, key.id, now=clock.now())
+    await revoke(pool, key)
     for none in (key, RowKey(shop.organization_id, clock.new_id()), RowKey(clock.new_id(), key.id)):
         with pytest.raises(Refused) as refused:
             await change(pool, none, name="mine")
         assert refused.value.refusal.code == "api_key_not_found"
     assert (await kept(pool, key))[0] == "till"
     assert await noted(owner) == []
+
+
+async def test_who_made_a_key_and_who_revoked_it_is_kept_in_the_audit_log(
+    shop: Shop, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    key = await new_key(shop, pool)
+    await revoke(pool, key)
+    with pytest.raises(Refused):
+        await revoke(pool, key)
+    entries = await owner.fetch(
+        "SELECT organization_id, actor, action, object_id, detail FROM audit_log"
+        " WHERE object_id = $1 ORDER BY at, id", key.id,
+    )  # fmt: skip
+    assert [tuple(entry)[:4] for entry in entries] == [
+        (key.organization_id, "eve", "api_key.created", key.id),
+        (key.organization_id, "bob", "api_key.revoked", key.id),
+    ]
+    assert '"tax": ["read"]' in entries[0]["detail"]
+
+
+async def test_a_key_is_neither_made_nor_revoked_by_nobody(shop: Shop, pool: Pool) -> None:
+    key = await new_key(shop, pool)
+    before = await list_keys(pool, shop.organization_id)
+    with pytest.raises(Refused) as refused:
+        await new_key(shop, pool, by=" ")
+    assert refused.value.refusal.code == "validation_errors"
+    with pytest.raises(Refused) as refused:
+        await revoke(pool, key, by=" ")
+    assert refused.value.refusal.code == "validation_errors"
+    assert await list_keys(pool, shop.organization_id) == before

@@ -195,7 +195,8 @@ async def test_another_key_that_is_given_over_the_api_is_tried_at_once(
     assert await due(shop) == []
     secret = clock.new_secret("recoup_")
     await create_key(shop.pool, shop.organization_id, key_id=clock.new_id(), key=secret, name="",
-                     expires_at=None, now=shop.clock.now())  # fmt: skip
+                     expires_at=None, by="ann", audit_id=clock.new_id(),
+                     now=shop.clock.now())  # fmt: skip
     edge = Edge(shop.pool, scout=scout, providers=shop.providers,
                 now=shop.clock.now, new_id=clock.new_id)  # fmt: skip
     transport = httpx.ASGITransport(make_app(edge, servers=[]))

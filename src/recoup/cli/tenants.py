@@ -75,6 +75,7 @@ def create_key(
         datetime | None, typer.Option(help="When it ends, UTC; never if left out.")
     ] = None,
     permission: Permission = None,
+    by: By = "operator",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,11 +87,11 @@ def create_key(
     from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
-        key_id, secret = clock.new_id(), clock.new_secret("recoup_")
+        key_id, audit_id, secret = clock.new_id(), clock.new_id(), clock.new_secret("recoup_")
         until = expires_at.replace(tzinfo=UTC) if expires_at else None
         await flow(
             base.pool, organization_id, key_id=key_id, key=secret, name=name, expires_at=until,
-            now=clock.now(), permissions=permission or None,
+            by=by, audit_id=audit_id, now=clock.now(), permissions=permission or None,
         )  # fmt: skip
         return {"key_id": str(key_id), "api_key": secret, "expires_at": instant(until)}
 
@@ -167,16 +168,19 @@ def change_key(
 def revoke_key(
     key_id: Annotated[UUID, typer.Argument(help="The key's id, as `key list` shows it.")],
     organization_id: OrganizationId,
+    by: By = "operator",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Revoke an API key: its next request is refused."""
     from recoup import clock
     from recoup.flows.manage_keys import revoke_key as flow
+    from recoup.rules.records.keys import RowKey
     from recoup.wiring.opening import Opened
 
     async def run(base: Opened) -> dict[str, Any]:
-        await flow(base.pool, organization_id, key_id, now=clock.now())
+        audit_id, whose = clock.new_id(), RowKey(organization_id, key_id)
+        await flow(base.pool, whose, by=by, audit_id=audit_id, now=clock.now())
         return {"key_id": str(key_id), "revoked": True}
 
     show_answer(with_database(data_dir, run), as_json=as_json)

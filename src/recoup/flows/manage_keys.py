@@ -33,14 +33,17 @@ async def create_key(
     key: str,
     name: str,
     expires_at: datetime | None,
+    by: str,
+    audit_id: UUID,
     now: datetime,
     permissions: Iterable[str] | None = None,
 ) -> None:
     """Keep the digest of a new key. Without `permissions` it may do everything.
 
-    :raises Refused: `organization_not_found`; 422 for an end that is past, or for a permission
-        that there is not.
+    :raises Refused: `organization_not_found`; 422 for a blank `by`, for an end that is past, or for
+        a permission that there is not.
     """
+    _refuse_nobody(by)
     _refuse_past(expires_at, now=now)
     held = None if permissions is None else read_permissions(permissions)
     async with db.transaction(pool, tenants=[organization_id]) as conn:
@@ -49,6 +52,15 @@ async def create_key(
             conn, organization_id, key_id, key, name=name, expires_at=expires_at, now=now,
             permissions=held,
         )  # fmt: skip
+        entry = AuditEntry(
+            organization_id=organization_id,
+            id=audit_id,
+            actor=by.strip(),
+            action="api_key.created",
+            object_id=key_id,
+            detail=_shown(KeyChange(name=name, expires_at=expires_at, permissions=held)),
+        )
+        await audit_log.write(conn, [entry], now=now)
 
 
 async def list_keys(pool: Pool, organization_id: UUID) -> list[ApiKey]:
@@ -69,8 +81,7 @@ async def change_key(
     :raises Refused: `api_key_not_found`, also for one that is revoked; 422 for a blank `by`, for
         nothing said, an end that is past, or a permission that there is not.
     """
-    if broken := unsaid(by=by):
-        raise Refused(invalid(broken))
+    _refuse_nobody(by)
     if said == KeyChange():
         raise Refused(invalid({"base": ["value_is_mandatory"]}))
     if said.expires_at is not UNSET:
@@ -87,20 +98,36 @@ async def change_key(
             actor=by.strip(),
             action="api_key.changed",
             object_id=key.id,
-            detail=_shown(changed, said),
+            detail=_shown(said),
         )
         await audit_log.write(conn, [entry], now=now)
     return changed
 
 
-async def revoke_key(pool: Pool, organization_id: UUID, key_id: UUID, *, now: datetime) -> None:
+async def revoke_key(pool: Pool, key: RowKey, *, by: str, audit_id: UUID, now: datetime) -> None:
     """Revoke a key: the next request that shows it is refused.
 
-    :raises Refused: `api_key_not_found`, also for one that is revoked already.
+    :raises Refused: `api_key_not_found`, also for one that is revoked already; 422 for a blank
+        `by`.
     """
-    async with db.transaction(pool, tenants=[organization_id]) as conn:
-        if not await api_keys.revoke(conn, organization_id, key_id, now=now):
+    _refuse_nobody(by)
+    async with db.transaction(pool, tenants=[key.organization_id]) as conn:
+        if not await api_keys.revoke(conn, key.organization_id, key.id, now=now):
             raise Refused(not_found("api_key"))
+        entry = AuditEntry(
+            organization_id=key.organization_id,
+            id=audit_id,
+            actor=by.strip(),
+            action="api_key.revoked",
+            object_id=key.id,
+            detail={},
+        )
+        await audit_log.write(conn, [entry], now=now)
+
+
+def _refuse_nobody(by: str) -> None:
+    if broken := unsaid(by=by):
+        raise Refused(invalid(broken))
 
 
 def _refuse_past(expires_at: datetime | None, *, now: datetime) -> None:
@@ -108,14 +135,14 @@ def _refuse_past(expires_at: datetime | None, *, now: datetime) -> None:
         raise Refused(invalid({"expires_at": ["value_is_out_of_range"]}))
 
 
-def _shown(changed: ApiKey, said: KeyChange) -> dict[str, Any]:
+def _shown(said: KeyChange) -> dict[str, Any]:
     """What was said, as the audit log keeps it."""
     shown: dict[str, Any] = {}
     if said.name is not UNSET:
-        shown["name"] = changed.name
+        shown["name"] = said.name
     if said.expires_at is not UNSET:
-        shown["expires_at"] = changed.expires_at and changed.expires_at.isoformat()
+        shown["expires_at"] = said.expires_at and said.expires_at.isoformat()
     if said.permissions is not UNSET:
-        held = changed.permissions
+        held = said.permissions
         shown["permissions"] = None if held is None else by_resource(held)
     return shown
