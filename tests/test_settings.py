@@ -38,6 +38,7 @@ WRONG = {
     "RECOUP_RETENTION_JOB_LOG_DAYS": ["0"],
     "RECOUP_API_CALLS_AT_ONCE": ["0", "1.5", "5"],  # the last: no pace is set
     "RECOUP_MOST_BODY_BYTES": ["0", "1MB"],
+    "RECOUP_CALL_ARRIVES_WITHIN_SECONDS": ["0", "3601", "a minute"],
     "RECOUP_MOST_WEBHOOK_BODY_BYTES": ["9999", "100000001"],
 }
 

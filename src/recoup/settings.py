@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         le=100_000_000,
         description="how many bytes the body of a provider's webhook may have, 10000 to 100000000",
     )
+    call_arrives_within_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3_600,
+        description="within how many seconds a call must have been sent whole, 1 to 3600",
+    )
     retention_webhook_deliveries_days: int = Field(
         default=90,
         ge=0,

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest_asyncio
 
-from recoup.wiring.http_server import MOST_HEAD_BYTES, listen
+from recoup.wiring.http_protocol import MOST_HEAD_BYTES
+from recoup.wiring.http_server import listen
 from tests.processes.conftest import Installation, Program
 
 BAD_REQUEST = {"status": 400, "error": "Bad Request"}

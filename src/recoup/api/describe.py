@@ -10,8 +10,8 @@ Every handler below `/api/v1` says it in its decorator:
 
 The rest is read off the handler by `openapi_document`: the summary (first line of its docstring),
 the body (its `data`), the path's parameters, and the refusals that follow from those: 401, 403,
-414, 429, 431 and 503 always, 413 where it is no GET, 404 where the path names something, 400 and
-422 where there is a body, 409 and 422 for a POST (its `Idempotency-Key`). `refuses` names the
+408, 414, 429, 431 and 503 always, 413 where it is no GET, 404 where the path names something, 400
+and 422 where there is a body, 409 and 422 for a POST (its `Idempotency-Key`). `refuses` names the
 others.
 """
 

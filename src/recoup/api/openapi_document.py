@@ -38,6 +38,7 @@ REFUSALS: Final[Mapping[int, str]] = {
     403: "This key may not read, or may not write, what this is about.",
     404: "There is no such thing, as far as this organization can see.",
     405: "The thing exists, and its state forbids this.",
+    408: "The call was not sent whole in time.",
     409: "Somebody is doing the same at this moment.",
     413: "The body is larger than this installation reads.",
     414: "The address is longer than anybody needs.",
@@ -49,7 +50,7 @@ REFUSALS: Final[Mapping[int, str]] = {
     " (`secrets_do_not_open`): come again.",
 }
 
-ALWAYS: Final = frozenset({401, 403, 414, 429, 431, 503})
+ALWAYS: Final = frozenset({401, 403, 408, 414, 429, 431, 503})
 
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",

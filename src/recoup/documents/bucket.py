@@ -4,9 +4,9 @@ Credentials come as everybody's tools read them: from `AWS_…` variables, from 
 the container's or the machine's own role. Three permissions are enough: to put, get and delete
 objects; nothing is ever listed.
 
-What would surprise you: a store that may not list does not say whether an object is missing, it
-says 403 of it. So a 403 for a name that is read means that nothing is there: that reading is
-allowed was tried out at the start.
+What would surprise you: to whom nothing may be listed, a store does not say that an object is
+missing, but 403, as it does where nothing may be read. Which of the two it is shows a small object
+that stays: where that can be written and read, the other one is missing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ TIMEOUT: Final = timedelta(seconds=10)
 RETRY_FOR: Final = timedelta(seconds=20)
 MOST_RETRIES: Final = 2  # a job comes back by itself
 LONGEST_REASON: Final = 200
+READABLE: Final = "check/readable.txt"
+WHY_READABLE: Final = b"Recoup reads this to know whether it may read. It may be removed.\n"
 
 
 class Bucket:
@@ -54,7 +56,6 @@ class Bucket:
             )
         except (BaseError, ValueError) as error:
             raise StorageError(_reason(error)) from None
-        self._reading_is_allowed = False
 
     async def write(self, name: str, content: bytes) -> None:
         """Keep a file, whole or not at all.
@@ -72,14 +73,10 @@ class Bucket:
         :raises StorageError: nobody can tell.
         """
         try:
-            found = await obstore.get_async(self._store, name)
-            return bytes(await found.bytes_async())
-        except FileNotFoundError:
+            return await self._get(name)
+        except PermissionDeniedError:
+            await self._make_sure_of_reading()
             return None
-        except PermissionDeniedError as error:
-            if self._reading_is_allowed:
-                return None
-            raise StorageError(_reason(error)) from None
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(_reason(error)) from None
 
@@ -101,7 +98,20 @@ class Bucket:
         :raises StorageError: one of these is not allowed, or the bucket does not answer.
         """
         await try_out(self, probe)
-        self._reading_is_allowed = True
+
+    async def _get(self, name: str) -> bytes | None:
+        try:
+            found = await obstore.get_async(self._store, name)
+            return bytes(await found.bytes_async())
+        except FileNotFoundError:
+            return None
+
+    async def _make_sure_of_reading(self) -> None:
+        await self.write(READABLE, WHY_READABLE)
+        try:
+            await self._get(READABLE)
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:

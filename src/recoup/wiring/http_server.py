@@ -6,14 +6,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from math import ceil
 from typing import Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from recoup import clock
-from recoup.api import errors
 from recoup.api.app import make_app
 from recoup.api.edge import Edge, OpenableDocuments
 from recoup.api.limits import Limits
@@ -23,53 +22,11 @@ from recoup.pay import portal
 from recoup.rules.call_pace import CallLimit
 from recoup.settings import Settings, WrongSettingsError
 from recoup.wiring.document_keeping import addresses_of
+from recoup.wiring.http_protocol import HttpProtocol
 from recoup.wiring.opening import Opened
 
 FINISH_WITHIN_SECONDS: Final = 20
 SECONDS_IN_HAND: Final = 10
-MOST_HEAD_BYTES: Final = 128 * 1024  # more than `api/front` takes, which says so in more detail
-
-
-class _Http(HttpToolsProtocol):
-    """uvicorn's HTTP, which refuses in JSON what is none, as everything above it refuses.
-
-    Its parser gathers an address, a header or a trailer for as long as one comes: who sends one
-    without an end is cut off here. A body is not gathered, but handed on.
-    """
-
-    _gathered_bytes = 0  # since the parser last handed anything on
-
-    def data_received(self, data: bytes) -> None:
-        self._gathered_bytes += len(data)
-        super().data_received(data)
-        if self._gathered_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, errors.bare(431))
-
-    def on_headers_complete(self) -> None:
-        self._gathered_bytes = 0
-        super().on_headers_complete()
-
-    def on_chunk_header(self) -> None:
-        self._gathered_bytes = 0
-
-    def on_body(self, body: bytes) -> None:
-        self._gathered_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._gathered_bytes = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's own words, in English
-        self._refuse(*errors.encoded(errors.UNREADABLE))
-
-    def _refuse(self, status: int, body: bytes) -> None:
-        head = (
-            f"HTTP/1.1 {status} {errors.phrase(status)}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -153,7 +110,8 @@ async def run_api(
     server = _Server(
         uvicorn.Config(
             app,
-            http=_Http,
+            # A class to uvicorn's types, and to uvicorn whatever makes one.
+            http=partial(HttpProtocol, arrives_within=settings.call_arrives_within_seconds),  # type: ignore[arg-type]
             ws="none",  # there is nothing to upgrade to: such a call is a call like any other
             log_config=None,
             access_log=False,

@@ -11,6 +11,7 @@ LIMITS: Final = "tests/api/test_limits.py"
 KEYS: Final = "tests/flows/test_manage_keys.py"
 REPLAYS: Final = "tests/flows/test_replay_webhooks.py"
 TIDY: Final = "tests/flows/test_tidy.py"
+LATE: Final = "tests/api/test_late_calls.py"
 FRONT: Final = "api/front.py"
 LISTS: Final = "store/delivery_lists.py"
 DELIVERIES: Final = "store/webhook_deliveries.py"
@@ -243,5 +244,55 @@ BUGS: Final = (
             ),
         ),
         (TIDY,),
+    ),
+    Bug(
+        "a kept connection is given no time for its next call",
+        "Whoever sends half a call and nothing more holds a connection for ever, and so do ten"
+        " thousand others.",
+        (
+            Edit(
+                "wiring/http_protocol.py",
+                "        self._has_begun = True\n        self._await_call()\n",
+                "        self._has_begun = True\n",
+            ),
+            Edit(
+                "wiring/http_protocol.py",
+                "            self._await_call()  # empty lines, say: uvicorn's own wait for a next"
+                " call is over\n",
+                "            pass\n",
+            ),
+        ),
+        (LATE,),
+    ),
+    Bug(
+        "a call that was sent whole must be answered in that time, too",
+        "A slow answer is cut off, and the caller cannot know what became of it.",
+        (
+            Edit(
+                "wiring/http_protocol.py",
+                "        self._gathered_bytes = 0\n        self._has_arrived()\n",
+                "        self._gathered_bytes = 0\n",
+            ),
+            Edit(
+                "wiring/http_protocol.py",
+                "        if self.pipeline or (call and not call.more_body"
+                " and not call.response_complete):\n",
+                "        if self.pipeline:\n",
+            ),
+        ),
+        (LATE,),
+    ),
+    Bug(
+        "who sends the next call ahead is cut off from an answer",
+        "A retry that was accepted ends without its answer.",
+        (
+            Edit(
+                "wiring/http_protocol.py",
+                "        if self.pipeline or (call and not call.more_body"
+                " and not call.response_complete):\n",
+                "        if self.pipeline:\n",
+            ),
+        ),
+        (LATE,),
     ),
 )

@@ -380,4 +380,10 @@ BUGS: Final = (
         ),
         (MADE + "test_a_picture_that_cannot_be_set_holds_others_up_once",),
     ),
+    Bug(
+        "a bucket that no longer lets us read seems to have lost every file",
+        "Each document is made anew for each reader, and nobody learns of the policy.",
+        (Edit("documents/bucket.py", "            await self._make_sure_of_reading()\n", ""),),
+        ("tests/documents/test_storage.py",),
+    ),
 )
