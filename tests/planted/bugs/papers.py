@@ -266,11 +266,13 @@ BUGS: Final = (
         (
             Edit(
                 "documents/bucket.py",
-                "            if self._reading_is_allowed:\n                return None\n",
+                "        except PermissionDeniedError:\n"
+                "            await self._make_sure_of_reading()\n"
+                "            return None\n",
                 "",
             ),
         ),
-        (STORAGE + "test_a_403_is_a_missing_object_only_where_reading_was_tried_out",),
+        (STORAGE + "test_a_403_is_a_missing_object_only_as_long_as_reading_is_allowed",),
     ),
     Bug(
         "a logo is fetched from wherever its name points to",
@@ -384,6 +386,6 @@ BUGS: Final = (
         "a bucket that no longer lets us read seems to have lost every file",
         "Each document is made anew for each reader, and nobody learns of the policy.",
         (Edit("documents/bucket.py", "            await self._make_sure_of_reading()\n", ""),),
-        ("tests/documents/test_storage.py",),
+        (STORAGE + "test_a_403_is_a_missing_object_only_as_long_as_reading_is_allowed",),
     ),
 )
