@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import asyncpg
 
@@ -12,7 +12,7 @@ from recoup.flows.mend_from_list import Mending, Taken
 from recoup.providers.protocol import ListedCharge, Paid
 from recoup.rules.records.collection import idempotency_key
 from recoup.rules.records.keys import RowKey
-from recoup.store import db
+from recoup.store import db, payment_receipts
 from recoup.store.db import Pool
 from recoup.store.reconciliations import Reconciliation
 from tests.conftest import eventually, waiting_for_locks
@@ -116,6 +116,39 @@ async def test_two_that_number_receipts_of_the_same_customers_do_not_wait_for_ea
         "SELECT customer_id, count(*) FROM payment_receipts GROUP BY 1 ORDER BY 1"
     )
     assert [tuple(row) for row in receipts] == [(customer, 3) for customer in customers]
+
+
+async def test_first_receipts_are_numbered_beside_a_batch_that_numbers_theirs(
+    shop: Shop, psp: SandboxServer, dsn: str
+) -> None:
+    """The list has them in one order, and a batch draws in another: no counter is there yet."""
+    customers = sorted([await shop.customer("pm_sandbox_timeout_charged") for _ in range(2)])
+    told_of = []
+    for customer in reversed(customers):
+        invoice = await shop.invoice(customer)
+        told_of.append(told(shop, idempotency_key((await shop.collect(invoice)).id), invoice))
+    first, last = (RowKey(shop.organization_id, customer) for customer in customers)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(patient(dsn))
+        batch = await stack.enter_async_context(patient(dsn))
+        with suppress(UndoneError):
+            async with db.transaction(batch, tenants=[shop.organization_id]) as conn:
+                await payment_receipts.draw(conn, [first])
+                taking = asyncio.create_task(take(pool, shop, *told_of))
+
+                async def waits() -> bool:
+                    return await waiting_for_locks(shop.owner) == 1
+
+                await eventually(waits, what="the page waits for the first one's counter")
+                await payment_receipts.draw(conn, [last])
+                raise UndoneError
+        await taking
+    numbered = await shop.owner.fetch("SELECT last FROM payment_receipt_counters")
+    assert [row["last"] for row in numbered] == [1, 1]
+
+
+class UndoneError(Exception):
+    """A transaction is not to stay."""
 
 
 async def test_what_is_sent_while_the_page_waits_for_its_invoice_stays_as_it_was_sent(

@@ -88,9 +88,9 @@ class Mending:
         lost = self._invoices(sorted_out[Judged.LOST])
         await collection.lock_together(self._conn, lost, list(known))
         known = await attempts.lock(self._conn, known)  # one may have been sent meanwhile
-        customers = {one.customer_key for one in known.values()}
         debts = await collection.find(self._conn, lost)
-        customers |= {debt.customer_key for debt in debts.values()}
+        customers = {debt.customer_key for debt in debts.values()}
+        customers |= self._newly_paid_by(sorted_out[Judged.KNOWN], known)
         # Their receipts are numbered one by one, as the list has them.
         await payment_receipts.lock_counters(self._conn, customers)
         for charge in sorted_out[Judged.KNOWN]:
@@ -127,6 +127,13 @@ class Mending:
             is_known=self._key(charge) in known,
             organization_id=self._account.organization_id,
         )
+
+    def _newly_paid_by(
+        self, told: Sequence[ListedCharge], known: Mapping[RowKey, Attempt]
+    ) -> set[RowKey]:
+        """The customers whose attempts succeed by what is told of them."""
+        paid = {self._our_key(one) for one in told if isinstance(one.outcome, Paid | Reversed)}
+        return {known[key].customer_key for key in paid if known[key].state is not State.SUCCEEDED}
 
     async def _tell(self, charge: ListedCharge, known: Mapping[RowKey, Attempt]) -> None:
         """Bring what is told of an attempt that we know to the door, which knows what is news."""

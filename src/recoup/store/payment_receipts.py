@@ -41,11 +41,13 @@ _DRAW: Final = """
       JOIN customers c ON (c.organization_id, c.id) = (drawn.organization_id, drawn.customer_id)
 """
 
+# As `_DRAW` of nothing: in one statement, for a counter that is made first and one that is held
+# first would be two orders.
 _LOCK_COUNTERS: Final = """
-    SELECT FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
-      JOIN payment_receipt_counters c USING (organization_id, customer_id)
-     ORDER BY c.organization_id, c.customer_id
-       FOR NO KEY UPDATE OF c
+    INSERT INTO payment_receipt_counters AS counter (organization_id, customer_id, last)
+    SELECT asked.*, 0 FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
+     ORDER BY organization_id, customer_id
+        ON CONFLICT (organization_id, customer_id) DO UPDATE SET last = counter.last
 """
 
 _INSERT: Final = """
@@ -110,7 +112,10 @@ async def draw(conn: Conn, customers: Sequence[RowKey]) -> dict[RowKey, Drawn]:
 
 
 async def lock_counters(conn: Conn, customers: Collection[RowKey]) -> None:
-    """Hold these customers' numbers, for whoever draws them one by one further on."""
+    """Hold these customers' numbers, for whoever draws them one by one further on.
+
+    Also of those who have none: two of whom each makes what the other waits for would be stuck.
+    """
     await conn.execute(_LOCK_COUNTERS, *key_arrays(customers))
 
 

@@ -114,7 +114,7 @@ REQUEST_INVARIANTS: Final = (
                   FROM payment_receipt_counters WHERE organization_id = ANY ($1::uuid[])) AS drawn
          GROUP BY organization_id, customer_id
         HAVING count(sequential_id) IS DISTINCT FROM max(last)::bigint
-            OR max(sequential_id) IS DISTINCT FROM max(last)
+            OR coalesce(max(sequential_id), 0) IS DISTINCT FROM max(last)
         """,
     ),
 )
