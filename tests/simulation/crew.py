@@ -39,7 +39,7 @@ from recoup.providers.protocol import (
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store.jobs import Job
-from recoup.workers.worker import Worker
+from recoup.workers.duties import Duties
 from tests.simulation.psp import Psp
 
 _WAITING = """
@@ -179,7 +179,7 @@ class _Drowsy:
         return begun
 
 
-class DrowsyWorker(Worker):
+class DrowsyWorker(Duties):
     """A worker who may fall asleep between the commit of `sent` and the call."""
 
     def __init__(self, *parts: Any, **by_name: Any) -> None:
@@ -197,7 +197,7 @@ class Crew:
         self._hire = hire  # makes a new worker, which knows nothing of what others did
         self._psp = psp
         self._tenants = tenants
-        self.workers: list[Worker] = [hire() for _ in range(3)]
+        self.workers: list[Duties] = [hire() for _ in range(3)]
         self.errands: list[list[Errand]] = [[] for _ in self.workers]
         self.visits: list[Visit] = []  # what the API's process is at
         self.orphans: list[Errand] = []  # taken by a worker who died, and not yet missed
@@ -343,7 +343,7 @@ class Crew:
             await errand.stirred.wait()
         self._raise_bugs(errands)
 
-    async def _run(self, worker: Worker, errand: Errand) -> None:
+    async def _run(self, worker: Duties, errand: Errand) -> None:
         _ERRAND.set(errand)
         match errand.job:
             case Job.SUBMIT_ATTEMPT:

@@ -185,8 +185,6 @@ class World:
     def _hire(self) -> DrowsyWorker:
         return DrowsyWorker(
             self.pool,
-            self._database.scout,
-            self.pool,
             providers=WatchedProviders(self.psp, self._http, BOX),
             sender=self._sender,
             signer=WebhookSigner(BOX, JWT_SIGNER),

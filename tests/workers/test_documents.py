@@ -17,6 +17,8 @@ from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db
 from recoup.store.db import Pool
+from recoup.workers.duties import Duties
+from recoup.workers.rounds import Rounds
 from recoup.workers.worker import Worker
 from tests.api.billing import issue, pay, sells
 from tests.api.conftest import BOX, new_tenant
@@ -40,10 +42,8 @@ async def working(desk: Desk, dsn: str, box: Mailbox | None = None) -> AsyncIter
     """A worker that makes documents, and mails to `box`."""
     queue = await db.connect(dsn, most=9, by_index=False)
     sender = WebhookSender()
-    worker = Worker(
+    duties = Duties(
         desk.pool,
-        desk.scout,
-        queue,
         providers=None,  # type: ignore[arg-type]  nobody is charged here
         sender=sender,
         signer=WebhookSigner(BOX, None),  # type: ignore[arg-type]  nobody has an endpoint
@@ -54,6 +54,8 @@ async def working(desk: Desk, dsn: str, box: Mailbox | None = None) -> AsyncIter
         new_id=clock.new_id,
         chance=Random(1),
     )
+    rounds = Rounds(desk.pool, desk.scout, now=clock.now, new_id=clock.new_id)
+    worker = Worker(queue, duties, rounds)
     running = asyncio.create_task(worker.run())
     try:
         yield

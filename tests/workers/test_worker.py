@@ -24,6 +24,8 @@ from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
 from recoup.store import db
 from recoup.store.db import Pool
+from recoup.workers.duties import Duties
+from recoup.workers.rounds import Rounds
 from recoup.workers.worker import COMES_BACK_AT_MOST, Worker, comes_back_after
 from tests.conftest import eventually
 from tests.flows.issuing import stock
@@ -53,26 +55,25 @@ async def working(
     *,
     money_jobs_at_once: int = SLOTS,
     mail_sender: MailSender | None = None,
-) -> AsyncIterator[Worker]:
-    """A worker, as `recoup work` runs one."""
+) -> AsyncIterator[Rounds]:
+    """A worker, as `recoup work` runs one; gives its rounds."""
     queue = await db.connect(dsn, most=6, by_index=False)
     sender = WebhookSender()
-    worker = Worker(
+    duties = Duties(
         shop.pool,
-        scout,
-        queue,
         providers=shop.providers,
         sender=sender,
         signer=WebhookSigner(BOX, None),  # type: ignore[arg-type]  nobody here has an endpoint
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(1),
-        money_jobs_at_once=money_jobs_at_once,
         mail_sender=mail_sender,
     )
+    rounds = Rounds(shop.pool, scout, now=clock.now, new_id=clock.new_id)
+    worker = Worker(queue, duties, rounds, money_jobs_at_once=money_jobs_at_once)
     running = asyncio.create_task(worker.run())
     try:
-        yield worker
+        yield rounds
     finally:
         worker.stop()
         await running
@@ -127,9 +128,9 @@ async def test_a_draft_whose_grace_has_ended_is_issued_charged_and_mailed(
 
     async with mail_server() as box:
         sender = MailSender(box.server, sender="billing@recoup.test")
-        async with working(shop, scout, dsn, mail_sender=sender) as worker:
-            await worker.finalize_drafts()
-            await worker.finalize_drafts()
+        async with working(shop, scout, dsn, mail_sender=sender) as rounds:
+            await rounds.finalize_drafts()
+            await rounds.finalize_drafts()
             await eventually(is_done, what="the invoice to be paid and mailed")
     assert (await shop.row("invoices", invoice))["sequential_id"] == 1
     assert await shop.owner.fetchval("SELECT count(*) FROM payments") == 1

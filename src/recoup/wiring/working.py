@@ -32,6 +32,8 @@ from recoup.store.sealed_columns import JWT_KEY
 from recoup.wiring.document_keeping import addresses_of
 from recoup.wiring.http_server import FINISH_WITHIN_SECONDS
 from recoup.wiring.opening import Opened, close_pool
+from recoup.workers.duties import Duties
+from recoup.workers.rounds import Rounds
 from recoup.workers.worker import Worker
 
 log = structlog.get_logger()
@@ -65,10 +67,8 @@ async def run_worker(
     signer = WebhookSigner(base.box, JwtSigner.load(pem, issuer=address))
     pictures = PictureFetcher(most_bytes=MOST_BYTES, allowed=settings.webhook_allow_networks)
     typesetter = Typesetter(own_fonts=settings.fonts_dir)
-    worker = Worker(
+    duties = Duties(
         pool,
-        base.scout,
-        queue,
         providers=providers,
         sender=sender,
         signer=signer,
@@ -76,10 +76,13 @@ async def run_worker(
         now=clock.now,
         new_id=clock.new_id,
         chance=Random(),  # noqa: S311  spreads work in time, keeps no secret
-        retention=_retention(settings),
         mail_sender=_mail_sender(settings),
         links=PortalLinks(base.box, address=address),
     )
+    rounds = Rounds(
+        pool, base.scout, now=clock.now, new_id=clock.new_id, retention=_retention(settings)
+    )
+    worker = Worker(queue, duties, rounds)
     running = asyncio.create_task(worker.run())
     telling = asyncio.create_task(
         _tell_sandbox(pool, base.scout, providers, address, stop)
