@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +25,7 @@ from recoup.store.db import Pool
 from recoup.store.embedded_postgres import EmbeddedPostgres
 from recoup.store.migrate import migrate
 from tests.databases import administer, as_owner, on_database, own_database
+from tests.folders import scratch_folder
 from tests.served import Served, serving
 
 
@@ -35,9 +35,7 @@ async def server_dsn() -> AsyncIterator[str]:
     if given := os.environ.get("RECOUP_TEST_DATABASE_URL"):
         yield given
         return
-    # Not below pytest's own folder: another run that starts closes that to other users again, and
-    # with it to the user that PostgreSQL runs as where this is run by root.
-    with tempfile.TemporaryDirectory(prefix="recoup-tests-") as folder:
+    with scratch_folder() as folder:
         async with await EmbeddedPostgres.start(Path(folder)) as postgres:
             for setting in ("fsync", "full_page_writes"):  # no test outlives a power cut
                 await administer(postgres.dsn, f"ALTER SYSTEM SET {setting} = off")

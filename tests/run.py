@@ -13,10 +13,11 @@ import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.folders import scratch_folder
 
 # Three processes, each with a server of its own: two would wait for half of their time, even on two
 # cores. The tests of one file stay together, and files are begun in the order of the folders.
@@ -91,7 +92,7 @@ def _said(command: list[str | Path]) -> str:
 def _server(programs: Path) -> Iterator[tuple[str, str]]:
     """Run a new server on a socket of its own; answer the URLs of its tester and its owner."""
     user = unprivileged() if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="recoup-") as folder:
+    with scratch_folder() as folder:
         if user:
             os.chown(folder, user.pw_uid, user.pw_gid)
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +19,8 @@ import aiohttp
 import psutil
 import pytest_asyncio
 from aiohttp import web
+
+from tests.folders import scratch_folder
 
 RECOUP = str(Path(sys.executable).with_name("recoup"))
 READY_WITHIN_SECONDS = 60
@@ -332,8 +333,8 @@ def free_port() -> int:
 
 @pytest_asyncio.fixture
 async def installation() -> AsyncIterator[Installation]:
-    """A new one. Not below pytest's own folder, which is closed to PostgreSQL's user."""
-    with tempfile.TemporaryDirectory(prefix="recoup-tests-", ignore_cleanup_errors=True) as folder:
+    """A new one."""
+    with scratch_folder() as folder:
         made = Installation(Path(folder))
         try:
             yield made

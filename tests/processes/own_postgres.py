@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.conftest import do_without, eventually
+from tests.folders import scratch_folder
 from tests.run import find_programs, unprivileged
 
 DATABASE = "books"
@@ -123,7 +123,7 @@ async def own_postgres() -> AsyncIterator[OwnPostgres]:
     """Make one, and serve until the end."""
     if (programs := find_programs()) is None:
         do_without("no PostgreSQL 15 or later is installed beside the embedded one")
-    with tempfile.TemporaryDirectory(prefix="recoup-tests-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder() as folder:
         server = OwnPostgres(Path(folder), programs)
         await server.make()
         try:
