@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from asyncpg.connection import LoggedQuery
 
 from recoup.rules.lago.pages import Page
-from recoup.store.db import Conn
+from recoup.store import db
+from recoup.store.db import Conn, Pool
 
-PLANS: Final = ("force_custom_plan", "force_generic_plan")  # for the very values, and for any
 SIZE: Final = 20  # of a page
 BIG: Final = {
     "invoices", "invoice_metadata", "payments", "payment_invoices", "fees", "customers",
@@ -39,10 +40,18 @@ class Touched(Bound, frozen=True):
     whole: frozenset[str]
 
 
-async def touched_by(conn: Conn, ask: List, plan_for: str) -> Touched:
-    """What a page of this list touches, by one of `PLANS`."""
+async def assert_reads_its_own(pool: Pool, organization_id: UUID, ask: List, bound: Bound) -> None:
+    """A page of this list touches no more than it may, and no big table whole."""
+    async with db.transaction(pool, tenants=[organization_id]) as conn:
+        touched = await touched_by(conn, ask)
+    assert touched.whole == frozenset()
+    assert touched.rows <= bound.rows
+    assert touched.pages <= bound.pages
+
+
+async def touched_by(conn: Conn, ask: List) -> Touched:
+    """What a page of this list touches, by the plans that the connection makes."""
     statements = await statements_of(conn, ask)
-    await conn.execute(f"SET LOCAL plan_cache_mode = {plan_for}")
     plans = [await explained(conn, one) for one in statements]
     return Touched(
         rows=sum(map(_rows, plans)),
@@ -61,7 +70,7 @@ async def statements_of(conn: Conn, ask: List) -> list[LoggedQuery]:
 
 
 async def explained(conn: Conn, statement: LoggedQuery) -> dict[str, Any]:
-    """The plan of a statement, run as it was."""
+    """The plan of a statement, run as it was: prepared, and by the connection's own settings."""
     await conn.execute(f"PREPARE asked AS {statement.query}")
     values = f"({', '.join(map(literal, statement.args))})" if statement.args else ""
     said = await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked{values}")

@@ -65,7 +65,6 @@ async def history(server_dsn: str, template: str) -> AsyncIterator[Pool]:
         await pool.close()
 
 
-@pytest.mark.parametrize("plan_for", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -82,7 +81,7 @@ async def history(server_dsn: str, template: str) -> AsyncIterator[Pool]:
     ids=lambda wanted: "-".join(wanted) or "all",
 )
 async def test_a_list_reads_a_page_and_not_all_that_was_told(
-    history: Pool, wanted: dict[str, Any], plan_for: str
+    history: Pool, wanted: dict[str, Any]
 ) -> None:
     asked: list[LoggedQuery] = []
     chosen = DeliveryFilter(**wanted)
@@ -90,7 +89,6 @@ async def test_a_list_reads_a_page_and_not_all_that_was_told(
         with conn.query_logger(asked.append):
             await delivery_lists.piece(conn, OURS, chosen, after=None, most=SIZE)
             await delivery_lists.lock_ended(conn, OURS, chosen, after=None, most=SIZE)
-        await conn.execute(f"SET LOCAL plan_cache_mode = {plan_for}")
         plans = [await explained(conn, one) for one in asked]
     for plan in plans:
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= MOST_PAGES

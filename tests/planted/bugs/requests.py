@@ -303,13 +303,31 @@ BUGS: Final = (
         (
             Edit(
                 "flows/mend_from_list.py",
-                "        customers |= {debt.customer_key for debt in debts.values()}\n",
-                "",
+                "        customers = {debt.customer_key for debt in debts.values()}\n",
+                "        customers: set[RowKey] = set()\n",
             ),
         ),
         (
             "tests/flows/test_mend_from_list.py::"
             "test_two_that_number_receipts_of_the_same_customers_do_not_wait_for_each_other",
+        ),
+    ),
+    Bug(
+        "a list holds only the receipt numbers that there are",
+        "First receipts of two customers, and a batch that numbers theirs, wait for each other.",
+        (
+            Edit(
+                "store/payment_receipts.py",
+                "    SELECT asked.*, 0 FROM unnest($1::uuid[], $2::uuid[]) AS asked"
+                " (organization_id, customer_id)\n",
+                "    SELECT organization_id, customer_id, last FROM unnest($1::uuid[], $2::uuid[])"
+                " AS asked (organization_id, customer_id) JOIN payment_receipt_counters"
+                " USING (organization_id, customer_id)\n",
+            ),
+        ),
+        (
+            "tests/flows/test_mend_from_list.py::"
+            "test_first_receipts_are_numbered_beside_a_batch_that_numbers_theirs",
         ),
     ),
     Bug(
