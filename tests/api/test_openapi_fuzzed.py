@@ -24,12 +24,11 @@ from typing import Any, Final
 
 import httpx
 import msgspec
-import uvicorn
 
 from recoup import clock
 from recoup.flows.prepare_installation import prepare
 from recoup.store.db import Pool
-from recoup.wiring.http_server import _Http, _Server, listen
+from recoup.wiring.http_server import listen, make_server
 from tests.api.billing import has_customer, has_method, issue, sells
 from tests.api.conftest import BOX, Tenant
 from tests.api.noting import note
@@ -63,8 +62,7 @@ async def served(app: Any, pool: Pool) -> AsyncIterator[str]:
     await prepare(pool, box=BOX, now=clock.now())  # a first start makes the keys that are shown
     listener = listen("127.0.0.1", 0)
     ready = asyncio.Event()
-    config = uvicorn.Config(app, http=_Http, ws="none", log_config=None, access_log=False)
-    server = _Server(config, when_ready=ready.set)
+    server = make_server(app, arrives_within=60, when_ready=ready.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await ready.wait()
     try:

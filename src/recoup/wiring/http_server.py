@@ -11,6 +11,7 @@ from math import ceil
 from typing import Final
 
 import uvicorn
+from litestar.types import ASGIApp
 
 from recoup import clock
 from recoup.api.app import make_app
@@ -43,6 +44,27 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
+
+
+def make_server(
+    app: ASGIApp, *, arrives_within: float, when_ready: Callable[[], None]
+) -> uvicorn.Server:
+    """Serve an application as Recoup's is: no log, no header and no signal of uvicorn's own.
+
+    :param arrives_within: how many seconds a call has, from its first byte to its last.
+    """
+    config = uvicorn.Config(
+        app,
+        # A class to uvicorn's types, and to uvicorn whatever makes one.
+        http=partial(HttpProtocol, arrives_within=arrives_within),  # type: ignore[arg-type]
+        ws="none",  # there is nothing to upgrade to: such a call is a call like any other
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=FINISH_WITHIN_SECONDS,
+    )
+    return _Server(config, when_ready)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -107,18 +129,9 @@ async def run_api(
     app = make_app(edge, servers=settings.api_servers or (address,), pages=[pages])
     own = listener.getsockname()
     here = f"http://{f'[{own[0]}]' if ':' in own[0] else own[0]}:{own[1]}"
-    server = _Server(
-        uvicorn.Config(
-            app,
-            # A class to uvicorn's types, and to uvicorn whatever makes one.
-            http=partial(HttpProtocol, arrives_within=settings.call_arrives_within_seconds),  # type: ignore[arg-type]
-            ws="none",  # there is nothing to upgrade to: such a call is a call like any other
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=FINISH_WITHIN_SECONDS,
-        ),
+    server = make_server(
+        app,
+        arrives_within=settings.call_arrives_within_seconds,
         when_ready=lambda: say(f"ready {here}"),
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
