@@ -93,11 +93,12 @@ class Served:
 
     async def let_dunning_rest(self, customer: Any) -> None:
         """Let the days pass for which a campaign leaves this customer alone, and the clock look."""
-        await self.owner.execute(
-            "UPDATE dunnings SET last_attempt_at = last_attempt_at - interval '60 days',"
-            " look_at = now() WHERE customer_id = $1",
-            UUID(customer["lago_id"]),
-        )
+        for statement in (
+            "UPDATE payment_requests SET created_at = created_at - interval '60 days'"
+            " WHERE customer_id = $1",
+            "UPDATE dunnings SET look_at = now() WHERE customer_id = $1",
+        ):
+            await self.owner.execute(statement, UUID(customer["lago_id"]))
 
     async def change(self, table: str, thing: Any, **columns: Any) -> None:
         """Change a row behind everybody's back."""

@@ -355,6 +355,28 @@ async def test_a_campaign_that_is_made_anew_or_put_back_asks_nobody_twice_within
     assert await counts(shop) == {"EUR": 1}
 
 
+async def test_what_was_asked_is_known_of_whoever_was_forgotten_meanwhile(
+    shop: Shop, scout: Pool, psp: SandboxServer
+) -> None:
+    """A look that comes between taking a campaign off and putting it back leaves nothing."""
+    await campaign(shop)
+    customer = await shop.customer(POOR)
+    await overdue(shop, customer, [1_000])
+    await woken(shop)
+    await submitted(shop, await look(shop, scout))
+    for _ in range(3):
+        shop.clock.advance(hours=1)
+        await deleted(shop)
+        await shop.owner.execute("UPDATE dunnings SET look_at = $1", shop.clock.now())
+        assert await look(shop, scout) == []
+        assert await shop.owner.fetchval("SELECT count(*) FROM dunnings") == 0
+        await campaign(shop)
+        assert await look(shop, scout) == []
+    assert len(await psp.charges()) == 1
+    shop.clock.advance(days=3)
+    assert len(await look(shop, scout)) == 1
+
+
 async def test_whoever_has_no_campaign_costs_nothing(shop: Shop, scout: Pool) -> None:
     await shop.invoice(await shop.customer("pm_sandbox_ok"), payment_due_date=YESTERDAY)
     await mark_all_overdue(shop.pool, scout, now=shop.clock.now())

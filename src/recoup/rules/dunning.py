@@ -87,7 +87,6 @@ def plan(
         dunned = msgspec.structs.replace(
             counted,
             counts={**counted.counts, **begun},
-            last_attempt_at=now,
             finished_at=None,
             look_at=now + timedelta(days=campaign.days_between_attempts),
         )

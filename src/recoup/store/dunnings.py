@@ -70,11 +70,20 @@ _IS_LATE: Final = """
 
 _LOCK: Final = """
     SELECT d.organization_id, d.customer_id, d.dunning_campaign_id AS campaign_id,
-           d.terms_changed_at, d.last_attempt_at, d.finished_at, d.look_at
+           d.terms_changed_at, d.finished_at, d.look_at
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
       JOIN dunnings d USING (organization_id, customer_id)
      ORDER BY d.organization_id, d.customer_id
        FOR UPDATE OF d
+"""
+
+# What was asked for stays, whoever deletes a campaign, takes it off, or makes it anew.
+_ASKED_LAST: Final = """
+    SELECT r.organization_id, r.customer_id, max(r.created_at) AS at
+      FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, customer_id)
+      JOIN payment_requests r USING (organization_id, customer_id)
+     WHERE r.dunning_campaign_id IS NOT NULL
+     GROUP BY r.organization_id, r.customer_id
 """
 
 _COUNTERS: Final = """
@@ -112,8 +121,7 @@ _DUNNED: Final = """
 
 _WRITE: Final = """
     UPDATE dunnings
-       SET dunning_campaign_id = $3, terms_changed_at = $4, last_attempt_at = $5, finished_at = $6,
-           look_at = $7
+       SET dunning_campaign_id = $3, terms_changed_at = $4, finished_at = $5, look_at = $6
      WHERE organization_id = $1 AND customer_id = $2
 """
 _DROP_COUNTERS: Final = """
@@ -136,7 +144,6 @@ _FORGET: Final = """
     DELETE FROM dunning_counters n USING gone
      WHERE (n.organization_id, n.customer_id) = (gone.organization_id, gone.customer_id)
 """
-# Kept is when each was asked last: who deletes a campaign and makes it anew asks nobody twice.
 _FORGET_CAMPAIGN: Final = """
     WITH counted AS (
         SELECT organization_id, customer_id FROM dunnings
@@ -198,7 +205,9 @@ async def is_late(conn: Conn, customer: RowKey) -> bool:
 async def lock(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, Dunning]:
     """Lock these customers' rows, after their invoices; those without one are left out."""
     rows = await conn.fetch(_LOCK, *key_arrays(customers))
-    # A statement of its own after the lock: what waited for that sees what was counted.
+    # Statements of their own after the lock: what waited for that sees what was asked and counted.
+    asked = await conn.fetch(_ASKED_LAST, *key_arrays(customers))
+    last = {RowKey(row["organization_id"], row["customer_id"]): row["at"] for row in asked}
     counts: dict[RowKey, dict[str, Count]] = defaultdict(dict)
     for row in await conn.fetch(_COUNTERS, *key_arrays(customers)):
         key = RowKey(row["organization_id"], row["customer_id"])
@@ -207,7 +216,9 @@ async def lock(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, Dunnin
     for row in rows:
         fields: dict[str, Any] = dict(row)
         key = RowKey(fields.pop("organization_id"), fields.pop("customer_id"))
-        found[key] = Dunning(customer=key, counts=counts[key], **fields)
+        found[key] = Dunning(
+            customer=key, last_attempt_at=last.get(key), counts=counts[key], **fields
+        )
     return found
 
 
@@ -230,11 +241,14 @@ async def dunned(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, Dunn
 
 
 async def write(conn: Conn, dunning: Dunning) -> None:
-    """Write how far a campaign has come with a customer, whose row is locked."""
+    """Write how far a campaign has come with a customer, whose row is locked.
+
+    When it asked last is not written: its requests say so.
+    """
     whose = (dunning.customer.organization_id, dunning.customer.id)
     await conn.execute(
-        _WRITE, *whose, dunning.campaign_id, dunning.terms_changed_at, dunning.last_attempt_at,
-        dunning.finished_at, dunning.look_at,
+        _WRITE, *whose, dunning.campaign_id, dunning.terms_changed_at, dunning.finished_at,
+        dunning.look_at,
     )  # fmt: skip
     currencies: Sequence[str] = list(dunning.counts)
     counts = list(dunning.counts.values())

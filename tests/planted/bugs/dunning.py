@@ -187,9 +187,9 @@ BUGS: Final = (
         (
             Edit(
                 "store/dunnings.py",
-                "       SET dunning_campaign_id = NULL, terms_changed_at",
-                "       SET last_attempt_at = NULL, look_at = '-infinity',\n"
-                "           dunning_campaign_id = NULL, terms_changed_at",
+                "     WHERE r.dunning_campaign_id IS NOT NULL\n     GROUP BY",
+                "     WHERE r.dunning_campaign_id IN (SELECT id FROM dunning_campaigns)\n"
+                "     GROUP BY",
             ),
         ),
         (DONE + "test_a_campaign_that_is_made_anew_or_put_back_asks_nobody_twice_within_its_days",),

@@ -62,7 +62,7 @@ class Dunning(msgspec.Struct, frozen=True, kw_only=True):
     customer: RowKey
     campaign_id: UUID | None = None  # whose attempts are counted; None: nobody has looked yet
     terms_changed_at: datetime | None = None  # under which of its terms
-    last_attempt_at: datetime | None = None  # of whatever currency
+    last_attempt_at: datetime | None = None  # of whatever currency, and of whatever campaign
     finished_at: datetime | None = None
     look_at: datetime
     counts: Mapping[str, Count] = MappingProxyType({})  # by currency
