@@ -16,6 +16,7 @@ from recoup.flows.manage_dunning_campaigns import (
     update_dunning_campaign,
 )
 from recoup.flows.upsert_customer import upsert_customer
+from recoup.flows.wake_dunned import wake_dunned
 from recoup.rules.customer_changes import CustomerInput
 from recoup.rules.dunning_campaigns import DunningCampaignInput, ThresholdInput
 from recoup.rules.records.dunning import DunningCampaign
@@ -75,12 +76,25 @@ async def said_of_customer(shop: Shop, customer_id: UUID, **said: Any) -> None:
 
 async def woken(shop: Shop) -> None:
     """What is late has become so now: `mark_overdue` wakes whom a campaign asks."""
+    late = await shop.owner.fetch("SELECT DISTINCT customer_id FROM invoices WHERE payment_overdue")
+    keys = [RowKey(shop.organization_id, row["customer_id"]) for row in late]
     async with db.transaction(shop.pool, tenants=[shop.organization_id]) as conn:
-        await dunnings.wake_all(conn, shop.organization_id, now=shop.clock.now())
+        await dunnings.wake(conn, keys, now=shop.clock.now())
+
+
+async def wakes_done(shop: Shop) -> None:
+    """Do what was promised for the shop's late customers, as the worker does."""
+    promised = await shop.owner.fetch(
+        "DELETE FROM pgqueuer WHERE entrypoint = 'wake_dunned'"
+        " RETURNING convert_from(payload, 'UTF8')"
+    )
+    for (key,) in promised:
+        await wake_dunned(shop.pool, RowKey.read(key), now=shop.clock.now())
 
 
 async def look(shop: Shop, scout: Pool, *, can_mail: bool = True) -> list[RowKey]:
     """Look at everybody who is due, and answer the requests made, by currency and size."""
+    await wakes_done(shop)
     before = {one["id"] for one in await requests(shop)}
     async with db.nameless(scout) as conn:
         due = await dunnings.to_look_at(conn, now=shop.clock.now(), most=100)

@@ -363,6 +363,8 @@ class Crew:
                 await worker.collect_from_customer(errand.key)
             case Job.DUN_CUSTOMER:
                 await worker.dun_customer(errand.key)
+            case Job.WAKE_DUNNED:
+                await worker.wake_dunned(errand.key)
             case Job.MAKE_PROVIDER_CUSTOMER:
                 raise AssertionError("the sandbox knows any customer")
             case Job.FETCH_METHODS:

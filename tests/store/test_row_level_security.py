@@ -69,6 +69,8 @@ SCOUTED: Final = {
     "idempotency_keys": {"organization_id", "created_at"},
     "documents": {"organization_id", "id", "make_at", "tries", "given_up_at"},
     "dunnings": {"organization_id", "customer_id", "look_at"},
+    "dunning_wakes": {"organization_id", "asked_at"},
+    "dunning_campaigns": {"organization_id"},
 }  # fmt: skip
 
 # One row of every table for one tenant. {o} is the organization, {name} an id of that tenant's.
@@ -174,6 +176,7 @@ ROWS: Final = {
     "dunnings": "(organization_id, customer_id, dunning_campaign_id, look_at)"
         " VALUES ({o}, {customer}, {campaign}, now())",
     "dunning_counters": "VALUES ({o}, {customer}, 'EUR', 1, now())",
+    "dunning_wakes": "(organization_id, asked_at) VALUES ({o}, now())",
     "audit_log": "VALUES ({o}, {entry}, now(), 'ann', 'a', {payment}, '{{}}')",
 }  # fmt: skip
 
@@ -481,6 +484,7 @@ async def test_each_column_that_names_a_tenants_row_is_a_foreign_key(catalogue: 
         "refunds.provider_payment_id", "refunds.provider_refund_id",
         "payment_methods.provider_method_id", "provider_customers.provider_customer_id",
         "provider_events.provider_event_id",
+        "dunning_wakes.after_customer_id",  # how far it has come: a place, whoever had it
         # Of a campaign that may be deleted: what it asked for stays.
         "dunnings.dunning_campaign_id", "payment_requests.dunning_campaign_id",
     }  # fmt: skip

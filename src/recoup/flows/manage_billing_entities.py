@@ -15,13 +15,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from recoup.flows.manage_dunning_campaigns import campaign_to_apply
+from recoup.flows.wake_dunned import ask_to_wake
 from recoup.rules import tenant_fields
 from recoup.rules.numbering import default_prefix
 from recoup.rules.records.organizations import BillingEntity
 from recoup.rules.records.taxes import Tax
 from recoup.rules.refusal import Refused, invalid, not_found
 from recoup.rules.scalars import Scalar, Text, text, texts
-from recoup.store import dunnings, organizations, taxes
+from recoup.store import organizations, taxes
 from recoup.store.db import Conn
 
 
@@ -122,7 +123,7 @@ async def update_billing_entity(
     changed: BillingEntity = msgspec.structs.replace(entity, **given, updated_at=now)
     await organizations.write_billing_entity(conn, changed)
     if changed.applied_dunning_campaign_id != entity.applied_dunning_campaign_id:
-        await dunnings.wake_all(conn, organization_id, now=now)
+        await ask_to_wake(conn, organization_id, now=now)
     if applied is not None:
         await taxes.replace_of_billing_entity(conn, organization_id, entity.id, applied)
     return changed

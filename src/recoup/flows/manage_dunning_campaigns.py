@@ -1,8 +1,8 @@
 """Create, change, apply and delete an organization's dunning campaigns (contract section 8.2).
 
-What would surprise you: whoever is late is looked at in the same moment, so that a campaign which
-begins to apply asks within seconds. It counts anew where its terms have changed, and yet asks
-nobody twice within its days.
+What would surprise you: whoever is late is looked at by a job that is promised here, so that a
+campaign which begins to apply asks within seconds. It counts anew where its terms have changed,
+and yet asks nobody twice within its days.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from recoup.flows.wake_dunned import ask_to_wake
 from recoup.rules.dunning_campaigns import DunningCampaignInput, changed
 from recoup.rules.records.dunning import DunningCampaign
 from recoup.rules.refusal import Refused, invalid, not_found
@@ -51,7 +52,8 @@ async def create_dunning_campaign(
         await dunning_campaigns.insert(conn, campaign)
     except asyncpg.UniqueViolationError:
         raise Refused(CODE_TAKEN) from None
-    return await _applied(conn, campaign, asked, now=now)
+    applies = asked.applied_to_organization is True
+    return await _applied(conn, campaign, asked, wakes=applies, now=now)
 
 
 async def update_dunning_campaign(
@@ -63,12 +65,14 @@ async def update_dunning_campaign(
     """
     await dunning_campaigns.lock_by_code(conn, organization_id, code)
     await organizations.lock(conn, organization_id)  # its billing entities are written as a whole
-    campaign = changed(await find_dunning_campaign(conn, organization_id, code), asked, now=now)
+    before = await find_dunning_campaign(conn, organization_id, code)
+    campaign = changed(before, asked, now=now)
     try:
         await dunning_campaigns.update(conn, campaign)
     except asyncpg.UniqueViolationError:
         raise Refused(CODE_TAKEN) from None
-    return await _applied(conn, campaign, asked, now=now)
+    wakes = campaign.terms != before.terms or isinstance(asked.applied_to_organization, bool)
+    return await _applied(conn, campaign, asked, wakes=wakes, now=now)
 
 
 async def delete_dunning_campaign(
@@ -84,8 +88,8 @@ async def delete_dunning_campaign(
     await organizations.lock(conn, organization_id)  # its billing entities are written as a whole
     campaign = await find_dunning_campaign(conn, organization_id, code)
     await dunning_campaigns.delete(conn, campaign)
+    await ask_to_wake(conn, organization_id, now=now)  # their entity's may apply to some
     await dunnings.forget_campaign(conn, campaign.key)
-    await dunnings.wake_all(conn, organization_id, now=now)  # their entity's may apply to some
     return campaign
 
 
@@ -118,11 +122,17 @@ async def campaign_to_apply(conn: Conn, organization_id: UUID, asked: Text) -> U
 
 
 async def _applied(
-    conn: Conn, campaign: DunningCampaign, asked: DunningCampaignInput, *, now: datetime
+    conn: Conn,
+    campaign: DunningCampaign,
+    asked: DunningCampaignInput,
+    *,
+    wakes: bool,
+    now: datetime,
 ) -> DunningCampaign:
     if isinstance(asked.applied_to_organization, bool):
         await dunning_campaigns.apply_to_default_entity(
             conn, campaign, applied=asked.applied_to_organization
         )
-    await dunnings.wake_all(conn, campaign.organization_id, now=now)
+    if wakes:
+        await ask_to_wake(conn, campaign.organization_id, now=now)
     return await find_dunning_campaign(conn, campaign.organization_id, campaign.code)

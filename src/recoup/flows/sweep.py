@@ -20,6 +20,7 @@ from recoup.rules.refusal import Refusal
 from recoup.store import (
     db,
     documents,
+    dunning_wakes,
     dunnings,
     jobs,
     mails,
@@ -61,6 +62,7 @@ async def sweep(pool: Pool, scout: Pool, *, new_id: Callable[[], UUID], now: dat
             Job.DELIVER_WEBHOOK: await webhook_deliveries.due(conn, now=now, most=MOST_AT_ONCE),
             Job.MAKE_DOCUMENT: await documents.due(conn, now=now, most=MOST_AT_ONCE),
             Job.DUN_CUSTOMER: await dunnings.to_look_at(conn, now=now, most=MOST_AT_ONCE),
+            Job.WAKE_DUNNED: await dunning_wakes.waiting(conn, before=old, most=MOST_AT_ONCE),
         }
         to_try = await tries.due_for_a_try(conn, now=now, most=MOST_AT_ONCE)
     for job, keys in due.items():

@@ -45,6 +45,8 @@ _PAGE: Final = f"""
      WHERE d.organization_id = $1 ORDER BY d.created_at DESC, d.id
 """
 
+_ORGANIZATIONS: Final = "SELECT DISTINCT organization_id FROM dunning_campaigns ORDER BY 1"
+
 _COUNT: Final = "SELECT count(*) FROM dunning_campaigns WHERE organization_id = $1"
 
 # Whoever changes its code or deletes it waits for those who apply it, and the other way round.
@@ -97,6 +99,11 @@ _TAKE_FROM_DEFAULT_ENTITY: Final = """
     UPDATE billing_entities SET applied_dunning_campaign_id = NULL
      WHERE organization_id = $1 AND is_default AND applied_dunning_campaign_id = $2
 """
+
+
+async def organizations(scout: Conn) -> list[UUID]:
+    """All organizations that have a campaign, whoever applies it."""
+    return [row["organization_id"] for row in await scout.fetch(_ORGANIZATIONS)]
 
 
 async def by_codes(

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.dunning import Count, Dunned, Dunning
@@ -28,8 +27,9 @@ _TO_LOOK_AT: Final = """
 # In one order, so that two who wake the same customers do not wait for each other.
 _WAKE: Final = """
     INSERT INTO dunnings (organization_id, customer_id, look_at)
-    SELECT c.organization_id, c.id, {now}
-      FROM ({whose}) AS asked
+    SELECT c.organization_id, c.id, $3
+      FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS u (organization_id, id)
+           ) AS asked
       JOIN customers c USING (organization_id, id)
       JOIN billing_entities b
         ON (b.organization_id, b.id) = (c.organization_id, c.billing_entity_id)
@@ -39,18 +39,10 @@ _WAKE: Final = """
             WHERE (i.organization_id, i.customer_id) = (c.organization_id, c.id)
               AND i.payment_overdue AND NOT i.self_billed)
      ORDER BY c.organization_id, c.id
-        ON CONFLICT (organization_id, customer_id) DO UPDATE
-       SET look_at = least(dunnings.look_at, excluded.look_at)
+        ON CONFLICT (organization_id, customer_id) DO
 """
-_WAKE_THESE: Final = _WAKE.format(
-    whose="SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS u (organization_id, id)",
-    now="$3::timestamptz",
-)
-_WAKE_ALL: Final = _WAKE.format(
-    whose="SELECT DISTINCT organization_id, customer_id AS id FROM invoices"
-    " WHERE organization_id = $1 AND payment_overdue",
-    now="$2::timestamptz",
-)
+_WAKE_THESE: Final = f"{_WAKE} UPDATE SET look_at = least(dunnings.look_at, excluded.look_at)"
+_WAKE_MISSING: Final = f"{_WAKE} NOTHING"
 
 _LOCK_OVERDUE: Final = f"""
     SELECT {DEBT}, i.next_try_at
@@ -169,15 +161,16 @@ async def to_look_at(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     ]
 
 
-async def wake(conn: Conn, customers: Collection[RowKey], *, now: datetime) -> None:
-    """Have the clock look at those of these customers who are late and whom a campaign asks."""
+async def wake(
+    conn: Conn, customers: Collection[RowKey], *, only_missing: bool = False, now: datetime
+) -> None:
+    """Have the clock look at those of these customers who are late and whom a campaign asks.
+
+    :param only_missing: at those alone at whom it would not look otherwise.
+    """
     if customers:
-        await conn.execute(_WAKE_THESE, *key_arrays(customers), now)
-
-
-async def wake_all(conn: Conn, organization_id: UUID, *, now: datetime) -> None:
-    """The same for all customers of an organization: a campaign, or who applies it, has changed."""
-    await conn.execute(_WAKE_ALL, organization_id, now)
+        statement = _WAKE_MISSING if only_missing else _WAKE_THESE
+        await conn.execute(statement, *key_arrays(customers), now)
 
 
 async def lock_overdue(

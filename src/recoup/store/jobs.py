@@ -37,6 +37,7 @@ class Job(StrEnum):
     SEND_MAIL = "send_mail"
     MAKE_DOCUMENT = "make_document"
     DUN_CUSTOMER = "dun_customer"
+    WAKE_DUNNED = "wake_dunned"
 
 
 # A charge waits for nobody's webhook.
@@ -52,6 +53,7 @@ PRIORITY: Final = {
     Job.FETCH_METHODS: 1,
     Job.RECONCILE_ACCOUNT: 1,
     Job.DUN_CUSTOMER: 1,
+    Job.WAKE_DUNNED: 1,
     Job.DELIVER_WEBHOOK: 0,
     Job.SEND_MAIL: 0,
     Job.MAKE_DOCUMENT: 0,

@@ -30,6 +30,7 @@ from recoup.flows.send_mail import send_mail
 from recoup.flows.settle_attempt import settle_attempts
 from recoup.flows.submit_attempt import submit_attempt
 from recoup.flows.submit_refund import look_up_refund, submit_refund
+from recoup.flows.wake_dunned import wake_dunned
 from recoup.rules.records.keys import RowKey
 from recoup.senders.mail import MailSender
 from recoup.senders.webhooks import WebhookSender
@@ -96,6 +97,7 @@ class Duties:
             Job.FETCH_METHODS: self.fetch_methods,
             Job.RECONCILE_ACCOUNT: self.reconcile_account,
             Job.DUN_CUSTOMER: self.dun_customer,
+            Job.WAKE_DUNNED: self.wake_dunned,
             Job.DELIVER_WEBHOOK: self.deliver_webhook,
             Job.SEND_MAIL: self.send_mail,
             Job.MAKE_DOCUMENT: self.make_document,
@@ -178,6 +180,10 @@ class Duties:
             new_id=self._new_id,
             now=self._now(),
         )
+
+    async def wake_dunned(self, key: RowKey) -> None:
+        """Have an organization's late customers looked at."""
+        await wake_dunned(self._pool, key, now=self._now())
 
     async def deliver_webhook(self, key: RowKey) -> None:
         """Try to deliver an event to one endpoint."""

@@ -19,6 +19,7 @@ from recoup.flows.mark_overdue import mark_all_overdue
 from recoup.flows.retry_payment import Ask, retry_payments_on
 from recoup.flows.sweep import sweep
 from recoup.flows.tidy import USUAL, Retention, tidy
+from recoup.flows.wake_dunned import wake_forgotten
 from recoup.rules.records.collection import AskedBy
 from recoup.rules.records.keys import RowKey
 from recoup.store import db, jobs, provider_accounts, quarantines
@@ -72,6 +73,7 @@ class Rounds:
 
     async def _mark_overdue(self, _schedule: Schedule) -> None:
         await mark_all_overdue(self._pool, self._scout, now=self._now())
+        await wake_forgotten(self._pool, self._scout, now=self._now())
 
     async def _tidy(self, _schedule: Schedule) -> None:
         await tidy(self._pool, self._scout, keep=self._retention, now=self._now())

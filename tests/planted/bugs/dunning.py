@@ -8,6 +8,7 @@ from tests.planted.bugs.bug import Bug, Edit
 
 RULES: Final = "rules/dunning.py"
 LOOK: Final = "flows/dun_customer.py"
+WAKE: Final = "tests/flows/test_wake_dunned.py::"
 DONE: Final = "tests/flows/test_dun_customer.py::"
 
 BUGS: Final = (
@@ -193,5 +194,66 @@ BUGS: Final = (
             ),
         ),
         (DONE + "test_a_campaign_that_is_made_anew_or_put_back_asks_nobody_twice_within_its_days",),
+    ),
+    Bug(
+        "nobody looks for those whom both sides have missed",
+        "Who becomes late in the moment in which a campaign begins to apply is never asked.",
+        (
+            Edit(
+                "flows/wake_dunned.py",
+                "            await dunning_wakes.ask_for_missing(conn, some, now=now)\n",
+                "",
+            ),
+        ),
+        (WAKE + "test_who_becomes_late_while_a_campaign_begins_to_apply_is_found_within_the_hour",),
+    ),
+    Bug(
+        "a change while the late are woken is not begun anew with",
+        "Whoever was passed by then is looked at a day later, or never.",
+        (
+            Edit(
+                "store/dunning_wakes.py",
+                "       SET after_customer_id = excluded.after_customer_id, only_missing = false,\n"
+                "           asked_at = excluded.asked_at\n",
+                "       SET asked_at = excluded.asked_at\n",
+            ),
+        ),
+        (WAKE + "test_a_change_meanwhile_begins_with_the_first_again",),
+    ),
+    Bug(
+        "a thousand are woken and no more",
+        "A large tenant's other late customers are never asked.",
+        (
+            Edit(
+                "flows/wake_dunned.py",
+                "        if len(late) < most:\n",
+                "        if len(late) <= most:\n",
+            ),
+        ),
+        (WAKE + "test_all_are_woken_however_many_at_once",),
+    ),
+    Bug(
+        "an entity that applies a campaign wakes nobody",
+        "Who was late before is asked a day after the next invoice is late.",
+        (
+            Edit(
+                "flows/manage_billing_entities.py",
+                "        await ask_to_wake(conn, organization_id, now=now)\n",
+                "        pass\n",
+            ),
+        ),
+        (WAKE + "test_an_entity_that_applies_a_campaign_asks_those_who_are_late_already",),
+    ),
+    Bug(
+        "a deleted customer is dunned",
+        "A look that can never succeed comes back for ever.",
+        (
+            Edit(
+                "store/dunnings.py",
+                'WHERE c.deleted_at IS NULL AND NOT c.exclude_from_dunning_campaign\n""".format',
+                'WHERE NOT c.exclude_from_dunning_campaign\n""".format',
+            ),
+        ),
+        (WAKE + "test_who_is_gone_is_neither_woken_nor_asked[deleted_at = now()]",),
     ),
 )
