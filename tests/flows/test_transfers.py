@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,13 +23,10 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.refusal import Refused
 from recoup.store import db
 from recoup.store.db import Pool
-from tests.flows.cards import open_cards
 from tests.flows.pages import opened, retry
 from tests.flows.test_authenticate_attempt import broken
-from tests.flows.transfers import INSTRUCTIONS, Payer, Transfers
-from tests.providers.stripe_schema import StripeSchema
+from tests.flows.transfers import INSTRUCTIONS, Payer, open_payer
 
-DESCRIPTION = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "stripe-trim2.json"
 WAITING = ["payment.requires_action"]
 PAID = [
     "invoice.payment_status_updated",
@@ -43,14 +38,9 @@ PAID = [
 
 @pytest_asyncio.fixture
 async def payer(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Payer]:
-    """Somebody in Germany, without any method."""
-    books = Transfers(StripeSchema(DESCRIPTION) if DESCRIPTION.is_file() else None)
-    async with open_cards(pool, owner, books) as cards:
-        payer = Payer(cards, books, await cards.customer())
-        await payer.pays_by("customer_balance")
-        await payer.lives_in("DE")
-        yield payer
-        assert await broken(payer.shop) == []
+    async with open_payer(pool, owner) as opened:
+        yield opened
+        assert await broken(opened.shop) == []
 
 
 async def remaining(payer: Payer, attempt: RowKey) -> int:

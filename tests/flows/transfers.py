@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import asyncpg
 from aiohttp import web
 
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
-from tests.flows.cards import Cards, StripeBooks
+from recoup.store.db import Pool
+from tests.flows.cards import Cards, StripeBooks, open_cards
 from tests.providers.stripe_schema import StripeSchema, nested
 from tests.providers.stripe_shapes import missing, refused
 from tests.shop import Shop
 
+DESCRIPTION = Path(os.environ.get("RECOUP_SHARED", "../shared")) / "psp" / "stripe-trim2.json"
 INSTRUCTIONS = "https://payments.stripe.com/bank_transfers/instructions/"
 
 
@@ -149,3 +156,14 @@ class Payer:
                 " GROUP BY account"
             )
         return {row["account"]: row["cents"] for row in rows}
+
+
+@asynccontextmanager
+async def open_payer(pool: Pool, owner: asyncpg.Connection) -> AsyncIterator[Payer]:
+    """Somebody in Germany, without any method."""
+    books = Transfers(StripeSchema(DESCRIPTION) if DESCRIPTION.is_file() else None)
+    async with open_cards(pool, owner, books) as cards:
+        payer = Payer(cards, books, await cards.customer())
+        await payer.pays_by("customer_balance")
+        await payer.lives_in("DE")
+        yield payer

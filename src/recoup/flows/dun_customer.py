@@ -19,12 +19,14 @@ from recoup.flows.request_payment import ForCampaign, request_payment
 from recoup.flows.tell import News, tell
 from recoup.rules.dunning import Plan, plan
 from recoup.rules.lago.dunning import dunning_finished_object
+from recoup.rules.manner import Manner
 from recoup.rules.payment_requests import PaymentRequestInput
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.dunning import Dunned, Dunning, Overdue
 from recoup.rules.records.keys import RowKey
 from recoup.rules.retry_policy import Failure
 from recoup.store import collection, db, dunnings, tries
+from recoup.store.collection import OpenAttempt
 from recoup.store.db import Conn, Pool
 
 
@@ -77,10 +79,20 @@ async def _plan(
     return plan(
         dunning,
         dunned.campaign,
-        [Overdue(debt=debt, try_at=at, is_open=debt.key in busy) for debt, at in owed],
+        [_overdue(debt, at, busy.get(debt.key)) for debt, at in owed],
         await _failures(conn, dunning.customer, keys),
         settled=settled.get(dunning.customer, ()),
         now=now,
+    )
+
+
+def _overdue(debt: Debt, try_at: datetime | None, held: OpenAttempt | None) -> Overdue:
+    is_awaited = held is not None and held.manner is Manner.TRANSFER and held.waits_for_payer
+    return Overdue(
+        debt=debt,
+        try_at=try_at,
+        is_open=held is not None and not is_awaited,
+        is_awaited=is_awaited,
     )
 
 

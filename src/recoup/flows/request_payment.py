@@ -153,9 +153,14 @@ async def _refuse_busy(
 
 
 def _may_be_closed(held: OpenAttempt, chosen: Method | ByTransfer | NoAttempt) -> bool:
-    """Whether what is open gives way: a page does, and a transfer does to a method."""
+    """Whether what is open gives way: a page does, and a transfer does to all but another.
+
+    To a request without an attempt it gives way by staying as it is.
+    """
     if held.manner is Manner.TRANSFER:
-        return isinstance(chosen, Method)
+        return isinstance(chosen, Method) or (
+            isinstance(chosen, NoAttempt) and held.waits_for_payer
+        )
     return held.manner is Manner.PAGE
 
 

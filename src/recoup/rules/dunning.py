@@ -8,7 +8,8 @@ What would surprise you:
   what is being collected, is held for a person, or will be charged by the retry schedule.
 - An attempt is counted for a currency, however many requests it takes: one for each billing entity.
 - A campaign never charges what charging again is no use for, or what a network wants left alone:
-  then it reminds, and that is an attempt as well.
+  then it reminds, and that is an attempt as well. So it does where a bank transfer is awaited:
+  that has no end of its own, and would keep its payer from ever being reminded.
 """
 
 from __future__ import annotations
@@ -198,13 +199,15 @@ def _demands(
 ) -> list[Demand]:
     """The requests to make, each of so much as one can be of.
 
-    What is to be paid by hand is asked for apart, and does not keep the rest from being charged.
+    What is to be paid by hand, or by a transfer that is awaited, is asked for apart, and does not
+    keep the rest from being charged.
     """
     for_all = why_remind_alone((one.debt for one in free), failures, now=now)
     groups: dict[tuple[str, UUID, NoAttempt | None], list[Debt]] = defaultdict(list)
-    for debt in (one.debt for one in free):
+    for one in free:
+        debt = one.debt
         if debt.currency in wanted:
-            instead = _by_hand(debt) or for_all
+            instead = _never_charged(one) or for_all
             groups[debt.currency, debt.billing_entity_id, instead].append(debt)
     return [
         Demand(entity_id, currency, tuple(debt.key for debt in _fitting(debts)), instead)
@@ -212,11 +215,13 @@ def _demands(
     ]
 
 
-def _by_hand(debt: Debt) -> NoAttempt | None:
-    """Why an invoice is charged on no method at all."""
-    if debt.skip_psp:
+def _never_charged(one: Overdue) -> NoAttempt | None:
+    """Why a campaign charges an invoice on no method at all."""
+    if one.is_awaited:
+        return NoAttempt.TRANSFER_IS_AWAITED
+    if one.debt.skip_psp:
         return NoAttempt.SKIPS_PROVIDER
-    return NoAttempt.METHOD_IS_MANUAL if debt.payment_method_type == "manual" else None
+    return NoAttempt.METHOD_IS_MANUAL if one.debt.payment_method_type == "manual" else None
 
 
 def _fitting(debts: Sequence[Debt]) -> list[Debt]:

@@ -34,6 +34,7 @@ class NoAttempt(StrEnum):
     SKIPS_PROVIDER = "skip_psp"
     NO_USE = "charging_again_is_no_use"  # after how the method was declined
     TOO_OFTEN = "charged_too_often"  # for what networks let pass
+    TRANSFER_IS_AWAITED = "bank_transfer_is_awaited"
 
 
 class ByTransfer(msgspec.Struct, frozen=True):

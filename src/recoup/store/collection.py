@@ -81,7 +81,7 @@ _LOCK_TOGETHER: Final = """
 # keep doing so when they are many.
 _OPEN_OR_DECIDED: Final = """
     SELECT asked.organization_id, asked.invoice_id, held.payment_id, NULL AS decision_id,
-           NULL AS because, p.manner, p.expires_at
+           NULL AS because, p.manner, p.expires_at, p.state = 'customer_needed' AS waits_for_payer
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, invoice_id)
      CROSS JOIN LATERAL (
            SELECT pi.payment_id FROM payment_invoices pi
@@ -89,7 +89,8 @@ _OPEN_OR_DECIDED: Final = """
               AND pi.open LIMIT 1) held
       JOIN payments p ON (p.organization_id, p.id) = (asked.organization_id, held.payment_id)
      UNION ALL
-    SELECT asked.organization_id, asked.invoice_id, d.payment_id, d.id, d.because, NULL, NULL
+    SELECT asked.organization_id, asked.invoice_id, d.payment_id, d.id, d.because, NULL, NULL,
+           NULL
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
            AS asked (organization_id, invoice_id, decision_id)
      CROSS JOIN LATERAL (
@@ -147,6 +148,7 @@ class OpenAttempt(msgspec.Struct, frozen=True):
     payment_id: UUID
     manner: Manner = Manner.OFF_SESSION
     expires_at: datetime | None = None
+    waits_for_payer: bool = False
 
 
 class DecidedBefore(msgspec.Struct, frozen=True):
@@ -221,7 +223,10 @@ async def open_or_decided(
     for row in await conn.fetch(_OPEN_OR_DECIDED, *key_arrays(invoices), list(decision_ids)):
         if row["decision_id"] is None:
             busy[RowKey(row["organization_id"], row["invoice_id"])] = OpenAttempt(
-                row["payment_id"], Manner(row["manner"]), row["expires_at"]
+                row["payment_id"],
+                Manner(row["manner"]),
+                row["expires_at"],
+                waits_for_payer=row["waits_for_payer"],
             )
         else:
             decided[row["decision_id"]] = DecidedBefore(row["payment_id"], row["because"])

@@ -8,6 +8,7 @@ from tests.planted.bugs.bug import Bug, Edit
 
 RULES: Final = "rules/dunning.py"
 LOOK: Final = "flows/dun_customer.py"
+TRANSFERS: Final = "tests/flows/test_dun_transfers.py::"
 WAKE: Final = "tests/flows/test_wake_dunned.py::"
 DONE: Final = "tests/flows/test_dun_customer.py::"
 
@@ -54,7 +55,7 @@ BUGS: Final = (
         (
             Edit(
                 RULES,
-                "            instead = _by_hand(debt) or for_all\n",
+                "            instead = _never_charged(one) or for_all\n",
                 "            instead = for_all\n",
             ),
         ),
@@ -255,5 +256,36 @@ BUGS: Final = (
             ),
         ),
         (WAKE + "test_who_is_gone_is_neither_woken_nor_asked[deleted_at = now()]",),
+    ),
+    Bug(
+        "who pays by bank transfer is never reminded",
+        "A transfer has no end: its payer hears nothing for years, and is looked at every hour.",
+        (
+            Edit(
+                "flows/dun_customer.py",
+                "    is_awaited = held is not None and held.manner is Manner.TRANSFER"
+                " and held.waits_for_payer\n",
+                "    is_awaited = False\n",
+            ),
+        ),
+        (TRANSFERS + "test_whoever_is_awaited_is_reminded_and_never_charged",),
+    ),
+    Bug(
+        "a campaign asks for a transfer beside one that is awaited",
+        "A payer who sends both has paid twice.",
+        (
+            Edit(
+                RULES,
+                "    if one.is_awaited:\n        return NoAttempt.TRANSFER_IS_AWAITED\n",
+                "",
+            ),
+        ),
+        (TRANSFERS + "test_whoever_is_awaited_is_reminded_and_never_charged",),
+    ),
+    Bug(
+        "a transfer counts as awaited before it is known that its payer was told",
+        "They are reminded of what they have never heard of, and may be paying.",
+        (Edit("flows/dun_customer.py", " and held.waits_for_payer\n", "\n"),),
+        (TRANSFERS + "test_what_is_not_awaited_yet_is_left_alone",),
     ),
 )

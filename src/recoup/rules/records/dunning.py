@@ -74,6 +74,7 @@ class Overdue(msgspec.Struct, frozen=True, kw_only=True):
     debt: Debt
     try_at: datetime | None  # when the retry schedule charges it next
     is_open: bool  # an attempt collects it, or a payer may be paying on a page
+    is_awaited: bool = False  # but by bank transfer, of which its payer was told
 
 
 class Dunned(msgspec.Struct, frozen=True, kw_only=True):
