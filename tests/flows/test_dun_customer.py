@@ -28,7 +28,14 @@ from tests.flows.dunning import (
     submitted,
     woken,
 )
-from tests.flows.requests import attempt_of, overdue, pay_by_hand, requested, statuses
+from tests.flows.requests import (
+    attempt_of,
+    overdue,
+    pay_by_hand,
+    requested,
+    statuses,
+    void,
+)
 from tests.flows.test_mark_overdue import YESTERDAY
 from tests.flows.test_retry_race import both_wait, patient
 from tests.shop import SandboxServer, Shop
@@ -231,6 +238,77 @@ async def test_a_card_that_is_dead_is_not_charged_again_but_its_holder_reminded(
     shop.clock.advance(days=3)
     await submitted(shop, await look(shop, scout))
     assert [one["amount"] for one in (await psp.charges())[before:]] == [2_000]
+
+
+@pytest.mark.parametrize("how", ["paid by hand", "held"])
+async def test_a_card_that_is_dead_is_dead_whatever_became_of_what_showed_it(
+    shop: Shop, scout: Pool, psp: SandboxServer, how: str
+) -> None:
+    await campaign(shop)
+    customer = await shop.customer("pm_sandbox_stolen_card")
+    [first, second] = await overdue(shop, customer, [1_000, 2_000])
+    await shop.collect(first)
+    if how == "held":
+        await shop.change("invoices", first, held_because="contradicted")
+    else:
+        await pay_by_hand(shop, first, 1_000)
+    before = await psp.charges()
+    await woken(shop)
+    [made] = await look(shop, scout)
+    assert await covered(shop, made) == {second.id}
+    assert await shop.owner.fetchval("SELECT count(*) FROM payments WHERE state = 'ready'") == 0
+    assert await psp.charges() == before
+
+
+async def test_who_cannot_be_looked_at_is_put_off_and_keeps_nobody_else(
+    shop: Shop, scout: Pool
+) -> None:
+    await campaign(shop)
+    customer = RowKey(shop.organization_id, await shop.customer(linked=False))
+    [invoice] = await overdue(shop, customer.id, [1_000])
+    await woken(shop)
+    async with shop.owner.transaction():
+        await shop.owner.execute("SELECT FROM invoices WHERE id = $1 FOR UPDATE", invoice.id)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await look(shop, scout)
+    assert await look(shop, scout) == []
+    shop.clock.advance(minutes=5)
+    assert len(await look(shop, scout)) == 1
+
+
+@pytest.mark.parametrize("of", ["another currency", "another's request"])
+async def test_what_was_not_asked_for_by_the_campaign_begins_nothing_anew(
+    shop: Shop, scout: Pool, of: str
+) -> None:
+    await campaign(shop, thresholds={"EUR": 1_000, "USD": 1_000})
+    customer = await shop.customer(POOR)
+    await overdue(shop, customer, [1_000])
+    await woken(shop)
+    await submitted(shop, await look(shop, scout))
+    currency = "USD" if of == "another currency" else "EUR"
+    [other] = await overdue(shop, customer, [2_000], currency=currency)
+    if of == "another currency":
+        shop.clock.advance(days=3)
+        await submitted(shop, await look(shop, scout))
+        assert await counts(shop) == {"EUR": 2, "USD": 1}
+    else:
+        await submitted(shop, [await requested(shop, [other])])
+    await pay_by_hand(shop, other, 2_000)
+    shop.clock.advance(days=3)
+    await submitted(shop, await look(shop, scout))
+    assert (await counts(shop))["EUR"] == (3 if of == "another currency" else 2)
+
+
+async def test_whose_invoice_is_voided_is_asked_anew_for_the_rest(shop: Shop, scout: Pool) -> None:
+    await campaign(shop, max_attempts=1)
+    first, _ = await overdue(shop, await shop.customer(linked=False), [1_000, 1_000])
+    await woken(shop)
+    assert len(await look(shop, scout)) == 1
+    shop.clock.advance(days=3)
+    assert await look(shop, scout) == []
+    await void(shop, first)
+    shop.clock.advance(days=1)
+    assert len(await look(shop, scout)) == 1
 
 
 async def test_the_schedule_tries_first_and_the_campaign_goes_on_after_it(
@@ -456,6 +534,7 @@ async def test_whoever_is_killed_has_counted_and_asked_nothing(
         await look(shop, scout)
     assert (await requests(shop), await counts(shop)) == ([], {})
     await shop.owner.execute(f"DROP TRIGGER die ON {table}")
+    shop.clock.advance(minutes=5)
     assert len(await look(shop, scout)) == 1
     assert await counts(shop) == {"EUR": 1}
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.rules.declines import DeclineClass
-from recoup.rules.dunning import MOST_CHARGES, OTHERWISE, WHILE_COLLECTED, Plan, plan
+from recoup.rules.dunning import MOST_CHARGES, OTHERWISE, WHILE_COLLECTED, History, Plan, plan
 from recoup.rules.method_choice import NoAttempt
 from recoup.rules.money import MAX_CENTS
 from recoup.rules.payment_requests import MOST_INVOICES
@@ -53,7 +53,8 @@ def asked(*attempts: int, days_ago: float = 3, **said: Any) -> Dunning:
 def planned(
     dunning: Dunning, *overdue: Overdue, settled: Sequence[str] = (), **failures: Any
 ) -> Plan:
-    return plan(dunning, CAMPAIGN, overdue, failures.get("failures", {}), settled=settled, now=NOW)
+    history = History(failures.get("failures", {}))
+    return plan(dunning, CAMPAIGN, overdue, history, settled=settled, now=NOW)
 
 
 def counted(done: Plan) -> dict[str, int]:

@@ -12,22 +12,24 @@ next look is another day's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID, uuid5
 
 from recoup.flows.request_payment import ForCampaign, request_payment
 from recoup.flows.tell import News, tell
-from recoup.rules.dunning import Plan, plan
+from recoup.rules.dunning import History, Plan, plan
 from recoup.rules.lago.dunning import dunning_finished_object
 from recoup.rules.manner import Manner
 from recoup.rules.payment_requests import PaymentRequestInput
 from recoup.rules.records.collection import Debt
 from recoup.rules.records.dunning import Dunned, Dunning, Overdue
 from recoup.rules.records.keys import RowKey
-from recoup.rules.retry_policy import Failure
 from recoup.store import collection, db, dunnings, tries
 from recoup.store.collection import OpenAttempt
 from recoup.store.db import Conn, Pool
+
+AFTER_A_FAILURE: Final = timedelta(minutes=5)
 
 
 async def dun_customer(
@@ -42,6 +44,23 @@ async def dun_customer(
 
     `can_mail`: a mail server was named, so that whoever is not charged is reminded.
     """
+    try:
+        await _look(pool, customer, can_mail=can_mail, new_id=new_id, now=now)
+    except Exception:
+        # Or those who fail would be the first of everybody's at each sweep, and keep the others.
+        async with db.transaction(pool, tenants=[customer.organization_id]) as conn:
+            await dunnings.put_off(conn, customer, until=now + AFTER_A_FAILURE, now=now)
+        raise
+
+
+async def _look(
+    pool: Pool,
+    customer: RowKey,
+    *,
+    can_mail: bool,
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> None:
     async with db.transaction(pool, tenants=[customer.organization_id]) as conn:
         owed = (await dunnings.lock_overdue(conn, [customer])).get(customer, [])
         dunning = (await dunnings.lock(conn, [customer])).get(customer)
@@ -80,7 +99,7 @@ async def _plan(
         dunning,
         dunned.campaign,
         [_overdue(debt, at, busy.get(debt.key)) for debt, at in owed],
-        await _failures(conn, dunning.customer, keys),
+        await _history(conn, dunning.customer, keys),
         settled=settled.get(dunning.customer, ()),
         now=now,
     )
@@ -96,14 +115,15 @@ def _overdue(debt: Debt, try_at: datetime | None, held: OpenAttempt | None) -> O
     )
 
 
-async def _failures(
-    conn: Conn, customer: RowKey, invoices: Sequence[RowKey]
-) -> dict[RowKey, list[Failure]]:
-    """How these invoices were declined on what a request would charge: the default method."""
+async def _history(conn: Conn, customer: RowKey, invoices: Sequence[RowKey]) -> History:
+    """How what a request would charge was declined, for these invoices and at last."""
     link = (await collection.links(conn, [customer], ()))[customer]
     if link.default is None or link.pays_by_transfer or not invoices:
-        return {}
-    return await tries.failures(conn, dict.fromkeys(invoices, link.default.id))
+        return History()
+    return History(
+        await tries.failures(conn, dict.fromkeys(invoices, link.default.id)),
+        await tries.last_decline(conn, customer, link.default.id),
+    )
 
 
 async def _ask(

@@ -40,6 +40,13 @@ OTHERWISE: Final = timedelta(days=1)  # what has changed by itself, as what was 
 _WORTH_ANOTHER: Final = {DeclineClass.SOFT, DeclineClass.TECHNICAL, DeclineClass.CUSTOMER}
 
 
+class History(msgspec.Struct, frozen=True):
+    """How the method was declined that a request would charge: the customer's default."""
+
+    failures: Mapping[RowKey, Sequence[Failure]] = {}  # by overdue invoice, oldest first
+    last_decline: DeclineClass | None = None  # of its last charge for whatever; None: it was none
+
+
 class Demand(msgspec.Struct, frozen=True):
     """One payment request to make: of invoices of one billing entity and currency."""
 
@@ -61,14 +68,13 @@ def plan(
     dunning: Dunning,
     campaign: DunningCampaign,
     overdue: Sequence[Overdue],
-    failures: Mapping[RowKey, Sequence[Failure]],
+    history: History,
     *,
     settled: Collection[str],
     now: datetime,
 ) -> Plan:
     """Decide what this campaign does about a customer now.
 
-    :param failures: of each invoice, those on the method that would be charged, oldest first.
     :param settled: the currencies in which something was paid that the campaign had asked for.
     """
     if not overdue:
@@ -77,7 +83,7 @@ def plan(
     rests_until = _rests_until(counted, campaign)
     if now < rests_until:
         return Plan(msgspec.structs.replace(counted, look_at=rests_until))
-    free = [one for one in overdue if _may_be_asked_for(one, failures, now=now)]
+    free = [one for one in overdue if _may_be_asked_for(one, history, now=now)]
     reached = _reached(campaign, free)
     wanted = [one for one in reached if _attempts(counted, one) < campaign.max_attempts]
     if wanted:
@@ -91,7 +97,7 @@ def plan(
             finished_at=None,
             look_at=now + timedelta(days=campaign.days_between_attempts),
         )
-        return Plan(dunned, tuple(_demands(free, wanted, failures, now=now)))
+        return Plan(dunned, tuple(_demands(overdue, free, wanted, history, now=now)))
     limits = {threshold.currency for threshold in campaign.thresholds}
     awaited = [
         one
@@ -108,18 +114,19 @@ def plan(
     return Plan(waiting, is_finished=is_finished)
 
 
-def why_remind_alone(
-    debts: Iterable[Debt], failures: Mapping[RowKey, Sequence[Failure]], *, now: datetime
-) -> NoAttempt | None:
+def why_remind_alone(debts: Iterable[Debt], history: History, *, now: datetime) -> NoAttempt | None:
     """Say why the customer's method is not to be charged by a campaign; None: it may be.
 
-    Asked of all that is overdue at once: a card that is dead for one invoice is dead for the next.
+    Asked of all that is overdue at once, and of what was paid since: a card that is dead for one
+    invoice is dead for the next.
     """
+    if history.last_decline and history.last_decline not in _WORTH_ANOTHER:
+        return NoAttempt.NO_USE
     for debt in debts:
-        history = failures.get(debt.key, ())
-        if history and history[-1].decline_class not in _WORTH_ANOTHER:
+        failures = history.failures.get(debt.key, ())
+        if failures and failures[-1].decline_class not in _WORTH_ANOTHER:
             return NoAttempt.NO_USE
-        if sum(one.at > now - WITHIN for one in history) >= MOST_CHARGES:
+        if sum(one.at > now - WITHIN for one in failures) >= MOST_CHARGES:
             return NoAttempt.TOO_OFTEN
     return None
 
@@ -151,9 +158,7 @@ def _rests_until(dunning: Dunning, campaign: DunningCampaign) -> datetime:
     return dunning.last_attempt_at + timedelta(days=campaign.days_between_attempts)
 
 
-def _may_be_asked_for(
-    one: Overdue, failures: Mapping[RowKey, Sequence[Failure]], *, now: datetime
-) -> bool:
+def _may_be_asked_for(one: Overdue, history: History, *, now: datetime) -> bool:
     """Whether nobody else collects it, will, or has a reason not to."""
     debt = one.debt
     return (
@@ -164,7 +169,7 @@ def _may_be_asked_for(
         and not debt.self_billed
         and not one.is_open
         and one.try_at is None
-        and all(failure.not_before <= now for failure in failures.get(debt.key, ()))
+        and all(failure.not_before <= now for failure in history.failures.get(debt.key, ()))
     )
 
 
@@ -191,9 +196,10 @@ def _since(dunning: Dunning, currency: str, now: datetime) -> datetime:
 
 
 def _demands(
+    overdue: Sequence[Overdue],
     free: Sequence[Overdue],
     wanted: Collection[str],
-    failures: Mapping[RowKey, Sequence[Failure]],
+    history: History,
     *,
     now: datetime,
 ) -> list[Demand]:
@@ -202,7 +208,7 @@ def _demands(
     What is to be paid by hand, or by a transfer that is awaited, is asked for apart, and does not
     keep the rest from being charged.
     """
-    for_all = why_remind_alone((one.debt for one in free), failures, now=now)
+    for_all = why_remind_alone((one.debt for one in overdue), history, now=now)
     groups: dict[tuple[str, UUID, NoAttempt | None], list[Debt]] = defaultdict(list)
     for one in free:
         debt = one.debt

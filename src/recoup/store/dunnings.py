@@ -96,7 +96,8 @@ _SETTLED: Final = """
               JOIN invoices i ON (i.organization_id, i.id) = (pri.organization_id, pri.invoice_id)
              WHERE (r.organization_id, r.customer_id) = (n.organization_id, n.customer_id)
                AND r.created_at >= n.counted_since AND r.currency = n.currency
-               AND r.dunning_campaign_id IS NOT NULL AND i.payment_status = 'succeeded')
+               AND r.dunning_campaign_id IS NOT NULL
+               AND (i.payment_status = 'succeeded' OR i.status = 'voided'))
 """
 
 _DUNNED: Final = """
@@ -125,6 +126,11 @@ _WRITE_COUNTERS: Final = """
     SELECT $1, $2, u.* FROM unnest($3::text[], $4::int[], $5::timestamptz[]) AS u
         ON CONFLICT (organization_id, customer_id, currency) DO UPDATE
        SET attempts = excluded.attempts, counted_since = excluded.counted_since
+"""
+
+_PUT_OFF: Final = """
+    UPDATE dunnings SET look_at = $3
+     WHERE organization_id = $1 AND customer_id = $2 AND look_at <= $4
 """
 
 _FORGET: Final = """
@@ -216,7 +222,7 @@ async def lock(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, Dunnin
 
 
 async def settled(conn: Conn, customers: Collection[RowKey]) -> dict[RowKey, set[str]]:
-    """Of these customers, the currencies in which something counted as asked for was paid since."""
+    """Of these customers, the currencies in which something asked for was paid since, or voided."""
     found: dict[RowKey, set[str]] = defaultdict(set)
     for row in await conn.fetch(_SETTLED, *key_arrays(customers)):
         found[RowKey(row["organization_id"], row["customer_id"])].add(row["currency"])
@@ -250,6 +256,11 @@ async def write(conn: Conn, dunning: Dunning) -> None:
         _WRITE_COUNTERS, *whose, currencies, [one.attempts for one in counts],
         [one.since for one in counts],
     )  # fmt: skip
+
+
+async def put_off(conn: Conn, customer: RowKey, *, until: datetime, now: datetime) -> None:
+    """Have the clock look later at a customer who is to be looked at by now."""
+    await conn.execute(_PUT_OFF, customer.organization_id, customer.id, until, now)
 
 
 async def forget(conn: Conn, customers: Collection[RowKey]) -> None:

@@ -88,6 +88,13 @@ _FAILURES: Final = """
      ORDER BY p.ended_at, p.id
 """
 
+_LAST_DECLINE: Final = """
+    SELECT decline_class FROM payments
+     WHERE organization_id = $1 AND customer_id = $2 AND payment_method_id = $3
+       AND state IN ('succeeded', 'failed')
+     ORDER BY created_at DESC, id LIMIT 1
+"""
+
 _HOLD: Final = """
     UPDATE invoices i SET held_because = $3, next_try_at = NULL
       FROM unnest($1::uuid[], $2::uuid[]) AS asked (organization_id, id)
@@ -148,6 +155,14 @@ async def open_invoices(
         _OPEN_INVOICES, customer.organization_id, customer.id, sent_since, sent_at_most, most
     )
     return [RowKey(row["organization_id"], row["id"]) for row in rows]
+
+
+async def last_decline(conn: Conn, customer: RowKey, method_id: UUID) -> DeclineClass | None:
+    """How this method was declined when it was charged last, for whatever; None: it was not."""
+    decline_class: str | None = await conn.fetchval(
+        _LAST_DECLINE, customer.organization_id, customer.id, method_id
+    )
+    return DeclineClass(decline_class) if decline_class else None
 
 
 async def failures(

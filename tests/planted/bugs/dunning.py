@@ -43,7 +43,12 @@ BUGS: Final = (
         (
             Edit(
                 RULES,
-                "if history and history[-1].decline_class not in _WORTH_ANOTHER:",
+                "if failures and failures[-1].decline_class not in _WORTH_ANOTHER:",
+                "if False:",
+            ),
+            Edit(
+                RULES,
+                "if history.last_decline and history.last_decline not in _WORTH_ANOTHER:",
                 "if False:",
             ),
         ),
@@ -64,7 +69,7 @@ BUGS: Final = (
     Bug(
         "what was paid is asked of nobody's counter",
         "Who pays the first of two invoices is never asked for the second.",
-        (Edit("store/dunnings.py", "i.payment_status = 'succeeded')", "false)"),),
+        (Edit("store/dunnings.py", "i.payment_status = 'succeeded' OR", "false OR"),),
         (DONE + "test_whoever_pays_something_is_asked_anew_for_the_rest",),
     ),
     Bug(
@@ -287,5 +292,53 @@ BUGS: Final = (
         "They are reminded of what they have never heard of, and may be paying.",
         (Edit("flows/dun_customer.py", " and held.waits_for_payer\n", "\n"),),
         (TRANSFERS + "test_what_is_not_awaited_yet_is_left_alone",),
+    ),
+    Bug(
+        "a dead card is forgotten with the invoice that showed it",
+        "Networks fine a shop that charges a stolen card again.",
+        (
+            Edit(
+                RULES,
+                "    if history.last_decline and history.last_decline not in _WORTH_ANOTHER:\n",
+                "    if False:\n",
+            ),
+            Edit(
+                RULES,
+                "why_remind_alone((one.debt for one in overdue), history",
+                "why_remind_alone((one.debt for one in free), history",
+            ),
+        ),
+        (DONE + "test_a_card_that_is_dead_is_dead_whatever_became_of_what_showed_it",),
+    ),
+    Bug(
+        "who cannot be looked at is first at each sweep",
+        "A thousand of one tenant's keep everybody else from being asked.",
+        (
+            Edit(
+                "flows/dun_customer.py",
+                "            await dunnings.put_off(conn, customer, until=now + AFTER_A_FAILURE,"
+                " now=now)\n",
+                "            pass\n",
+            ),
+        ),
+        (DONE + "test_who_cannot_be_looked_at_is_put_off_and_keeps_nobody_else",),
+    ),
+    Bug(
+        "whatever is paid has a campaign begin anew",
+        "It never gives up on whoever pays something in another currency.",
+        (Edit("store/dunnings.py", " AND r.currency = n.currency\n", "\n"),),
+        (DONE + "test_what_was_not_asked_for_by_the_campaign_begins_nothing_anew",),
+    ),
+    Bug(
+        "what somebody else asked for has a campaign begin anew",
+        "It never gives up on whoever is asked by hand as well.",
+        (
+            Edit(
+                "store/dunnings.py",
+                "               AND r.dunning_campaign_id IS NOT NULL\n               AND (i",
+                "               AND (i",
+            ),
+        ),
+        (DONE + "test_what_was_not_asked_for_by_the_campaign_begins_nothing_anew",),
     ),
 )
