@@ -10,14 +10,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 import pytest_asyncio
-from asyncpg.connection import LoggedQuery
 
 from recoup.rules.delivery_state import DeliveryState
+from recoup.rules.lago.pages import Page
 from recoup.store import db, delivery_lists
-from recoup.store.db import Pool
+from recoup.store.db import Conn, Pool
 from recoup.store.delivery_lists import DeliveryFilter
 from tests.databases import as_owner, own_database
-from tests.store.plans import explained
+from tests.store.plans import PLANS, explained, statements_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,12 +83,17 @@ async def history(server_dsn: str, template: str) -> AsyncIterator[Pool]:
 async def test_a_list_reads_a_page_and_not_all_that_was_told(
     history: Pool, wanted: dict[str, Any]
 ) -> None:
-    asked: list[LoggedQuery] = []
     chosen = DeliveryFilter(**wanted)
-    async with db.transaction(history, tenants=[OURS]) as conn:
-        with conn.query_logger(asked.append):
-            await delivery_lists.piece(conn, OURS, chosen, after=None, most=SIZE)
-            await delivery_lists.lock_ended(conn, OURS, chosen, after=None, most=SIZE)
-        plans = [await explained(conn, one) for one in asked]
-    for plan in plans:
-        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= MOST_PAGES
+
+    async def ask(conn: Conn, _page: Page) -> None:
+        await delivery_lists.piece(conn, OURS, chosen, after=None, most=SIZE)
+        await delivery_lists.lock_ended(conn, OURS, chosen, after=None, most=SIZE)
+
+    for plan_for in PLANS:
+        async with db.transaction(history, tenants=[OURS]) as conn:
+            asked = await statements_of(conn, ask)
+            assert len(asked) == 2
+            await conn.execute(f"SET LOCAL plan_cache_mode = {plan_for}")
+            plans = [await explained(conn, one) for one in asked]
+        for plan in plans:
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= MOST_PAGES

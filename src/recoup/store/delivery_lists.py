@@ -19,6 +19,7 @@ from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.records.keys import RowKey
 from recoup.store.conditions import Conditions
 from recoup.store.db import Conn
+from recoup.store.listing import planned_for_values
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,9 +119,10 @@ async def piece(
     if after is not None:
         where.add(f"{at} <= {{0}} AND ({at}, d.id) < ({{0}}, {{1}})", after.at, after.id)
     chosen = f"{rows_of} WHERE {where.sql()} ORDER BY {at} DESC, d.id DESC LIMIT {most + 1}"
-    rows = await conn.fetch(
-        f"{_SHOWN % f'({chosen})'} ORDER BY d.created_at DESC, d.id DESC", *where.values
-    )
+    async with planned_for_values(conn):
+        rows = await conn.fetch(
+            f"{_SHOWN % f'({chosen})'} ORDER BY d.created_at DESC, d.id DESC", *where.values
+        )
     found = [_shown(row) for row in rows[:most]]
     return found, Cursor(found[-1].created_at, found[-1].id) if len(rows) > most else None
 
@@ -162,10 +164,11 @@ async def lock_ended(
     where.add("d.state <> 'waiting'")
     if after is not None:
         where.add(f"{at} >= {{0}} AND ({at}, d.id) > ({{0}}, {{1}})", after.at, after.id)
-    rows = await conn.fetch(
-        f"{rows_of} WHERE {where.sql()} ORDER BY {at}, d.id LIMIT {most} FOR UPDATE OF d",
-        *where.values,
-    )
+    async with planned_for_values(conn):
+        rows = await conn.fetch(
+            f"{rows_of} WHERE {where.sql()} ORDER BY {at}, d.id LIMIT {most} FOR UPDATE OF d",
+            *where.values,
+        )
     return [Cursor(row["created_at"], row["id"]) for row in rows]
 
 
