@@ -170,6 +170,8 @@ async def test_filters_choose_and_combine(tenant: Tenant, pool: Pool, five: list
         ({"object_id": str(about)}, both),
         ({"object_id": str(about), "webhook_endpoint_id": second}, {str(to_second.id)}),
         ({"created_from": "2026-05-04T12:03:00Z"}, {*all_five[3:], *both}),
+        ({"created_from": "2026-05-04T14:03:00+02:00"}, {*all_five[3:], *both}),
+        ({"created_from": "2026-05-04T14:03:00 02:00"}, {*all_five[3:], *both}),  # `+`, not encoded
         ({"created_to": "2026-05-04T14:01:00+02:00"}, {*all_five[:2]}),
         ({"created_from": "2026-05-04", "created_to": "2026-05-04T12:00:00"}, {all_five[0]}),
         ({"created_from": "2026-05-05"}, set()),

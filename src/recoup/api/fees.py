@@ -12,12 +12,11 @@ from litestar.params import FromPath, JSONBody
 
 from recoup.api.describe import PAGES, Query, answers
 from recoup.api.edge import ApiRequest, TheEdge, required
-from recoup.api.filters import Filters
+from recoup.api.filters import Filters, instant_in_query
 from recoup.api.identifiers import row_id
 from recoup.api.needs import needs
 from recoup.api.paging import wanted_page
 from recoup.flows.find_fees import find_fee
-from recoup.rules.instants import read_instant
 from recoup.rules.lago.fees import FeeObject, fee_object
 from recoup.rules.lago.pages import Meta, meta
 from recoup.rules.money import is_currency
@@ -142,8 +141,7 @@ def _wanted(request: ApiRequest) -> FeeFilter:
     for stamp in ("created_at", "succeeded_at", "failed_at", "refunded_at"):
         for name in (f"{stamp}_from", f"{stamp}_to"):
             if said := filters.text(name):
-                # The `+` of an offset is a space in a query, unless it was encoded.
-                instants[name] = read_instant(said) or read_instant(said.replace(" ", "+"))
+                instants[name] = instant_in_query(said)
                 if instants[name] is None:
                     broken[name] = ["invalid_date"]
     if broken:

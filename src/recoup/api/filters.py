@@ -85,7 +85,7 @@ class Filters:
     def instant(self, name: str) -> datetime | None:
         """The value of a filter that is an ISO 8601 instant, or a date: its first moment."""
         value = self.text(name)
-        found = read_instant(value) if value else None
+        found = instant_in_query(value) if value else None
         if value and found is None:
             self._broken[name] = ["must be a date time"]
         return found
@@ -175,3 +175,8 @@ def dashed_id(request: ApiRequest, name: str) -> UUID | None:
 
 def _must_be(among: Collection[str]) -> str:
     return f"must be one of: {', '.join(among)}"
+
+
+def instant_in_query(said: str) -> datetime | None:
+    """Read an instant; the `+` of its offset is a space in a query, unless it was encoded."""
+    return read_instant(said) or read_instant(said.replace(" ", "+"))

@@ -84,6 +84,8 @@ def _where(organization_id: UUID, wanted: Wanted) -> Conditions:
         ("c.has_tax_number = {0}", wanted.has_tax_identification_number),
         (_FOUND, wanted.search_term),
     ]
+    if wanted.search_term is not None and "\n" in wanted.search_term:
+        where.add("false")  # what is searched is fields by lines, and each field for itself
     for condition, value in plain:
         if value is not None:
             where.add(condition, value)

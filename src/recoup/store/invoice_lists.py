@@ -129,7 +129,9 @@ def _where(organization_id: UUID, wanted: InvoiceFilter) -> Conditions:
     if wanted.settlements is not None:
         where.add(" OR ".join(_SETTLED_BY[kind] for kind in wanted.settlements) or "false")
     if wanted.search_term is not None:
-        if wanted.external_customer_id is not None:  # the customer is chosen already
+        is_chosen = wanted.external_customer_id is not None
+        # What is searched of customers is fields by lines, and each field for itself.
+        if is_chosen or "\n" in wanted.search_term:
             where.add(_FOUND_IN_INVOICE, wanted.search_term, wanted.search_id)
         else:
             where.add(

@@ -123,7 +123,8 @@ async def details(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, PaymentR
     for row in await conn.fetch(_INVOICES, *key_arrays(found.keys())):
         key = RowKey(row["organization_id"], row["payment_request_id"])
         covered[key].append(RowKey(row["organization_id"], row["invoice_id"]))
-    shown = await invoices.details(conn, {one for some in covered.values() for one in some})
+    wanted = {one for some in covered.values() for one in some}
+    shown = await invoices.details(conn, wanted, with_fees=False)  # which no request shows
     whose = await customers.details(conn, {request.customer_key for request in found.values()})
     return {
         key: PaymentRequestDetails(

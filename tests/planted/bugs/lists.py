@@ -77,9 +77,8 @@ BUGS: Final = (
         (
             Edit(
                 "store/fees.py",
-                """                WHERE i.organization_id = {{0}} AND i.id = f.invoice_id
-                  AND i.status IN {words(VISIBLE)})""",
-                """                WHERE i.organization_id = {{0}} AND i.id = f.invoice_id)""",
+                "h.organization_id = {{0}} AND h.status IN {words(HIDDEN)})",
+                "h.organization_id = {{0}} AND false AND h.status IN {words(HIDDEN)})",
             ),
         ),
         (PLANS,),
