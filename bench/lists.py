@@ -46,6 +46,22 @@ LISTS: Final = {
         "external_customer_id=customer-7", "currency=USD", "created_at_from=2025-12-01",
         "created_at_to=2025-03-01",
     ),
+    "/credit_notes": (
+        "", "page=20", "external_customer_id=customer-7", "credit_status=available",
+        "refund_status=failed", "reason=fraudulent_charge", "types[]=credit", "currency=USD",
+        "invoice_number=LST-000000008", "purchase_order_number=po-8", "self_billed=true",
+        "self_billed=false", "issuing_date_from=2025-12-01", "issuing_date_to=2025-03-01",
+        "amount_from=90000", "amount_to=10000", "billing_entity_codes[]=second",
+        "search_term=000000777",
+    ),
+    "/customers/customer-7/credit_notes": ("",),
+    "/payment_requests": (
+        "", "page=20", "external_customer_id=customer-7", "payment_status=failed", "currency=USD",
+        "billing_entity_codes[]=second",
+    ),
+    "/customers/customer-7/payment_requests": ("",),
+    "/payment_receipts": ("", "page=20", f"invoice_id={numbered_id(Kind.INVOICE, 0)}"),
+    "/customers/customer-7/payment_methods": ("",),
     "/customers": (
         "", "page=4", "search_term=payer-77", "external_id=customer-7", "account_type[]=partner",
         "billing_entity_codes[]=second", "countries[]=FR", "states[]=State 7", "zipcodes[]=Zip 7",

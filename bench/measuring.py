@@ -17,6 +17,7 @@ from bench import lists
 from bench.bulk import retry_in_bulk
 from bench.figures import Figure, Target
 from bench.installation import Shop, entity_of, installed, opened_shop
+from bench.later_stock import lay_in_later
 from bench.list_stock import OURS, Among, Tenant, lay_in_lists, lay_in_rows
 from bench.processes import Program, running
 from bench.retries import CLIENTS, Till, measure
@@ -144,6 +145,7 @@ class Bench:
         shop = await self._open_shop(name, psp)
         tenant = Tenant(shop.organization_id, shop.entity_id, customers=OURS // 10)
         await lay_in_lists(shop.installation.dsn, tenant, rows=rows)
+        await lay_in_later(shop.installation.dsn, tenant, rows=rows, ours=OURS)
         await shop.owner.execute("CHECKPOINT")
         return shop
 

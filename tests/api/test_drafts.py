@@ -259,6 +259,7 @@ async def test_a_preview_says_why_there_is_none(tenant: Tenant, owner: asyncpg.C
         (asked | {"coupons": {}}, (400, "coupons_must_be_an_array")),
         (asked | {"subscriptions": []}, (400, "subscriptions_must_be_an_object")),
         (asked | {"plan_code": "p"}, (403, "feature_unavailable")),
+        (asked | {"coupons": None, "subscriptions": None}, (403, "feature_unavailable")),
     ]
     for body, expected in cases:
         assert refusal(await tenant.post("/invoices/preview", body)) == expected, body

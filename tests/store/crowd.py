@@ -10,11 +10,11 @@ from uuid import UUID
 
 import asyncpg
 
+from bench.later_stock import lay_in_later
 from bench.list_stock import Tenant, lay_in_lists
 from recoup.store import db
 from recoup.store.db import Pool
 from tests.databases import as_owner, own_database
-from tests.store.later_stock import lay_in_later
 from tests.store.plans import BIG, Bound
 
 OURS, ENTITY = UUID(int=0xA), UUID(int=0xE)

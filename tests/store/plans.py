@@ -23,7 +23,7 @@ BIG: Final = {
     "invoices", "invoice_metadata", "payments", "payment_invoices", "fees", "customers",
     "customer_metadata", "applied_taxes", "credit_notes", "credit_note_items", "payment_requests",
     "payment_request_invoices", "payment_receipts", "refunds", "reconciliation_findings", "events",
-    "webhook_deliveries", "mails",
+    "webhook_deliveries", "mails", "payment_methods",
 }  # fmt: skip
 
 List = Callable[[Conn, Page], Awaitable[Any]]

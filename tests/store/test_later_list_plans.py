@@ -17,11 +17,13 @@ import pytest_asyncio
 from bench.numbered import Kind, numbered_id
 from recoup.rules.delivery_state import DeliveryState
 from recoup.rules.lago.pages import Page
+from recoup.rules.records.keys import RowKey
 from recoup.store import (
     credit_note_lists,
     delivery_lists,
     findings,
     mails,
+    payment_methods,
     payment_receipts,
     payment_requests,
     refund_lists,
@@ -38,6 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOON: Final = datetime(2025, 6, 1, 12, tzinfo=UTC)
 INVOICE: Final = UUID(numbered_id(Kind.INVOICE, 0))
+CUSTOMER: Final = RowKey(OURS, UUID(numbered_id(Kind.CUSTOMER, 7)))
 ENDPOINT: Final = UUID(numbered_id(Kind.ENDPOINT, 1))  # of few
 
 # Of twenty that are shown, whatever finds them: the pages of the invoices and customers with each.
@@ -87,7 +90,12 @@ def of_mails() -> List:
     return lambda conn, page: mails.unsent(conn, OURS, most=page.size)
 
 
+def of_methods(conn: Conn, page: Page) -> Any:
+    return payment_methods.page(conn, CUSTOMER, page)
+
+
 LISTS: Final[dict[str, tuple[List, Bound]]] = {
+    "methods of a customer": (of_methods, A_FEW),
     "notes": (of_notes(), OF_NOTES),
     "notes of a customer": (of_notes(external_customer_id="customer-7"), A_FEW),
     "notes by credit": (of_notes(credit_statuses=("voided",)), OF_NOTES),

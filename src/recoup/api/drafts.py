@@ -129,9 +129,10 @@ async def preview(
     asked = sent(request.scope)
     if not isinstance(asked.get("customer"), dict):
         raise Refused(missing_root("customer"))
-    if not isinstance(asked.get("coupons", []), list):
+    # Null is what Lago's Python client sends of what it was not given.
+    if not isinstance(asked.get("coupons"), list | None):
         raise Refused(Refusal(RefusalKind.MALFORMED, "coupons_must_be_an_array"))
-    if not isinstance(asked.get("subscriptions", {}), dict):
+    if not isinstance(asked.get("subscriptions"), dict | None):
         raise Refused(Refusal(RefusalKind.MALFORMED, "subscriptions_must_be_an_object"))
     raise Refused(Refusal(RefusalKind.FORBIDDEN, "feature_unavailable"))
 

@@ -18,6 +18,7 @@ from recoup.rules.records.keys import RowKey
 from recoup.rules.records.payment_methods import PaymentMethod
 from recoup.rules.records.provider_accounts import ProviderKind
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 
 _SELECT: Final = """
     SELECT m.organization_id, m.id, m.customer_id, m.provider_customer_id, m.provider_method_id,
@@ -37,7 +38,7 @@ _OF_CUSTOMER: Final = f"""{_SELECT}
 
 _PAGE: Final = f"""{_SELECT}
      WHERE m.organization_id = $1 AND m.customer_id = $2 AND m.deleted_at IS NULL
-     ORDER BY m.created_at DESC, m.id LIMIT $3 OFFSET $4
+     ORDER BY m.created_at DESC, m.id
 """
 
 _COUNT: Final = """
@@ -96,8 +97,8 @@ async def of_customer(conn: Conn, customer: RowKey) -> list[PaymentMethod]:
 async def page(conn: Conn, customer: RowKey, wanted: Page) -> tuple[list[PaymentMethod], int]:
     """One page of the customer's kept methods, newest first, and how many there are in all."""
     whose = (customer.organization_id, customer.id)
-    rows = await conn.fetch(_PAGE, *whose, wanted.size, wanted.offset)
-    return [_method(row) for row in rows], await conn.fetchval(_COUNT, *whose)
+    rows, total = await rows_and_total(conn, f"{_PAGE} {part(wanted)}", _COUNT, whose, wanted)
+    return [_method(row) for row in rows], total
 
 
 async def by_ids(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, PaymentMethod]:

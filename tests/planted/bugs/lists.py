@@ -142,6 +142,18 @@ BUGS: Final = (
         ("tests/api/test_customers.py",),
     ),
     Bug(
+        "a customer's methods are found among all of the tenant's",
+        "Each page of them, and each event about one, reads what all customers have.",
+        (
+            Edit(
+                "store/migrations/0030_methods_of_customer.sql",
+                "    (organization_id, customer_id, created_at DESC, id) WHERE deleted_at IS NULL;",
+                "    (organization_id, created_at DESC, id) WHERE deleted_at IS NULL;",
+            ),
+        ),
+        (LATER_PLANS,),
+    ),
+    Bug(
         "a page is planned for any values",
         "In a large tenant a list takes seconds, or is cut off.",
         (

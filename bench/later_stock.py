@@ -1,5 +1,7 @@
 """What comes after invoices and payments, for the lists of it: one of each for each invoice.
 
+And a payment method for each customer.
+
 Laid in behind `bench/list_stock.py`, with its numbers: row `n` of each table is about invoice `n`.
 """
 
@@ -26,6 +28,20 @@ _OF_EACH_TENANT: Final = (
     INSERT INTO webhook_endpoints (organization_id, id, webhook_url, created_at)
     SELECT o.id, {sql_id(Kind.ENDPOINT, "e")}, 'https://example.com/' || e, now()
       FROM organizations o, generate_series(0, 1) e
+    """,
+)
+
+# One method of each customer, whose ids are the customer's own.
+_METHODS: Final = (
+    f"""
+    INSERT INTO provider_customers (organization_id, id, customer_id, provider_account_id,
+           provider_customer_id, created_at)
+    SELECT organization_id, id, id, {_ACCOUNT}, 'cus_' || id, created_at FROM customers
+    """,
+    """
+    INSERT INTO payment_methods (organization_id, id, customer_id, provider_customer_id,
+           provider_method_id, is_default, created_at)
+    SELECT organization_id, id, id, id, 'pm_' || id, true, created_at FROM customers
     """,
 )
 
@@ -142,7 +158,7 @@ async def lay_in_later(dsn: str, tenant: Tenant, *, rows: int, ours: int) -> Non
     """
     owner = await asyncpg.connect(dsn, command_timeout=600)
     try:
-        for statement in _OF_EACH_TENANT:
+        for statement in (*_OF_EACH_TENANT, *_METHODS):
             await owner.execute(statement)
         among = Among(first=0, rows=rows, step=rows // ours)
         await lay_in_numbered(dsn, tenant, among, _LATER)
