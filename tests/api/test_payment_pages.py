@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
@@ -19,6 +19,7 @@ from recoup.api.edge import Edge
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.flows.manage_provider_accounts import remove_provider_account
 from recoup.flows.open_provider import Providers
+from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
@@ -29,6 +30,7 @@ from tests.providers.gocardless_stub import TOKEN, Stub, gocardless_stub
 from tests.shop import BOX, MovableClock, SandboxServer, Shop, sandbox_server
 
 NOBODYS = "00000000-0000-7000-8000-00000000abcd"
+NOBODY = "http://127.0.0.1:9"  # there, nobody answers
 HANDLED = "payment_processor_is_currently_handling_payment"
 
 
@@ -50,7 +52,9 @@ async def debits() -> AsyncIterator[Stub]:
 async def app(pool: Pool, scout: Pool, psp: SandboxServer, debits: Stub) -> AsyncIterator[Any]:
     """The application, and providers that answer it."""
     async with aiohttp.ClientSession() as http:
-        providers = Providers(http, BOX, sandbox_base=psp.base, gocardless_base=debits.base)
+        providers = Providers(
+            http, BOX, sandbox_base=psp.base, gocardless_base=debits.base, stripe_base=NOBODY
+        )
         edge = Edge(pool, scout=scout, providers=providers, now=psp.clock.now, new_id=clock.new_id)
         yield make_app(edge, servers=["http://recoup.test"])
 
@@ -87,9 +91,14 @@ async def remove_account(shop: Shop, code: str) -> None:
         )  # fmt: skip
 
 
-async def signs_mandates(tenant: Tenant, shop: Shop, known_as: str = "CU1") -> None:
+OUR_KEY: Final = {"access_token": TOKEN, "webhook_secret": "whsec"}
+
+
+async def signs_mandates(
+    tenant: Tenant, shop: Shop, known_as: str = "CU1", secrets: dict[str, str] = OUR_KEY
+) -> None:
     """Give the tenant the customer `c/1`, whom GoCardless knows by this id."""
-    await add_account(shop, "gocardless", {"access_token": TOKEN, "webhook_secret": "whsec"})
+    await add_account(shop, "gocardless", secrets)
     link = {"payment_provider": "gocardless", "payment_provider_code": "gocardless"}
     customer = {
         "external_id": "c/1",
@@ -107,6 +116,11 @@ async def pay_page(tenant: Tenant, invoice: RowKey | str, **headers: str) -> htt
 
 async def checkout(tenant: Tenant, external_id: str = "c%2F1", **headers: str) -> httpx.Response:
     return await tenant.post(f"/customers/{external_id}/checkout_url", **headers)
+
+
+async def said_of_checkout(tenant: Tenant) -> tuple[int, Any]:
+    answer = await checkout(tenant)
+    return answer.status_code, answer.json()
 
 
 def base(code: str) -> tuple[int, dict[str, list[str]]]:
@@ -372,8 +386,74 @@ async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
         said = answer.json()["error_details"]
         assert said["third_party"] == "GoCardless"
         assert said["thirdparty_error"], "its own words"
+
+
+async def test_why_a_provider_gave_no_page_is_said_in_lagos_codes(
+    tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    await signs_mandates(tenant, shop)
+    whose = "GoCardless's account gocardless"
     debits.fault = "drop_after"
-    assert refusal(await checkout(tenant)) == base("payment_provider_error")
+    assert await said_of_checkout(tenant) == (422, {
+        "status": 422, "error": "Unprocessable Entity", "code": "provider_error",
+        "provider": {"code": "gocardless"},
+        "error_details": {"message": f"{whose} has not answered (ConnectionError)."},
+    })  # fmt: skip
+    debits.fault = "rate_limited"
+    asked = len(debits.requests)
+    told = [await said_of_checkout(tenant) for _ in range(2)]
+    until = await shop.owner.fetchval("SELECT paused_until FROM provider_health")
+    messages = (
+        f"{whose} was called too often. Ask again in a moment.",
+        f"{whose} may not be called before {until.isoformat()}.",
+    )
+    for said, message in zip(told, messages, strict=True):
+        assert said == (429, {
+            "status": 429, "error": "Too Many Provider Requests",
+            "code": "too_many_provider_requests",
+            "error_details": {"provider_name": "GoCardless", "message": message},
+        })  # fmt: skip
+    assert len(debits.requests) == asked + 1, "who may not call does not"
+
+
+async def test_a_provider_that_is_left_alone_gives_no_page(
+    tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    await signs_mandates(tenant, shop)
+    debits.fault = "drop_before"
+    for _ in range(OUTAGES_TO_OPEN):
+        assert (await said_of_checkout(tenant))[1]["code"] == "provider_error"
+    asked = len(debits.requests)
+    until = (shop.clock.now() + OPEN_FOR).isoformat()
+    status, said = await said_of_checkout(tenant)
+    assert (status, said["code"]) == (422, "provider_error")
+    message = f"GoCardless's account gocardless does not answer. It is asked again at {until}."
+    assert said["error_details"] == {"message": message}
+    assert len(debits.requests) == asked
+
+
+async def test_a_refused_key_gives_no_page(tenant: Tenant, shop: Shop, debits: Stub) -> None:
+    secrets = {"access_token": "token_of_nobody", "webhook_secret": "whsec"}
+    await signs_mandates(tenant, shop, secrets=secrets)
+    error = "The API key of GoCardless's account gocardless is refused there."
+    for _ in range(2):
+        assert await said_of_checkout(tenant) == (401, {"status": 401, "error": error})
+    assert len(debits.requests) == 1, "who is refused is left alone"
+
+
+async def test_what_stripe_does_not_answer_is_said_with_the_keys_of_its_errors(
+    tenant: Tenant, shop: Shop
+) -> None:
+    await add_account(shop, "stripe", {"secret_key": "sk_test", "webhook_secret": "wh"})
+    link = {"payment_provider": "stripe", "provider_customer_id": "cus_1"}
+    customer = {"external_id": "c/1", "billing_configuration": link}
+    assert (await tenant.post("/customers", {"customer": customer})).status_code == 200
+    status, said = await said_of_checkout(tenant)
+    assert (status, said["code"], said["provider"]) == (422, "provider_error", {"code": "stripe"})
+    assert said["error_details"] == {
+        "code": "ConnectError", "http_body": None, "http_status": None, "request_id": None,
+        "message": "Stripe's account stripe has not answered (ConnectError).",
+    }  # fmt: skip
 
 
 async def test_a_mistyped_method_may_be_corrected_under_the_same_key(

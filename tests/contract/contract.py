@@ -121,6 +121,7 @@ REFUSALS: Final = {
     404: "ApiErrorNotFound",
     405: "ApiErrorNotAllowed",
     422: "ApiErrorUnprocessableEntity",
+    429: "ApiErrorUnprocessableEntity",  # which it looks like by the text: there is none of its own
 }
 
 

@@ -101,6 +101,12 @@ DIFFERENCES: Final = (
         "dunning_campaign.customer_external_id", Kind.MORE,
         "As Lago's own code sends it: the older name (section 9, row 32).", {"type": "string"},
     ),
+    Difference(
+        "ApiErrorUnprocessableEntity.provider", Kind.MORE,
+        "Of `provider_error`, as Lago's own code sends it (section 1.4).",
+        {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"],
+         "additionalProperties": False},
+    ),
     # What is there or not by place.
     *_same(Kind.SOMETIMES, "InvoiceObject", "customer metadata applied_taxes"
            " applied_invoice_custom_sections", BY_ENDPOINT),
@@ -191,16 +197,46 @@ NEVER_SAID: Final = {
     "credit_note_not_deletable": "A draft has no credit notes.",
     "cannot_finalize_with_pending_taxes": NO_INTEGRATIONS,
     "invoice_synced_to_external_system": NO_INTEGRATIONS,
-    "integration_customers.invalid_count_per_integration_type": NO_INTEGRATIONS,
     "premium_license_required": "Everything is on for everybody.",
+    "endpoint_not_available": "Every endpoint that is here is here for everybody.",
+    "relation_must_exist": "What belongs to nothing is 404 by the name of what is not there.",
+    "value_must_be_blank": "No field is forbidden by another one's value.",
     "external_id.value_already_exist": "Of two calls that create a customer at once, the second"
     " changes it.",
+}
+
+# Refusals of ours that the contract does not name, and why: each is provoked.
+OURS_REFUSED: Final = {
+    ("POST /customers", 422, "base.payment_provider_not_found"): "Also for Cashfree, Flutterwave"
+    " and MoneyHash: we have no adapter for them, so nobody is linked to one.",
+    (
+        "POST /customers/{external_customer_id}/checkout_url",
+        401,
+        "The API key of GoCardless's account locked is refused there.",
+    ): "In our words, and not in the provider's: what one"
+    " writes of a failed call may quote what was sent with it.",
+    ("POST /invoices", 422, "amount_cents.value_is_out_of_range"): "An invoice is never a debt of"
+    " ours: rebates may not outweigh the rest.",
+    ("GET /invoices", 422, "metadata.size cannot be greater than 20"): "A call asks for 20 keys of"
+    " metadata at most.",
+    (
+        "POST /invoices/{lago_id}/payment_url",
+        405,
+        "payment_processor_is_currently_handling_payment",
+    ): "While a charge is on its way. Lago opens a page besides, and both may be paid.",
+    ("POST /invoices/{lago_id}/resend_email", 422, "mail_not_configured"): "Where no mail server is"
+    " set.",
+    ("POST /payment_requests", 422, "lago_invoice_ids.invalid_count"): "One request holds 1,000"
+    " invoices at most.",
+    ("DELETE /credit_notes/{lago_id}/metadata/{key}", 404, "metadata_not_found"): "Of a key that"
+    " the note has not.",
 }
 
 # Events that are never told, and why.
 NEVER_TOLD: Final = {
     "wallet_transaction.payment_failure": NO_WALLETS,
 }
+NESTED_WHY: Final = "As Lago's own code sends it (section 7.4): the invoice, and the reason."
 # What an event tells of that Lago describes otherwise than it sends it: by the payload's key, the
 # keys and what they hold (section 7.4); empty: text.
 NESTED: Final = {

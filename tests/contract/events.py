@@ -80,8 +80,11 @@ def wrong_in_event(contract: Contract, kind: str, body: Any) -> list[str]:
     said = contract.text.event_rows().get(kind, ("", ""))[1]
     wanted = set(re.sub(r"`.*?`|^\w+ \+|\+", " ", said).split()) if "+" in said else set()
     known = set(EXTRAS.get(body["object_type"], ()))
-    missing = (wanted & known) - set(payload)
-    return [*found, *(f"{key} does not go along" for key in sorted(missing))]
+    there = set(payload) & known
+    found += [f"{key} does not go along" for key in sorted((wanted & known) - there)]
+    if wanted and "…" not in wanted:
+        found += [f"{key} goes along" for key in sorted(there - wanted)]
+    return found
 
 
 def tree_of(fields: Mapping[str, str]) -> dict[str, Any]:

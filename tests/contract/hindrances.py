@@ -7,8 +7,10 @@ from typing import Any, Final
 from tests.contract import things
 from tests.contract.contract import CUSTOMER
 from tests.contract.world import Exchange, World
+from tests.providers.gocardless_stub import TOKEN
 
 HOOKS: Final = "POST /webhook_endpoints"
+CHECKOUT: Final = f"POST {CUSTOMER}/checkout_url"
 
 
 async def bob_and_setup(world: World) -> None:
@@ -37,6 +39,44 @@ async def unknown_to_the_bank(world: World) -> Any:
     billing = {"payment_provider": "gocardless", "payment_provider_code": "debits",
                "provider_customer_id": "CU_OF_NOBODY"}  # fmt: skip
     return await things.customer(world, billing_configuration=billing)
+
+
+async def _at_gocardless(world: World, code: str, token: str) -> Any:
+    """Somebody of an account of its own, since an account remembers how it was answered."""
+    asked = {"provider_type": "gocardless", "code": code, "name": code,
+             "secrets": {"access_token": token, "webhook_secret": "whsec"}}  # fmt: skip
+    await world.do("POST /payment_providers", {"payment_provider": asked})
+    billing = {"payment_provider": "gocardless", "payment_provider_code": code,
+               "provider_customer_id": "CU1"}  # fmt: skip
+    return await things.customer(world, billing_configuration=billing)
+
+
+async def whose_key_is_refused(world: World) -> Any:
+    """Somebody at a provider that does not take our key."""
+    return await _at_gocardless(world, "locked", "token_of_nobody")
+
+
+async def whom_stripe_knows(world: World) -> Any:
+    """Somebody at our account at Stripe, where nobody answers."""
+    await world.get(things.stripe)
+    billing = {"payment_provider": "stripe", "payment_provider_code": "stripe",
+               "provider_customer_id": "cus_1"}  # fmt: skip
+    return await things.customer(world, billing_configuration=billing)
+
+
+async def owed_to_a_silent_provider(world: World) -> Any:
+    """An invoice of somebody whose provider does not answer."""
+    return await things.issue(world, await world.get(whom_stripe_knows), skip_psp=True)
+
+
+async def asked_too_often(world: World) -> Exchange:
+    """Ask for a page of a provider that is called too often."""
+    owner = await _at_gocardless(world, "busy", TOKEN)
+    world.served.debits.fault = "rate_limited"
+    try:
+        return await world.ask(CHECKOUT, external_customer_id=owner["external_id"])
+    finally:
+        world.served.debits.fault = ""
 
 
 async def debit(world: World) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tests.contract import hindrances, things
 from tests.contract.contract import CUSTOMER, INVOICE
 from tests.contract.exercises import NOTE
-from tests.contract.hindrances import HOOKS
+from tests.contract.hindrances import CHECKOUT, HOOKS
 from tests.contract.refusals import NOBODYS, Refused, Thing
 from tests.contract.world import Json
 
@@ -94,6 +94,10 @@ REFUSED: Final[tuple[Refused, ...]] = (
       for where in ("/invoices", f"{CUSTOMER}/invoices")),
     Refused("GET /invoices", 404, "billing_entity_not_found",
             query={"billing_entity_codes[]": "nobodys"}),
+    Refused("GET /invoices", 422, "metadata.size cannot be greater than 20",
+            query={f"metadata[{n}]": "x" for n in range(21)}),
+    *_of("POST /invoices", 422, hindrances.bob_and_setup,
+         amount_cents__value_is_out_of_range=_fee(unit_amount_cents=-1)),
     Refused(f"PUT {INVOICE}", 405, "update_on_voided_invoice", {"invoice": {"metadata": []}},
             things.voided),
     Refused(f"PUT {INVOICE}", 405, "metadata_on_draft_invoice", {"invoice": {"metadata": []}},
@@ -119,22 +123,29 @@ REFUSED: Final[tuple[Refused, ...]] = (
             about=things.in_flight),
     Refused(RESEND, 405, "invoice_not_finalized", about=things.draft),
     Refused(RESEND, 405, "email_settings_disabled", about=hindrances.of_the_second),
+    Refused(RESEND, 422, "mail_not_configured", {"to": ["ada@example.com"]}, things.late),
     Refused(
         "POST /invoices/preview", 403, "feature_unavailable", {"customer": {"external_id": "x"}}
     ),
+    *(Refused("POST /invoices/preview", 400, code, {"customer": {"external_id": "x"}} | odd)
+      for code, odd in (("coupons_must_be_an_array", {"coupons": "odd"}),
+                        ("subscriptions_must_be_an_object", {"subscriptions": "odd"}))),
     # The provider's pages
     Refused(PAGE, 422, "base.no_linked_payment_provider", about=hindrances.unlinked),
     Refused(PAGE, 422, "base.invalid_payment_provider", about=hindrances.debit),
     Refused(PAGE, 422, "base.invalid_invoice_status_or_payment_status", about=things.paid_by_card),
     Refused(PAGE, 422, "base.missing_payment_provider", about=hindrances.accountless),
     Refused(PAGE, 422, "base.missing_payment_provider_customer", about=hindrances.forgotten),
-    Refused(f"POST {CUSTOMER}/checkout_url", 422, "base.no_linked_payment_provider",
-            about=things.bob),
-    Refused(f"POST {CUSTOMER}/checkout_url", 422, "third_party_error",
-            about=hindrances.unknown_to_the_bank),
-    Refused(f"POST {CUSTOMER}/checkout_url", 422,
-            "provider_payment_methods.no_payment_methods_to_setup_available",
+    Refused(PAGE, 422, "base.payment_provider_error", about=hindrances.owed_to_a_silent_provider),
+    Refused(PAGE, 405, "payment_processor_is_currently_handling_payment", about=things.in_flight),
+    Refused(CHECKOUT, 422, "base.no_linked_payment_provider", about=things.bob),
+    Refused(CHECKOUT, 422, "third_party_error", about=hindrances.unknown_to_the_bank),
+    Refused(CHECKOUT, 422, "provider_payment_methods.no_payment_methods_to_setup_available",
             about=hindrances.by_transfer),
+    Refused(CHECKOUT, 401, "The API key of GoCardless's account locked is refused there.",
+            about=hindrances.whose_key_is_refused),
+    Refused(CHECKOUT, 422, "provider_error", about=hindrances.whom_stripe_knows),
+    Refused(CHECKOUT, 429, "too_many_provider_requests", call=hindrances.asked_too_often),
     # Customers and their methods
     *_of("POST /customers", 404, things.bob,
          billing_entity_not_found=_customer(billing_entity_code="nobodys"),
@@ -147,10 +158,19 @@ REFUSED: Final[tuple[Refused, ...]] = (
          currency__value_is_invalid=_customer(currency="XXX"),
          country__not_a_valid_country_code=_customer(country="XX"),
          email__invalid_email_format=_customer(email="odd"),
+         timezone__invalid_timezone=_customer(timezone="Mars"),
+         document_locale__not_a_valid_language_code=_customer(
+             billing_configuration={"document_locale": "xx"}),
          net_payment_term__value_is_out_of_range=_customer(net_payment_term=-1),
          base__payment_provider_not_found=_customer(billing_configuration={
              "payment_provider": "adyen", "payment_provider_code": "nobodys",
              "provider_customer_id": "x"})),
+    *(Refused("POST /customers", 422, "base.payment_provider_not_found",
+              _customer(billing_configuration={
+                  "payment_provider": kind, "provider_customer_id": "x"}))
+      for kind in ("cashfree", "flutterwave", "moneyhash")),
+    Refused("POST /customers", 422, "integration_customers.invalid_count_per_integration_type",
+            _customer(integration_customers=[{"integration_type": "xero"}] * 2)),
     *_of("POST /customers", 422, hindrances.two_stripes,
          base__payment_provider_code_missing=_customer(billing_configuration={
              "payment_provider": "stripe", "provider_customer_id": "x"})),
@@ -209,6 +229,9 @@ REFUSED: Final[tuple[Refused, ...]] = (
         ("invoices_have_different_currencies", hindrances.two_currencies),
         ("invoices_have_different_billing_entities", hindrances.two_entities),
         ("invoices_not_ready_for_payment_processing", hindrances.one_in_flight))),
+    Refused(REQUESTS, 422, "lago_invoice_ids.invalid_count", {"payment_request": {
+        "external_customer_id": "bob", "lago_invoice_ids": [
+            f"00000000-0000-7000-8000-{n:012}" for n in range(1_001)]}}, given=things.bob),
     Refused(REQUESTS, 422, "email.invalid_email_format", lambda late: {
         "payment_request": _requested()(late)["payment_request"] | {"email": "odd"}},
         hindrances.one_late),
@@ -239,13 +262,18 @@ REFUSED: Final[tuple[Refused, ...]] = (
     Refused(f"PUT {NOTE}", 422, "refund_status.value_is_invalid",
             {"credit_note": {"refund_status": "odd"}}, things.credit_note),
     Refused(f"PUT {NOTE}/void", 405, "no_voidable_amount", about=hindrances.spent_note),
+    Refused(f"DELETE {NOTE}/metadata/{{key}}", 404, "metadata_not_found", about=things.credit_note,
+            names={"key": "nobodys"}),
     *(Refused(f"{method} {NOTE}/metadata", 422, "validation_errors", {"metadata": {"x" * 300: "x"}},
               things.credit_note)
       for method in ("POST", "PATCH")),
     # Who we are, and who is told
     *_of("PUT /organizations", 422, None,
          email_settings__unsupported_value={"organization": {"email_settings": ["odd"]}},
+         document_number_prefix__value_is_too_short={
+             "organization": {"document_number_prefix": ""}},
          net_payment_term__value_is_out_of_range={"organization": {"net_payment_term": -1}}),
+    Refused("GET /nothing", 404, "resource_not_found"),
     *_of(ENTITIES, 422, None,
          name__value_is_mandatory={"billing_entity": {"code": "x"}},
          code__value_is_mandatory={"billing_entity": {"name": "X"}}),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.conftest import CONTRACT
 from tests.contract.contract import Contract
-from tests.contract.differences import NEVER_REFUSED, NEVER_SAID
+from tests.contract.differences import NEVER_REFUSED, NEVER_SAID, OURS_REFUSED
 from tests.contract.judge import wrong
 from tests.contract.refusals import Refused, provoke, refused_by, said_by
 from tests.contract.refused import REFUSED
@@ -44,6 +44,11 @@ def test_every_status_of_every_operation_is_provoked(contract: Contract) -> None
     missing = wanted - provoked - set(NEVER_REFUSED)
     assert not missing, "\n".join(map(str, sorted(missing)))
     assert not provoked & set(NEVER_REFUSED)
+
+
+def test_what_we_refuse_besides_is_provoked() -> None:
+    provoked = {(case.operation, case.status, case.code) for case in CASES}
+    assert set(OURS_REFUSED) <= provoked
 
 
 def test_every_code_of_the_text_is_provoked(contract: Contract) -> None:

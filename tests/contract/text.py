@@ -124,13 +124,24 @@ class Text:
         return listed
 
     def refusals(self) -> set[tuple[int, str]]:
-        """Every status and code with which the text of section 3 and 5.1 refuses a call."""
-        found = set()
+        """Every status and code with which the text of sections 1.4, 3 and 5.1 refuses a call."""
+        found = set(self._errors())
         for status, code in re.findall(
             r"\b(4\d\d) (?:`…\"code\":)?`?\"?([a-z]\w+_\w+)", self._rules()
         ):
             found.add((int(status), code))
         return found
+
+    def _errors(self) -> Iterator[tuple[int, str]]:
+        """The codes of section 1.4: those of its table, and its words for a broken rule."""
+        table, _, words = self.section("### 1.4").partition("Standard ActiveModel code words")
+        assert words, "section 1.4 does not list the words for a broken rule"
+        for row in re.findall(r"^\| (4\d\d) \|(.*)$", table, re.M):
+            codes = re.findall(r'(?:`"?|"(?:code|error)":")([a-z]+_\w+)(?:"?`|")', row[1])
+            yield from ((int(row[0]), code) for code in codes if code != "error_details")
+        for word in re.findall(r"`([a-z]+_\w+)`", words.partition("List-filter")[0]):
+            if word != "error_details":
+                yield 422, word
 
     def broken_rules(self) -> set[tuple[str, str]]:
         """Every field and code of a 422 that the text of section 3 names."""

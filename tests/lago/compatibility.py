@@ -20,10 +20,13 @@ from tests.contract.differences import (
     CLIENT_NOTES,
     CLIENT_REFUSED,
     DIFFERENCES,
+    NESTED,
+    NESTED_WHY,
     NEVER_ANSWERED,
     NEVER_REFUSED,
     NEVER_SAID,
     NEVER_TOLD,
+    OURS_REFUSED,
     WRAPPED,
 )
 from tests.lago.client_methods import Method
@@ -86,6 +89,10 @@ def _written(contract: Contract, results: Sequence[Result]) -> Iterator[str]:
     keys = [(f"`{one.where}`", one.kind.value, one.why) for one in DIFFERENCES]
     keys += [(f"`{where}`", "always empty", why) for where, why in ALWAYS_EMPTY.items()]
     keys += [(f"`{where}`", "answers otherwise", WRAPPED) for where in ANSWERS]
+    keys += [
+        (f"`{key}`", f"holds {' and '.join(f'`{one}`' for one in held)}", NESTED_WHY)
+        for key, held in NESTED.items()
+    ]
     keys += [(f"`{where}`", "is always refused", why) for where, why in NEVER_ANSWERED.items()]
     keys += [(f"`{where}`", "never told", why) for where, why in NEVER_TOLD.items()]
     keys += [
@@ -93,6 +100,10 @@ def _written(contract: Contract, results: Sequence[Result]) -> Iterator[str]:
         for (where, status), why in NEVER_REFUSED.items()
     ]
     keys += [(f"`{code}`", "never said", why) for code, why in NEVER_SAID.items()]
+    keys += [
+        (f"`{where}` {status} `{code}`", "refused besides", why)
+        for (where, status, code), why in OURS_REFUSED.items()
+    ]
     yield from _table(("what", "how", "why"), keys)
     yield ""
     yield "Sections are those of the contract that this API is built to. The tables are written by"

@@ -48,7 +48,8 @@ class Stub(Books):
         self.schemas = schemas
         self.base = ""
         self.longest_page = 500
-        self.fault = ""  # drop_before, drop_after: no answer, nothing done or all of it
+        # drop_before, drop_after: no answer, nothing done or all of it; rate_limited: a 429
+        self.fault = ""
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self._bad: list[BaseException] = []
 
@@ -56,7 +57,7 @@ class Stub(Books):
         """Do what is asked, and say so, unless nobody is to hear of it."""
         body = await request.read()
         self.requests.append((request.method, request.path_qs, dict(request.headers), body))
-        assert self.fault in {"", "drop_before", "drop_after"}, self.fault
+        assert self.fault in {"", "drop_before", "drop_after", "rate_limited"}, self.fault
         if self.fault == "drop_before":
             return _hang_up(request)
         try:
@@ -71,6 +72,8 @@ class Stub(Books):
         return web.json_response(told, status=status)
 
     def _do(self, request: web.Request, body: bytes) -> tuple[int, dict[str, Any]]:
+        if self.fault == "rate_limited":
+            raise RefusedError(429, "invalid_api_usage", {"reason": "rate_limit_exceeded"})
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise RefusedError(401, "invalid_api_usage", {"reason": "access_token_not_found"})
         if request.headers.get("GoCardless-Version") != "2015-07-06":

@@ -44,12 +44,19 @@ class Described(msgspec.Struct, frozen=True):
     may_be_empty: bool = False  # there may be nothing to answer yet
 
 
+class SilentProvider(msgspec.Struct, frozen=True):
+    """Our account at the provider that gave no answer."""
+
+    code: str
+
+
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """A refusal. `code` is a word to act on; `error_details` lists such words by field."""
 
     status: int
     error: str
     code: str | None = None
+    provider: SilentProvider | None = None
     error_details: dict[str, Any] | None = None
 
 

@@ -31,6 +31,7 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
     RefusalKind.INVALID: 422,
     RefusalKind.TOO_LARGE: 413,
     RefusalKind.TOO_OFTEN: 429,
+    RefusalKind.PROVIDER_TOO_OFTEN: 429,
     RefusalKind.NOT_YET: 503,
 }
 COME_BACK: Final = {"Retry-After": "5"}  # seconds: a document takes less
@@ -55,15 +56,18 @@ def phrase(status: int) -> str:
 
 
 def body(refusal: Refusal) -> dict[str, object]:
-    """Render a refusal: `{"status","error"}`, then `code` and `error_details` if there are any."""
+    """Render a refusal: `{"status","error"}`, then `code` and what more there is to say."""
     status = STATUS[refusal.kind]
     if refusal.kind in {RefusalKind.MALFORMED, RefusalKind.UNKNOWN_KEY}:
         return {"status": status, "error": refusal.code}
+    by_provider = refusal.kind is RefusalKind.PROVIDER_TOO_OFTEN
     said: dict[str, object] = {
         "status": status,
-        "error": phrase(status),
+        "error": "Too Many Provider Requests" if by_provider else phrase(status),
         "code": refusal.code,
     }
+    if refusal.provider is not None:
+        said["provider"] = {"code": refusal.provider}
     if refusal.details is not None:
         said["error_details"] = refusal.details
     return said

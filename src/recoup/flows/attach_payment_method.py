@@ -22,7 +22,8 @@ from recoup.flows.call_account import AccountLine, LeftAlone
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.manage_payment_methods import BUSY, lock_customer, new_method
 from recoup.flows.open_provider import Providers
-from recoup.flows.open_set_up_page import NO_LINK, SILENT
+from recoup.flows.open_set_up_page import NO_LINK
+from recoup.flows.refuse_for_provider import refusal_of
 from recoup.providers.protocol import Lost, StoredMethod
 from recoup.rules.card_numbers import is_card_number
 from recoup.rules.records.customers import ProviderCustomer
@@ -53,8 +54,8 @@ async def attach_payment_method(
 
     :raises Refused: `customer_not_found`; 422 for an id that is blank, too long, or a card number,
         for a customer that no provider knows, for a method that the provider does not have, cannot
-        charge, or has of another customer (`value_not_found_at_provider`), and where the provider
-        does not answer or is left alone (`payment_provider_error`).
+        charge, or has of another customer (`value_not_found_at_provider`); `refusal_of` where the
+        provider does not answer or is left alone.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         customer = (await find_customer_details(conn, organization_id, external_id)).customer
@@ -125,7 +126,7 @@ async def _confirmed(
         lambda provider: provider.find_method(token, at.provider_customer_id), is_awaited=True
     )
     if isinstance(found, Lost | LeftAlone):  # nobody is kept waiting for a provider that is down
-        raise Refused(SILENT)
+        raise Refused(refusal_of(at.account, found))
     if not (isinstance(found, StoredMethod) and found.is_usable):
         raise Refused(NOT_THERE)
     return found.details

@@ -23,6 +23,7 @@ from recoup.flows.open_provider import Providers
 from recoup.flows.take_calls import NOTHING, Used, Wants, give_back, take_calls
 from recoup.flows.wake_account import wake_account
 from recoup.providers.protocol import Provider
+from recoup.rules.provider_pace import HeldBack
 from recoup.rules.records.provider_accounts import ProviderAccount
 from recoup.store import db
 from recoup.store.db import Pool
@@ -31,9 +32,10 @@ Told = TypeVar("Told")
 
 
 class LeftAlone(msgspec.Struct, frozen=True):
-    """The account was not called; it may be asked for at this time."""
+    """The account was not called, and why; it may be asked for at this time."""
 
     until: datetime
+    because: HeldBack = HeldBack.PACE
 
 
 class AccountLine:
@@ -101,7 +103,8 @@ class AccountLine:
                 now=self._now(),
             )
         if (until := pace.parked.get(self._key)) is not None:
-            return LeftAlone(until)
+            health = pace.health[self._key]
+            return LeftAlone(until, health.held_back_by(now=self._now()))
         with self._under_way.place(self._key, self, now=self._now()):
             told = await call(self.provider)  # outside any transaction
         used = pace.used.get(self._key, NOTHING)

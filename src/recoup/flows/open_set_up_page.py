@@ -15,6 +15,7 @@ import msgspec
 from recoup.flows.call_account import AccountLine
 from recoup.flows.find_customer import find_customer_details
 from recoup.flows.open_provider import Providers
+from recoup.flows.refuse_for_provider import refusal_of
 from recoup.providers.protocol import Declined, Page, SetUpOrder
 from recoup.rules.provider_link import CANNOT_BE_KEPT
 from recoup.rules.records.customers import Customer, ProviderCustomer
@@ -25,7 +26,6 @@ from recoup.store import db, provider_accounts
 from recoup.store.db import Pool
 
 NO_LINK: Final = invalid({"base": ["no_linked_payment_provider"]})
-SILENT: Final = invalid({"base": ["payment_provider_error"]})
 NOTHING_TO_SET_UP: Final = invalid(
     {"provider_payment_methods": ["no_payment_methods_to_setup_available"]}
 )
@@ -52,7 +52,7 @@ async def open_set_up_page(
 
     :raises Refused: `customer_not_found`; 422 `no_linked_payment_provider`,
         `no_payment_methods_to_setup_available`; `third_party_error` where the provider refuses,
-        `payment_provider_error` where it does not answer or is left alone.
+        and `refusal_of` where it does not answer or is left alone.
     """
     async with db.transaction(pool, tenants=[organization_id]) as conn:
         details = await find_customer_details(conn, organization_id, external_id)
@@ -72,7 +72,7 @@ async def open_set_up_page(
         return SetUpPage(customer, answer.url)
     if isinstance(answer, Declined):
         raise Refused(third_party_error(NAMES[account.kind], answer.message or answer.code))
-    raise Refused(SILENT)
+    raise Refused(refusal_of(account, answer))
 
 
 def can_be_set_up(link: ProviderCustomer) -> bool:

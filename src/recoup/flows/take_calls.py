@@ -74,7 +74,9 @@ class Pace(msgspec.Struct, frozen=True):
 
     parked: Mapping[RowKey, datetime]
     troubled: frozenset[RowKey]
-    used: Mapping[RowKey, Used] = {}  # of the accounts that do not let everybody call
+    # Of the accounts that do not let everybody call.
+    used: Mapping[RowKey, Used] = {}
+    health: Mapping[RowKey, ProviderHealth] = {}
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -117,7 +119,7 @@ async def take_calls(
         parked |= given.parked
         used[account] = given.used
     await provider_health.keep(conn, kept)
-    return Pace(parked, frozenset(troubled), used)
+    return Pace(parked, frozenset(troubled), used, kept)
 
 
 async def give_back(conn: Conn, account: RowKey, used: Used, *, now: datetime) -> None:

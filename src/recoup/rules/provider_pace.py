@@ -33,6 +33,14 @@ SLOW_FOR: Final = timedelta(minutes=1)  # counted from the end of the pause
 SLOWED_BY: Final = 2.0
 
 
+class HeldBack(enum.StrEnum):
+    """What holds a call to an account back."""
+
+    PACE = "pace"  # the bucket, or the throttle
+    OUTAGE = "outage"  # the breaker: its provider does not answer
+    KEY = "key"  # its provider refuses our key (`rules/provider_key.py`)
+
+
 class Bucket(msgspec.Struct, frozen=True):
     """The calls that an account had in hand at an instant: 0 up to its burst."""
 

@@ -23,16 +23,21 @@ class RefusalKind(StrEnum):
     INVALID = "invalid"  # the values break a rule
     TOO_LARGE = "too_large"  # more bytes than we read
     TOO_OFTEN = "too_often"  # later, it may be had
+    PROVIDER_TOO_OFTEN = "provider_too_often"  # a provider says so, or would
     GONE = "gone"  # it was there, and will not come back
     NOT_YET = "not_yet"  # it is on its way: ask again a little later
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Our no. `code` is Lago's word; `details` lists codes by field where values are invalid."""
+    """Our no. `code` is Lago's word; `details` lists codes by field where values are invalid.
+
+    `provider` is the code of the account whose provider gave us no answer.
+    """
 
     kind: RefusalKind
     code: str
     details: Mapping[str, object] | None = None
+    provider: str | None = None
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer, not an error
@@ -64,6 +69,20 @@ def third_party_error(third_party: str, message: str) -> Refusal:
         RefusalKind.INVALID,
         "third_party_error",
         {"third_party": third_party, "thirdparty_error": message},
+    )
+
+
+def provider_error(account: str, details: Mapping[str, object]) -> Refusal:
+    """A provider gave no answer to what a caller waits for (contract section 1.4)."""
+    return Refusal(RefusalKind.INVALID, "provider_error", details, provider=account)
+
+
+def too_many_provider_requests(provider_name: str, message: str) -> Refusal:
+    """A provider is called as often as it lets us (contract section 1.4)."""
+    return Refusal(
+        RefusalKind.PROVIDER_TOO_OFTEN,
+        "too_many_provider_requests",
+        {"provider_name": provider_name, "message": message},
     )
 
 

@@ -9,6 +9,7 @@ from tests.planted.bugs.bug import Bug, Edit
 ANSWERS: Final = "tests/contract/test_answers.py::test_an_operation_answers_as_the_contract_says"
 REFUSALS: Final = "tests/contract/test_refusals.py::test_a_refusal_is_said_in_the_contracts_words"
 EVENTS: Final = "tests/contract/test_events.py::test_an_event_is_told_in_the_contracts_words"
+PAGES: Final = "tests/api/test_payment_pages.py"
 INVOICES: Final = "rules/lago/invoices.py"
 
 BUGS: Final = (
@@ -99,6 +100,42 @@ BUGS: Final = (
             ),
         ),
         ("tests/contract/test_refusals.py",),
+    ),
+    Bug(
+        "an account that may not be called yet is said to be silent",
+        "Somebody rings up a provider that answers everybody.",
+        (
+            Edit(
+                "store/provider_health.py",
+                "            return HeldBack.PACE\n",
+                "            return HeldBack.OUTAGE\n",
+            ),
+        ),
+        (f"{PAGES}::test_why_a_provider_gave_no_page_is_said_in_lagos_codes",),
+    ),
+    Bug(
+        "a silent provider is said to be busy",
+        "Lago's clients ask again at once, three times, while nobody answers.",
+        (
+            Edit(
+                "store/provider_health.py",
+                "if self.breaker.open_until is None else HeldBack.OUTAGE",
+                "if self.breaker.open_until is None else HeldBack.PACE",
+            ),
+        ),
+        (f"{PAGES}::test_a_provider_that_is_left_alone_gives_no_page",),
+    ),
+    Bug(
+        "a refused key is said to be silence",
+        "Nobody changes the key: they wait for the provider.",
+        (
+            Edit(
+                "flows/refuse_for_provider.py",
+                "case Lost(key_refused=True) | LeftAlone(because=HeldBack.KEY):",
+                "case LeftAlone(because=HeldBack.KEY):",
+            ),
+        ),
+        (f"{PAGES}::test_a_refused_key_gives_no_page",),
     ),
     Bug(
         "an event leaves out what goes along with it",
