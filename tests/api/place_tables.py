@@ -45,11 +45,13 @@ FILTERS: Final[Mapping[str, str]] = {
     "GET /customers/{external_id}/credit_notes billing_entity_codes[]": "billing_entities",
     "GET /customers/{external_id}/credit_notes search_term": "credit_notes",
     "GET /customers/{external_id}/invoices external_customer_id": "customers",
+    "GET /customers/{external_id}/invoices customer_external_id": "customers",
     "GET /customers/{external_id}/invoices billing_entity_codes[]": "billing_entities",
     "GET /customers/{external_id}/invoices search_term": "invoices",
     "GET /customers/{external_id}/payments invoice_id": "invoices",
     "GET /fees external_customer_id": "customers",
     "GET /invoices external_customer_id": "customers",
+    "GET /invoices customer_external_id": "customers",
     "GET /invoices billing_entity_codes[]": "billing_entities",
     "GET /invoices search_term": "invoices",
     "GET /customers/{external_id}/payment_requests billing_entity_codes[]": "billing_entities",
@@ -61,7 +63,10 @@ FILTERS: Final[Mapping[str, str]] = {
     "GET /webhook_deliveries webhook_endpoint_id": "webhook_endpoints",
     "GET /webhook_deliveries object_id": "events",
 }
-OUTRANKED: Final = "GET /customers/{external_id}/invoices external_customer_id"  # by the path's
+OUTRANKED: Final = {  # by the path's
+    f"GET /customers/{{external_id}}/invoices {name}"
+    for name in ("external_customer_id", "customer_external_id")
+}
 # The fields that take another row's id or code, and whose. In the body, `?` is that word, and
 # `$customers` is the caller's own customer.
 TAXED: Final = {

@@ -13,6 +13,8 @@ NAMES_A_ROW: Final = re.compile(r"(^|[._])(ids?|codes?|payment_method|search_ter
 OF_OTHERS: Final = {
     "external_salesforce_id", "provider_customer_id", "provider_method_id", "provider_payment_id",
     "provider_refund_id",
+    # Of what there is none of here.
+    "external_subscription_id", "event_transaction_id", "billable_metric_code",
 }  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def places_in_queries(document: Any) -> list[Place]:
         Place(method, path, one["name"])
         for method, path, operation in operations(document)
         for one in operation.get("parameters", [])
-        if one["in"] == "query" and NAMES_A_ROW.search(one["name"].removesuffix("[]"))
+        if one["in"] == "query" and _names_a_row(one["name"].removesuffix("[]"))
     ]
 
 
@@ -64,8 +66,12 @@ def places_in_bodies(document: Any) -> list[Place]:
         for field in fields_of(
             operation["requestBody"]["content"]["application/json"]["schema"], document
         )
-        if NAMES_A_ROW.search(field) and field.rpartition(".")[2] not in OF_OTHERS
+        if _names_a_row(field)
     ]
+
+
+def _names_a_row(field: str) -> bool:
+    return bool(NAMES_A_ROW.search(field)) and field.rpartition(".")[2] not in OF_OTHERS
 
 
 def fields_of(schema: Any, document: Any) -> list[str]:

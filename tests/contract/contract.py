@@ -47,6 +47,7 @@ class Operation:
         self.names = names_in(self.path)
         self.responses: Mapping[str, Any] = said["responses"]
         self.refusals = {int(status) for status in self.responses if status != "200"}
+        self.queries = [one["name"] for one in said["parameters"] if one["in"] == "query"]
         self._request: Any = said.get("request")
 
     @property

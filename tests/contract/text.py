@@ -45,6 +45,14 @@ _TYPES: Final = {
     "number": {"type": "number"},
     "0": {"type": "integer"},
 }
+# Where the text lists the filters of a list: its section, what comes before them, and what after.
+FILTERS: Final = {
+    "GET /customers": ("### 3.3", "**List filters**: ", "Bad values"),
+    "GET /credit_notes": ("### 3.9", "* Filters: ", ";"),
+    "GET /payments": ("### 3.10", "List filters ", "."),
+    "GET /payment_requests": ("### 3.11", "Filters: ", "."),
+    "GET /payment_receipts": ("### 3.12", "(filter ", ")"),
+}
 _ONE: Final = re.compile(r"(?P<name>\w+)(?P<marks>[\[\]?]*)(?P<rest>.*)", re.DOTALL)
 
 
@@ -131,6 +139,20 @@ class Text:
         ):
             found.add((int(status), code))
         return found
+
+    def filters(self) -> Iterator[tuple[str, str]]:
+        """Every list, and a filter of it."""
+        for row in re.findall(r"^\| (`.*?) \|", self.section("#### 3.7.3"), re.M):
+            for name in re.findall(r"`([\w\[\]]+)", row):
+                yield "GET /invoices", name
+                if "customer" not in name:  # the path names it
+                    yield f"GET {CUSTOMER}/invoices", name
+        for operation, (heading, before, after) in FILTERS.items():
+            _, found, listed = self.section(heading).partition(before)
+            assert found, f"the text of {heading} does not list the filters of {operation}"
+            for words in re.findall(r"`(.*?)`", listed.partition(after)[0]):
+                names = re.sub(r"\{.*?\}|=\w+", "", words).split()
+                yield from ((operation, name) for name in names)
 
     def _errors(self) -> Iterator[tuple[int, str]]:
         """The codes of section 1.4: those of its table, and its words for a broken rule."""

@@ -40,7 +40,10 @@ FILTERS: Final = (
     Query("currency", "Their ISO 4217 code."),
     Query("created_at_from", "Made then or later.", datetime),
     Query("created_at_to", "Made then or earlier.", datetime),
-)
+    *(Query(name, "No fee of ours has it: whoever asks by it finds none.",
+            datetime if name.endswith(("_from", "_to")) else str)
+      for name in _OF_OTHER_FEES),
+)  # fmt: skip
 
 
 class FeeInput(msgspec.Struct):

@@ -22,8 +22,11 @@ SETTLEMENTS: Final = ("payment", "credit_note")
 
 FILTERS: Final = (
     Query("external_customer_id", "The invoices of this customer, deleted or not."),
+    Query("customer_external_id", "The same, by its older name."),
     Query("statuses[]", f"Any of these: {', '.join(STATUSES)}.", list[str]),
+    Query("status", "One of them; it wins over `statuses[]`."),
     Query("payment_statuses[]", f"Any of these: {', '.join(PAYMENT_STATUSES)}.", list[str]),
+    Query("payment_status", "One of them; it wins over `payment_statuses[]`."),
     Query("payment_overdue", "Whether it is late.", bool),
     Query("partially_paid", "Whether some of it is paid, and not all.", bool),
     Query("self_billed", "Whether it is a partner's.", bool),
