@@ -159,6 +159,13 @@ class Settings(BaseSettings):
         description="for how many days a provider's event is kept to the letter once it is applied,"
         " a whole number; 0 for ever",
     )
+    retention_mails_days: int = Field(
+        default=365,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="for how many days it is kept who was mailed about what, once that was sent or"
+        " given up, a whole number; 0 for ever",
+    )
     retention_idempotency_keys_days: int = Field(
         default=30,
         ge=1,

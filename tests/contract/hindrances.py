@@ -177,7 +177,8 @@ async def one_late(world: World) -> Any:
 async def requested_and_paid(world: World) -> Any:
     """An invoice of a payment request that has succeeded, and of which something is still due.
 
-    Nothing here leaves it so: the request's status is changed behind everybody's back.
+    Only a provider that tells of less than it was asked for leaves it so: here, the request's
+    status is changed behind everybody's back.
     """
     request = await things.request_payment(world, await things.customer(world))
     await world.served.change("payment_requests", request, payment_status="succeeded")

@@ -25,6 +25,9 @@ from recoup.rules.refusal import Refused
 from recoup.store import db
 from recoup.store.db import Pool
 from tests.flows.issuing import issue, stock
+from tests.flows.noting import make_note, refunds_of, send_refunds, status_of
+from tests.flows.requests import attempt_of, requested
+from tests.flows.test_submit_refund import books as refund_books
 from tests.shop import SandboxServer, Shop
 
 AGAIN = Paid("ch_again", "succeeded", 1_000, "EUR")
@@ -158,6 +161,44 @@ async def test_l8_what_is_paid_is_one_sum_however_it_was_paid(
     row = await shop.row("invoices", invoice)
     assert (row["paid_cents"], row["due_cents"]) == (1_000, 0)
     assert await taken(psp) == [700]
+    await books_are_right(shop, scout)
+
+
+async def paid_by_request(shop: Shop) -> tuple[list[RowKey], RowKey]:
+    """Two late invoices of one customer, and the charge that paid both."""
+    await stock(shop)
+    customer = await shop.customer("pm_sandbox_ok")
+    late = [await issue(shop, customer) for _ in range(2)]
+    for invoice in late:
+        await shop.change("invoices", invoice, payment_overdue=True)
+    attempt = attempt_of(await requested(shop, late))
+    await shop.submit(attempt)
+    return late, attempt
+
+
+async def test_l8_what_a_payment_request_has_paid_is_in_the_sum_when_it_is_opened_again(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    late, _ = await paid_by_request(shop)
+    await declare(shop, late[0], "failed")
+    assert await shop.ask(late[0]) == Accepted(None, NOTHING_DUE)
+    for invoice in late:
+        row = await shop.row("invoices", invoice)
+        assert (row["paid_cents"], row["due_cents"]) == (1_000, 0)
+    assert await taken(psp) == [2_000]
+    await books_are_right(shop, scout)
+
+
+async def test_l7_what_a_payment_request_has_paid_goes_back_by_its_charge(
+    shop: Shop, psp: SandboxServer, scout: Pool
+) -> None:
+    late, attempt = await paid_by_request(shop)
+    note = await make_note(shop, late[0], refund=400)
+    [refund] = await refunds_of(shop, note)
+    assert (await shop.row("refunds", refund))["payment_id"] == attempt.id
+    await send_refunds(shop, note)
+    assert await status_of(shop, note) == "succeeded"
+    assert [one[1] for one in await refund_books(psp)] == [400]
     await books_are_right(shop, scout)
 
 

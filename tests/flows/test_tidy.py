@@ -194,6 +194,34 @@ async def test_a_providers_event_loses_its_body_once_it_is_long_applied_and_stay
         assert await provider_events.keep(conn, [again], now=now) == [], "it is no news"
 
 
+async def test_a_mail_is_forgotten_so_long_after_its_end(
+    shop: Shop, pool: Pool, scout: Pool, owner: asyncpg.Connection
+) -> None:
+    now = shop.clock.now()
+
+    async def kept() -> set[tuple[str, int]]:
+        rows = await owner.fetch("SELECT state, tries FROM mails")
+        return {(row["state"], row["tries"]) for row in rows}
+
+    for age in (366, 364):
+        at = now - timedelta(days=age)
+        for state, send_at, ended_at in (
+            ("sent", None, at), ("given_up", None, at), ("waiting", at, None),
+        ):  # fmt: skip
+            await owner.execute(
+                "INSERT INTO mails (organization_id, id, kind, object_id, recipients, state, tries,"
+                " send_at, created_at, ended_at)"
+                " VALUES ($1, $2, 'invoice.finalized', $2, '{a@example.com}', $3, $4, $5, $6, $7)",
+                shop.organization_id, clock.new_id(), state, age, send_at, at, ended_at,
+            )  # fmt: skip
+    young = {("sent", 364), ("given_up", 364)}
+    waiting = {("waiting", 366), ("waiting", 364)}
+    await tidy(pool, scout, keep=Retention(mails=None), now=now)
+    assert await kept() == young | waiting | {("sent", 366), ("given_up", 366)}
+    await tidy(pool, scout, now=now)
+    assert await kept() == young | waiting
+
+
 async def test_more_than_a_piece_is_forgotten_of_every_tenant(
     told: Told, shop: Shop, pool: Pool, scout: Pool, owner: asyncpg.Connection
 ) -> None:
@@ -235,7 +263,8 @@ async def test_what_money_is_known_by_stays_for_ever_and_the_books_agree(
     books = await check_books(pool, scout, now=shop.clock.now())
     shortest = Retention(
         webhook_deliveries=timedelta(days=1), event_bodies=timedelta(days=1),
-        provider_event_bodies=timedelta(days=1), idempotency_keys=timedelta(days=1),
+        provider_event_bodies=timedelta(days=1), mails=timedelta(days=1),
+        idempotency_keys=timedelta(days=1),
     )  # fmt: skip
     later = shop.clock.now() + timedelta(days=10_000)
     await tidy(pool, scout, keep=shortest, now=later)

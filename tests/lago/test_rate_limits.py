@@ -1,7 +1,10 @@
-"""Lago's Python client, as published, where it calls more often than its key may."""
+"""Lago's clients, as published, where they call more often than their key may."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,8 @@ from lago_python_client import Client
 from lago_python_client.exceptions import LagoApiError, LagoRateLimitError
 
 from demo.processes import Program, ask_recoup, own_environment
+
+HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +66,25 @@ def test_a_client_that_does_not_wait_is_told_why(slow_shop: dict[str, str]) -> N
     headers = refused.value.headers
     assert (headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]) == ("3", "0")
     assert headers["x-ratelimit-reset"] == headers["retry-after"]
+
+
+def test_the_javascript_client_waits_as_it_is_told_or_says_why(
+    slow_shop: dict[str, str], node: str
+) -> None:
+    keys = {name: new_key(slow_shop) for name in ("RECOUP_KEY", "RECOUP_OTHER_KEY")}
+    called = subprocess.run(
+        [node, HERE / "paces.mjs"], cwd=HERE, timeout=60, capture_output=True, text=True,
+        env=os.environ | keys | {"RECOUP_API": slow_shop["url"]}, check=False,
+    )  # fmt: skip
+    assert called.returncode == 0, called.stderr
+    patient, hasty = (json.loads(called.stdout)[name] for name in ("patient", "hasty"))
+    assert patient["statuses"] == [200] * 4  # the fourth is refused once, and waits by itself
+    assert {info["limit"] for info in patient["told"]} == {3}
+    assert [info["remaining"] for info in patient["told"]] == [2, 1, 0, 0]
+    assert hasty["statuses"] == [200] * 3
+    refused = hasty["refused"]
+    assert (refused["limit"], refused["remaining"]) == (3, 0)
+    assert refused["reset"] >= 1
 
 
 def test_a_client_reads_what_its_key_may_not_do(slow_shop: dict[str, str]) -> None:

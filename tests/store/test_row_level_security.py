@@ -45,7 +45,7 @@ SCOUTED: Final = {
         "payment_due_date", "payment_dispute_lost_at", "next_try_at", "held_because",
         "finalize_at",
     },
-    "mails": {"organization_id", "id", "send_at"},
+    "mails": {"organization_id", "id", "send_at", "ended_at"},
     "webhook_deliveries": {
         *("organization_id", "id", "endpoint_id", "event_id", "state"),
         *("deliver_at", "created_at", "ended_at"),

@@ -19,7 +19,15 @@ import msgspec
 
 from recoup.flows.answer_once import KEPT_FOR
 from recoup.rules.records.keys import RowKey
-from recoup.store import db, events, idempotency_keys, jobs, provider_events, webhook_deliveries
+from recoup.store import (
+    db,
+    events,
+    idempotency_keys,
+    jobs,
+    mails,
+    provider_events,
+    webhook_deliveries,
+)
 from recoup.store.db import Conn, Pool
 
 AT_ONCE: Final = 1_000
@@ -31,6 +39,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     webhook_deliveries: timedelta | None = timedelta(days=90)  # from their end on; as at Lago
     event_bodies: timedelta | None = timedelta(days=365)
     provider_event_bodies: timedelta | None = timedelta(days=365)  # from when they were applied
+    mails: timedelta | None = timedelta(days=365)  # from when they were sent, or given up
     idempotency_keys: timedelta = KEPT_FOR
     job_log: timedelta = timedelta(days=1)  # for looking into yesterday's trouble
 
@@ -61,6 +70,10 @@ async def tidy(pool: Pool, scout: Pool, *, keep: Retention = USUAL, now: datetim
         forget = partial(provider_events.forget_bodies, now=now)
         before = now - keep.provider_event_bodies
         await _in_pieces(pool, scout, provider_events.with_body, forget, before=before)
+    if keep.mails is not None:
+        before = now - keep.mails
+        await _in_pieces(pool, scout, mails.ended, partial(mails.forget, before=before),
+                         before=before)  # fmt: skip
     await _forget_keys(pool, scout, before=now - keep.idempotency_keys)
     left = True
     while left:

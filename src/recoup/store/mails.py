@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.mails import Mail
 from recoup.store.db import Conn
-from recoup.store.rows import columns, insertion, row_key, values
+from recoup.store.rows import columns, insertion, key_arrays, row_key, values
 
 NO_DOCUMENT_YET: Final = "document_not_made"  # why a mail waits
 
@@ -48,6 +48,20 @@ _UNSENT: Final = f"""
 
 _DUE: Final = """
     SELECT organization_id, id FROM mails WHERE send_at <= $1 ORDER BY send_at LIMIT $2
+"""
+
+_ENDED: Final = """
+    SELECT organization_id, id FROM mails WHERE ended_at < $1 ORDER BY ended_at LIMIT $2
+"""
+
+_FORGET: Final = """
+    DELETE FROM mails
+     WHERE (organization_id, id) IN (
+           SELECT m.organization_id, m.id
+             FROM unnest($1::uuid[], $2::uuid[]) AS old (organization_id, id)
+             JOIN mails m USING (organization_id, id)
+            WHERE m.ended_at < $3
+              FOR UPDATE OF m SKIP LOCKED)
 """
 
 
@@ -93,3 +107,14 @@ async def unsent(conn: Conn, organization_id: UUID, *, most: int) -> list[Mail]:
 async def due(scout: Conn, *, now: datetime, most: int) -> list[RowKey]:
     """Mails of all tenants that are due, longest due first; `scout` is `recoup_scout`'s."""
     return [row_key(row) for row in await scout.fetch(_DUE, now, most)]
+
+
+async def ended(scout: Conn, *, before: datetime, most: int) -> list[RowKey]:
+    """Mails of all tenants that were sent or given up before then, the oldest first."""
+    return [row_key(row) for row in await scout.fetch(_ENDED, before, most)]
+
+
+async def forget(conn: Conn, keys: Collection[RowKey], *, before: datetime) -> bool:
+    """Delete those of these that ended before then; False: there were none."""
+    done: str = await conn.execute(_FORGET, *key_arrays(keys), before)
+    return done != "DELETE 0"

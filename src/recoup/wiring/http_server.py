@@ -120,7 +120,7 @@ async def run_api(
         now=clock.now,
         new_id=clock.new_id,
         public_url=without_slash(settings.public_url),
-        limits=_limits(settings),
+        limits=limits_of(settings),
         address=address,
         can_send_mail=settings.smtp_url is not None,
         documents=OpenableDocuments(storage, addresses_of(base, address)),
@@ -145,7 +145,8 @@ async def run_api(
     await serving
 
 
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
+    """How often a key may call and how much it may send, by the settings."""
     per_second = settings.api_calls_per_second
     at_once = settings.api_calls_at_once or max(1, ceil(SECONDS_IN_HAND * per_second))
     return Limits(

@@ -80,7 +80,7 @@ async def run_worker(
         links=PortalLinks(base.box, address=address),
     )
     rounds = Rounds(
-        pool, base.scout, now=clock.now, new_id=clock.new_id, retention=_retention(settings)
+        pool, base.scout, now=clock.now, new_id=clock.new_id, retention=retention_of(settings)
     )
     worker = Worker(queue, duties, rounds)
     running = asyncio.create_task(worker.run())
@@ -104,7 +104,9 @@ async def run_worker(
         await close_pool(pool)
 
 
-def _retention(settings: Settings) -> Retention:
+def retention_of(settings: Settings) -> Retention:
+    """For how long things are kept, by the settings, where 0 days are for ever."""
+
     def days(said: int) -> timedelta | None:
         return timedelta(days=said) if said else None
 
@@ -112,6 +114,7 @@ def _retention(settings: Settings) -> Retention:
         webhook_deliveries=days(settings.retention_webhook_deliveries_days),
         event_bodies=days(settings.retention_event_bodies_days),
         provider_event_bodies=days(settings.retention_provider_event_bodies_days),
+        mails=days(settings.retention_mails_days),
         idempotency_keys=timedelta(days=settings.retention_idempotency_keys_days),
         job_log=timedelta(days=settings.retention_job_log_days),
     )

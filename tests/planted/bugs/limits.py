@@ -295,4 +295,34 @@ BUGS: Final = (
         ),
         (LATE,),
     ),
+    Bug(
+        "a mail that waits is forgotten like one that was sent",
+        "A mail server is down for a year; or a clock is wrong, and nobody gets an invoice.",
+        (
+            Edit("store/mails.py", "            WHERE m.ended_at < $3\n", ""),
+            Edit(
+                "store/mails.py",
+                "FROM mails WHERE ended_at < $1 ORDER BY",
+                "FROM mails WHERE created_at < $1 ORDER BY",
+            ),
+            Edit(
+                "store/migrations/0031_forgotten_mails.sql",
+                "GRANT SELECT (ended_at)",
+                "GRANT SELECT (ended_at, created_at)",
+            ),
+        ),
+        (f"{TIDY}::test_a_mail_is_forgotten_so_long_after_its_end",),
+    ),
+    Bug(
+        "mails are kept as long as deliveries",
+        "Who set 0 to keep what was told for ever keeps everybody's address for ever.",
+        (
+            Edit(
+                "wiring/working.py",
+                "mails=days(settings.retention_mails_days)",
+                "mails=days(settings.retention_webhook_deliveries_days)",
+            ),
+        ),
+        ("tests/wiring/test_what_settings_mean.py",),
+    ),
 )
