@@ -23,9 +23,10 @@ import pytest_asyncio
 
 from bench.numbered import Kind, numbered_id
 from recoup.rules.lago.pages import Page
-from recoup.store import customer_lists, db, fees, invoice_lists, payments
+from recoup.rules.records.keys import RowKey
+from recoup.store import customer_lists, db, fees, invoice_lists, payments, portal_invoices
 from recoup.store.customer_lists import Wanted
-from recoup.store.db import Pool
+from recoup.store.db import Conn, Pool
 from recoup.store.fees import FeeFilter
 from recoup.store.invoice_lists import InvoiceFilter
 from recoup.store.payments import PaymentFilter
@@ -35,9 +36,14 @@ from tests.store.plans import Bound, List, assert_reads_its_own
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-# By an index alone, twice, and what is shown of the twenty: they lie on a page each.
+# By an index alone, twice, and what is shown of the twenty: they lie on a page each. Whoever looked
+# at each row would touch four hundred pages more, or, of customers, two hundred.
+PAYMENTS: Final = Bound(rows=OUR_OWN.rows, pages=450)
+FEES: Final = Bound(rows=OUR_OWN.rows, pages=300)
+OF_INVOICES: Final = Bound(rows=OUR_OWN.rows, pages=450)  # fees by what their invoices are
 A_FEW_CUSTOMERS: Final = Bound(rows=3 * OUR_CUSTOMERS, pages=100)
-CUSTOMERS: Final = Bound(rows=3 * OUR_CUSTOMERS, pages=250)
+CUSTOMERS: Final = Bound(rows=3 * OUR_CUSTOMERS, pages=300)
+FAR: Final = 19  # a page with nearly all before it
 
 
 def of_invoices(**wanted: Any) -> List:
@@ -56,6 +62,15 @@ def of_customers(**wanted: Any) -> List:
     return lambda conn, page: customer_lists.page(conn, OURS, Wanted(**wanted), page)
 
 
+def of_a_payer(conn: Conn, page: Page) -> Any:
+    return portal_invoices.page(conn, PAYER, size=page.size, offset=0)
+
+
+def far(ask: List) -> List:
+    return lambda conn, page: ask(conn, Page(FAR, page.size))
+
+
+PAYER: Final = RowKey(OURS, UUID(numbered_id(Kind.CUSTOMER, 7)))
 INVOICE: Final = UUID(numbered_id(Kind.INVOICE, 0))
 LISTS: Final[dict[str, tuple[List, Bound]]] = {
     "invoices": (of_invoices(), OUR_OWN),
@@ -81,28 +96,31 @@ LISTS: Final[dict[str, tuple[List, Bound]]] = {
     "paid invoices": (of_invoices(settlements=("payment",)), OUR_OWN),
     "credited invoices": (of_invoices(settlements=("credit_note",)), OUR_OWN),
     "invoices searched for": (of_invoices(search_term="payer-77"), OUR_OWN),
-    "payments": (of_payments(), OUR_OWN),
+    "invoices far behind": (far(of_invoices()), OUR_OWN),
+    "a payer's own invoices": (of_a_payer, A_FEW),
+    "payments": (of_payments(), PAYMENTS),
     "payments of a customer": (of_payments(external_customer_id="customer-7"), A_FEW),
     "payments of an invoice": (of_payments(invoice_id=INVOICE), A_FEW),
-    "fees": (of_fees(), OUR_OWN),
-    "fees by payment status": (of_fees(payment_status="failed"), OUR_OWN),
-    "fees by currency": (of_fees(currency="USD"), OUR_OWN),
+    "fees": (of_fees(), FEES),
+    "fees by payment status": (of_fees(payment_status="failed"), OF_INVOICES),
+    "fees by currency": (of_fees(currency="USD"), FEES),
     "fees of a customer": (of_fees(external_customer_id="customer-7"), A_FEW),
-    "fees made since": (of_fees(created_from=datetime(2025, 12, 1, tzinfo=UTC)), OUR_OWN),
-    "fees made until": (of_fees(created_to=datetime(2025, 3, 1, tzinfo=UTC)), OUR_OWN),
-    "customers": (of_customers(), OUR_OWN),
+    "fees made since": (of_fees(created_from=datetime(2025, 12, 1, tzinfo=UTC)), FEES),
+    "fees made until": (of_fees(created_to=datetime(2025, 3, 1, tzinfo=UTC)), FEES),
+    "fees far behind": (far(of_fees()), FEES),
+    "customers": (of_customers(), CUSTOMERS),
     "a customer": (of_customers(external_id="customer-7"), A_FEW),
-    "customers searched for": (of_customers(search_term="payer-77"), OUR_OWN),
-    "customers by account type": (of_customers(account_types=["partner"]), OUR_OWN),
-    "customers by entity": (of_customers(billing_entity_codes=["second"]), OUR_OWN),
-    "customers by country": (of_customers(countries=["FR"]), OUR_OWN),
+    "customers searched for": (of_customers(search_term="payer-77"), CUSTOMERS),
+    "customers by account type": (of_customers(account_types=["partner"]), CUSTOMERS),
+    "customers by entity": (of_customers(billing_entity_codes=["second"]), CUSTOMERS),
+    "customers by country": (of_customers(countries=["FR"]), CUSTOMERS),
     "customers by state": (of_customers(states=["State 7"]), CUSTOMERS),
     "customers by zip code": (of_customers(zipcodes=["Zip 7"]), A_FEW_CUSTOMERS),
-    "customers by currency": (of_customers(currencies=["USD"]), OUR_OWN),
+    "customers by currency": (of_customers(currencies=["USD"]), CUSTOMERS),
     "customers with a tax number": (of_customers(has_tax_identification_number=True), CUSTOMERS),
-    "customers by type": (of_customers(customer_type="company"), OUR_OWN),
+    "customers by type": (of_customers(customer_type="company"), CUSTOMERS),
     "customers of no type": (of_customers(has_customer_type=False), OUR_OWN),
-    "customers by metadata": (of_customers(metadata={"tier": "tier-8"}), OUR_OWN),
+    "customers by metadata": (of_customers(metadata={"tier": "tier-8"}), CUSTOMERS),
     "customers without a key": (of_customers(metadata={"tier": ""}), OUR_OWN),
 }
 

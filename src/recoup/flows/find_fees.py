@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from recoup.rules.lago.pages import Page
 from recoup.rules.records.fees import FeeDetails
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import fees
 from recoup.store.db import Conn
 from recoup.store.fees import FeeFilter
+from recoup.store.listing import ONE_ROW
 
 
 async def find_fee(conn: Conn, organization_id: UUID, fee_id: UUID | None) -> FeeDetails:
@@ -18,7 +18,7 @@ async def find_fee(conn: Conn, organization_id: UUID, fee_id: UUID | None) -> Fe
     :raises Refused: `fee_not_found`; so is what is no id (None).
     """
     if fee_id is not None:
-        found, _ = await fees.page(conn, organization_id, FeeFilter(id=fee_id), Page(size=1))
+        found, _ = await fees.page(conn, organization_id, FeeFilter(id=fee_id), ONE_ROW)
         if found:
             return found[0]
     raise Refused(not_found("fee"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from recoup.rules.lago.pages import Page
 from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import payments
 from recoup.store.db import Conn
+from recoup.store.listing import ONE_ROW
 from recoup.store.payments import PaymentFilter
 
 
@@ -21,7 +21,7 @@ async def find_payment(
     """
     if payment_id is not None:
         wanted = PaymentFilter(id=payment_id)
-        found, _ = await payments.page(conn, organization_id, wanted, Page(size=1))
+        found, _ = await payments.page(conn, organization_id, wanted, ONE_ROW)
         if found:
             return found[0]
     raise Refused(not_found("payment"))

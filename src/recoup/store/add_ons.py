@@ -14,6 +14,7 @@ from recoup.rules.records.add_ons import AddOn
 from recoup.rules.records.taxes import Tax
 from recoup.store import taxes
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 
 _SELECT: Final = """
     SELECT organization_id, id, code, name, invoice_display_name, description, amount_cents,
@@ -27,9 +28,9 @@ _BY_CODES: Final = f"""{_SELECT}
 
 _BY_IDS: Final = f"{_SELECT} WHERE organization_id = $1 AND id = ANY ($2::uuid[])"
 
-_PAGE: Final = f"""{_SELECT}
+_ALL: Final = f"""{_SELECT}
      WHERE organization_id = $1 AND deleted_at IS NULL
-     ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+     ORDER BY created_at DESC, id
 """
 
 _COUNT: Final = "SELECT count(*) FROM add_ons WHERE organization_id = $1 AND deleted_at IS NULL"
@@ -85,9 +86,9 @@ async def by_ids(conn: Conn, organization_id: UUID, ids: Collection[UUID]) -> di
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[AddOn], int]:
     """One page, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    found = await _add_ons(conn, organization_id, rows)
-    return found, await conn.fetchval(_COUNT, organization_id)
+    select = f"{_ALL} {part(wanted)}"
+    rows, total = await rows_and_total(conn, select, _COUNT, [organization_id], wanted)
+    return await _add_ons(conn, organization_id, rows), total
 
 
 async def insert(conn: Conn, add_on: AddOn) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 from recoup.store.rows import storable
 
 
@@ -71,9 +72,9 @@ _FIND: Final = """
       JOIN contradictions c USING (organization_id, id)
 """
 
-_PAGE: Final = """
+_ALL: Final = """
     SELECT * FROM contradictions
-     WHERE organization_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
+     WHERE organization_id = $1 ORDER BY created_at DESC, id
 """
 
 # A tenant has few of them, so the tenant's part of the primary key is walked.
@@ -181,8 +182,9 @@ async def went_back_as(conn: Conn, account: RowKey, provider_refund_id: str) -> 
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Told], int]:
     """One page of the organization's contradictions, newest first, and how many there are."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [_told(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+    select = f"{_ALL} {part(wanted)}"
+    rows, total = await rows_and_total(conn, select, _COUNT, [organization_id], wanted)
+    return [_told(row) for row in rows], total
 
 
 def _told(row: Any) -> Told:

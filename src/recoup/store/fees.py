@@ -63,11 +63,12 @@ _COUNT: Final = """
 """
 _ORDER: Final = "ORDER BY f.created_at, f.invoice_id, f.position"
 
-# Whoever asks nothing of the invoices takes a page of fees first, along its index, and then looks
-# up the invoices of these alone.
+# Whoever asks nothing of the invoices takes a page of ids first, along an index that has all that
+# they ask for, and then looks up these fees and their invoices alone.
 _PAGE: Final = """
     SELECT {columns}
-      FROM (SELECT f.* FROM fees f WHERE {where} {order} {part}) f
+      FROM (SELECT f.organization_id, f.id FROM fees f WHERE {where} {order} {part}) page
+      JOIN fees f USING (organization_id, id)
       JOIN invoices i ON (i.organization_id, i.id) = (f.organization_id, f.invoice_id)
      {order}
 """

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from recoup.rules.lago.pages import Page
 from recoup.store.db import Conn
+
+# For what a list shows of a row by its id. One row does not fill it, so nothing is counted.
+ONE_ROW: Final = Page(size=2)
 
 
 @asynccontextmanager

@@ -17,6 +17,9 @@ _SHOWN: Final = """
        AND i.status IN ('finalized', 'voided') AND NOT i.self_billed
 """
 
+_ORDER: Final = "ORDER BY i.issuing_date DESC, i.created_at DESC, i.id"
+
+# What is being paid is asked of those that are shown, and not of those before them.
 _PAGE: Final = f"""
     SELECT i.id, i.billing_entity_id, i.number, i.issuing_date, i.payment_due_date, i.currency,
            i.total_cents, i.due_cents, i.status, i.payment_status, i.payment_overdue,
@@ -26,8 +29,8 @@ _PAGE: Final = f"""
                        ON (p.organization_id, p.id) = (pi.organization_id, pi.payment_id)
                     WHERE (pi.organization_id, pi.invoice_id) = (i.organization_id, i.id)
                       AND pi.open AND p.manner <> 'page') AS is_being_paid
-    {_SHOWN}
-     ORDER BY i.issuing_date DESC, i.created_at DESC, i.id LIMIT $3 OFFSET $4
+      FROM (SELECT i.* {_SHOWN} {_ORDER} LIMIT $3 OFFSET $4) i
+     {_ORDER}
 """
 
 _IS_SHOWN: Final = f"SELECT EXISTS (SELECT {_SHOWN} AND i.id = $3)"

@@ -13,6 +13,7 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.provider_accounts import ProviderAccount, ProviderKind
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 from recoup.store.rows import columns, insertion, update, values
 
 _BY_IDS: Final = f"""
@@ -33,10 +34,10 @@ _OF_CODE: Final = f"""
      ORDER BY created_at DESC, id
 """
 
-_PAGE: Final = f"""
+_NEWEST_FIRST: Final = f"""
     SELECT {columns(ProviderAccount)} FROM provider_accounts
      WHERE organization_id = $1 AND deleted_at IS NULL
-     ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3
+     ORDER BY created_at DESC, id DESC
 """
 
 _COUNT: Final = """
@@ -97,8 +98,9 @@ async def page(
     conn: Conn, organization_id: UUID, wanted: Page
 ) -> tuple[list[ProviderAccount], int]:
     """One page of the organization's live accounts, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [_account(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+    select = f"{_NEWEST_FIRST} {part(wanted)}"
+    rows, total = await rows_and_total(conn, select, _COUNT, [organization_id], wanted)
+    return [_account(row) for row in rows], total
 
 
 async def all_of_kind(scout: Conn, kind: str) -> list[RowKey]:

@@ -13,6 +13,7 @@ from recoup.rules.lago.pages import Page
 from recoup.rules.records.keys import RowKey
 from recoup.rules.records.taxes import Tax
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 
 _COLUMNS = """
            t.organization_id, t.id, t.code, t.name, t.description, t.rate, t.created_at,
@@ -56,9 +57,9 @@ _BY_CODES = (
     f"{_SELECT} WHERE t.organization_id = $1 AND t.code = ANY ($2::text[]) AND t.deleted_at IS NULL"
 )
 
-_PAGE = f"""{_SELECT}
+_ALL = f"""{_SELECT}
      WHERE t.organization_id = $1 AND t.deleted_at IS NULL
-     ORDER BY t.created_at DESC, t.id LIMIT $2 OFFSET $3
+     ORDER BY t.created_at DESC, t.id
 """
 
 _COUNT = "SELECT count(*) FROM taxes WHERE organization_id = $1 AND deleted_at IS NULL"
@@ -148,8 +149,9 @@ async def of_customers(conn: Conn, keys: Collection[RowKey]) -> dict[RowKey, tup
 
 async def page(conn: Conn, organization_id: UUID, wanted: Page) -> tuple[list[Tax], int]:
     """One page, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [Tax(**dict(row)) for row in rows], await conn.fetchval(_COUNT, organization_id)
+    select = f"{_ALL} {part(wanted)}"
+    rows, total = await rows_and_total(conn, select, _COUNT, [organization_id], wanted)
+    return [Tax(**dict(row)) for row in rows], total
 
 
 async def insert(conn: Conn, tax: Tax) -> None:

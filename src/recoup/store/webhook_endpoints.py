@@ -10,6 +10,7 @@ import asyncpg
 from recoup.rules.lago.pages import Page
 from recoup.rules.records.webhook_endpoints import WebhookEndpoint
 from recoup.store.db import Conn
+from recoup.store.listing import part, rows_and_total
 from recoup.store.rows import columns, insertion, update, values
 
 _ALL: Final = f"""
@@ -17,9 +18,9 @@ _ALL: Final = f"""
      WHERE organization_id = $1 ORDER BY created_at, id
 """
 
-_PAGE: Final = f"""
+_NEWEST_FIRST: Final = f"""
     SELECT {columns(WebhookEndpoint)} FROM webhook_endpoints
-     WHERE organization_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3
+     WHERE organization_id = $1 ORDER BY created_at DESC, id DESC
 """
 
 _COUNT: Final = "SELECT count(*) FROM webhook_endpoints WHERE organization_id = $1"
@@ -37,8 +38,9 @@ async def page(
     conn: Conn, organization_id: UUID, wanted: Page
 ) -> tuple[list[WebhookEndpoint], int]:
     """One page, newest first, and how many there are in all."""
-    rows = await conn.fetch(_PAGE, organization_id, wanted.size, wanted.offset)
-    return [_endpoint(row) for row in rows], await conn.fetchval(_COUNT, organization_id)
+    select = f"{_NEWEST_FIRST} {part(wanted)}"
+    rows, total = await rows_and_total(conn, select, _COUNT, [organization_id], wanted)
+    return [_endpoint(row) for row in rows], total
 
 
 async def insert(conn: Conn, endpoint: WebhookEndpoint) -> None:

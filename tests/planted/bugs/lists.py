@@ -177,4 +177,16 @@ BUGS: Final = (
         ),
         (PLANS,),
     ),
+    Bug(
+        "a page of fees that lies far behind skips rows of the table",
+        "Whoever pages through a million fees reads half a million rows for the middle one.",
+        (
+            Edit(
+                "store/migrations/0032_fees_by_their_index.sql",
+                "INCLUDE (amount_currency, id)",
+                "INCLUDE (amount_currency)",
+            ),
+        ),
+        ("tests/store/test_list_plans.py",),
+    ),
 )
