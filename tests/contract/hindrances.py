@@ -150,6 +150,14 @@ async def of_the_second(world: World) -> Any:
     return await things.issue(world, owner, skip_psp=True)
 
 
+async def of_one_that_mails(world: World) -> Any:
+    """An invoice of a billing entity that mails them, where no mail server is set."""
+    asked = {"code": "mailing", "name": "Mailing", "email_settings": ["invoice.finalized"]}
+    await world.do("POST /billing_entities", {"billing_entity": asked})
+    owner = await things.customer(world, billing_entity_code="mailing")
+    return await things.issue(world, owner, skip_psp=True)
+
+
 async def two_entities(world: World) -> Any:
     await world.get(things.second_entity)
     owner = await things.customer(world)

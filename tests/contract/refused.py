@@ -123,7 +123,8 @@ REFUSED: Final[tuple[Refused, ...]] = (
             about=things.in_flight),
     Refused(RESEND, 405, "invoice_not_finalized", about=things.draft),
     Refused(RESEND, 405, "email_settings_disabled", about=hindrances.of_the_second),
-    Refused(RESEND, 422, "mail_not_configured", {"to": ["ada@example.com"]}, things.late),
+    Refused(RESEND, 422, "mail_not_configured", {"to": ["ada@example.com"]},
+            hindrances.of_one_that_mails),
     Refused(
         "POST /invoices/preview", 403, "feature_unavailable", {"customer": {"external_id": "x"}}
     ),
