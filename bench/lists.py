@@ -22,10 +22,11 @@ PER_PAGE: Final = 20
 FULL_PAGE: Final = 100
 WARM_UP_CALLS: Final = 8  # of each list: PostgreSQL settles on a plan after five
 
-# Each list with nothing asked, and with each filter of its own. What is asked for is there.
-LISTS: Final = {
+CUSTOMER: Final = "external_customer_id=customer-7"
+INVOICE: Final = f"invoice_id={numbered_id(Kind.INVOICE, 0)}"
+_OF_ALL: Final = {
     "/invoices": (
-        "", "page=20", "external_customer_id=customer-7", "status=voided",
+        "", "page=20", CUSTOMER, "customer_external_id=customer-7", "status=voided",
         "statuses[]=draft&statuses[]=voided", "payment_status=failed",
         "payment_statuses[]=pending&payment_statuses[]=failed", "payment_overdue=true",
         "payment_overdue=false", "partially_paid=true", "self_billed=true",
@@ -35,32 +36,40 @@ LISTS: Final = {
         "metadata[order]=order-8", "metadata[order]=", "purchase_order_number=po-8",
         "settlements[]=payment", "settlements[]=credit_note", "search_term=000000777",
     ),
-    "/customers/customer-7/invoices": ("", "payment_status=failed"),
-    "/payments": (
-        "", "page=20", "external_customer_id=customer-7",
-        f"invoice_id={numbered_id(Kind.INVOICE, 0)}",
-    ),
-    "/customers/customer-7/payments": ("",),
-    "/fees": (
-        "", "page=20", "fee_type=add_on", "payment_status=failed",
-        "external_customer_id=customer-7", "currency=USD", "created_at_from=2025-12-01",
-        "created_at_to=2025-03-01",
-    ),
+    "/payments": ("", "page=20", CUSTOMER, INVOICE),
     "/credit_notes": (
-        "", "page=20", "external_customer_id=customer-7", "credit_status=available",
+        "", "page=20", CUSTOMER, "credit_status=available",
         "refund_status=failed", "reason=fraudulent_charge", "types[]=credit", "currency=USD",
         "invoice_number=LST-000000008", "purchase_order_number=po-8", "self_billed=true",
         "self_billed=false", "issuing_date_from=2025-12-01", "issuing_date_to=2025-03-01",
         "amount_from=90000", "amount_to=10000", "billing_entity_codes[]=second",
         "search_term=000000777",
     ),
-    "/customers/customer-7/credit_notes": ("",),
     "/payment_requests": (
-        "", "page=20", "external_customer_id=customer-7", "payment_status=failed", "currency=USD",
+        "", "page=20", CUSTOMER, "payment_status=failed", "currency=USD",
         "billing_entity_codes[]=second",
     ),
-    "/customers/customer-7/payment_requests": ("",),
-    "/payment_receipts": ("", "page=20", f"invoice_id={numbered_id(Kind.INVOICE, 0)}"),
+}  # fmt: skip
+
+
+def _of_a_customer(queries: Sequence[str]) -> tuple[str, ...]:
+    """The filters of a list that hold below a customer as well: they have no twentieth page."""
+    return tuple(one for one in queries if "customer-7" not in one and not one.startswith("page"))
+
+
+# Each list with nothing asked, and with each filter that the contract names. What is asked for is
+# there, but for what no fee of ours has, and what customer 7 has none of.
+LISTS: Final = _OF_ALL | {
+    f"/customers/customer-7{path}": _of_a_customer(queries) for path, queries in _OF_ALL.items()
+} | {
+    "/fees": (
+        "", "page=20", "fee_type=add_on", "payment_status=failed", CUSTOMER, "currency=USD",
+        "created_at_from=2025-12-01", "created_at_to=2025-03-01", "external_subscription_id=x",
+        "billable_metric_code=x", "event_transaction_id=x",
+        *(f"{name}_at_{end}=2025-12-01"
+          for name in ("succeeded", "failed", "refunded") for end in ("from", "to")),
+    ),
+    "/payment_receipts": ("", "page=20", INVOICE),
     "/customers/customer-7/payment_methods": ("",),
     "/customers": (
         "", "page=4", "search_term=payer-77", "external_id=customer-7", "account_type[]=partner",

@@ -4,6 +4,9 @@ Loaded by schemathesis in its own process (`SCHEMATHESIS_HOOKS`), never by pytes
 no further than a 404, so each path's place is described with the ids that really stand there, by
 the resource before it in the path; they come in `RECOUP_FUZZ_WORDS`. And three of four drawn paths
 are given real ones: which, is decided by what was drawn, and so by the seed.
+
+And what we answer holds nothing that is not described: an object of the document may have more, as
+a client is to expect, and here it may not.
 """
 
 from __future__ import annotations
@@ -31,9 +34,32 @@ def known_in(path: str, chance: int) -> dict[str, str]:
     return {name: words[resource] for resource, name in _PLACE.findall(path) if resource in words}
 
 
+def close_answers(document: dict[str, Any]) -> None:
+    """Let no object have more than is described, but for those that callers send."""
+    schemas = document["components"]["schemas"]
+    sent: set[str] = set()
+    found = refs_in([one.get("requestBody") for path in document["paths"].values()
+                     for one in path.values()])  # fmt: skip
+    while new := found - sent:
+        sent |= new
+        found = refs_in([schemas[name] for name in new])
+    for name, schema in schemas.items():
+        if name not in sent and "properties" in schema:
+            schema["additionalProperties"] = False
+
+
+def refs_in(described: Any) -> set[str]:
+    """The names of the components that this refers to, anywhere within."""
+    if isinstance(described, dict):
+        own = {described["$ref"].rpartition("/")[2]} if "$ref" in described else set()
+        return own.union(*map(refs_in, described.values()))
+    return set().union(*map(refs_in, described)) if isinstance(described, list) else set()
+
+
 @schemathesis.hook
 def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
-    """Give every place an example: the phase of examples and that of links begin there."""
+    """Give every place an example, where the phases of examples and links begin; close answers."""
+    close_answers(document)
     for path, operations in document["paths"].items():
         for number, operation in enumerate(operations.values()):
             known = known_in(path, number)

@@ -63,7 +63,7 @@ FILTERS: Final[Mapping[str, str]] = {
     "GET /webhook_deliveries webhook_endpoint_id": "webhook_endpoints",
     "GET /webhook_deliveries object_id": "events",
 }
-OUTRANKED: Final = {  # by the path's
+OUTRANKED: Final = {  # the path names the customer, whatever the query says
     f"GET /customers/{{external_id}}/invoices {name}"
     for name in ("external_customer_id", "customer_external_id")
 }

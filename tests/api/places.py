@@ -13,7 +13,7 @@ NAMES_A_ROW: Final = re.compile(r"(^|[._])(ids?|codes?|payment_method|search_ter
 OF_OTHERS: Final = {
     "external_salesforce_id", "provider_customer_id", "provider_method_id", "provider_payment_id",
     "provider_refund_id",
-    # Of what there is none of here.
+    # These name what Recoup does not have: no row is found by them.
     "external_subscription_id", "event_transaction_id", "billable_metric_code",
 }  # fmt: skip
 

@@ -267,3 +267,18 @@ async def test_each_entity_numbers_its_own_invoices(tenant: Tenant) -> None:
     assert {one["lago_id"] for one in listed} == {one["lago_id"] for one in made[1:5]}
     mine = (await tenant.client.get("/api/v1/customers?billing_entity_codes[]=france")).json()
     assert [one["external_id"] for one in mine["customers"]] == ["c3"]
+
+
+async def test_a_logo_is_named_by_its_address_in_lagos_word_or_in_ours(tenant: Tenant) -> None:
+    async def put(**said: Any) -> httpx.Response:
+        return await tenant.put("/billing_entities/acme-ltd", {"billing_entity": said})
+
+    for field in ("logo", "logo_url"):
+        address = f"https://cdn.example/{field}.png"
+        assert (await put(**{field: address})).json()["billing_entity"]["logo_url"] == address
+        picture = (
+            "data:image/png;base64,iVBORw0KGgo="  # documents have no room for one that is sent
+        )
+        assert refusal(await put(**{field: picture})) == (422, {field: ["url_is_invalid"]})
+    assert (await put(logo=None)).json()["billing_entity"]["logo_url"] is None
+    assert (await put(name="Acme")).json()["billing_entity"]["logo_url"] is None

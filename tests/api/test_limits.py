@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -94,6 +96,26 @@ async def test_a_key_calls_as_often_as_it_may_and_is_told_when_it_may_again(plac
     read = await scraped(caller.client)
     assert read["recoup_calls_turned_away_total", "rate"] == 2
     assert read["recoup_calls_turned_away_total", "body"] == 0
+
+
+async def test_who_is_held_up_by_a_provider_is_told_its_time_and_not_their_keys(
+    place: Place, owner: asyncpg.Connection
+) -> None:
+    tenant = await place.tenant(place.process(calls=CallLimit(1, 10)))
+    account = {"provider_type": "sandbox", "code": "cards", "name": "Cards", "secrets": {}}
+    assert (await tenant.post("/payment_providers", {"payment_provider": account})).is_success
+    link = {"payment_provider": "sandbox", "provider_customer_id": "cus_1"}
+    ada = {"external_id": "ada", "billing_configuration": link}
+    assert (await tenant.post("/customers", {"customer": ada})).is_success
+    await owner.execute(
+        "INSERT INTO provider_health (organization_id, provider_account_id, times_throttled,"
+        " paused_until, slow_until) SELECT organization_id, id, 1, $1, $1 FROM provider_accounts",
+        place.clock.now() + timedelta(seconds=90),
+    )
+    answer = await tenant.post("/customers/ada/checkout_url")
+    assert answer.json()["code"] == "too_many_provider_requests"
+    assert answer.headers.get_list("x-ratelimit-reset") == ["90"]
+    assert told(answer) == ("10", "0", "90", "90")
 
 
 async def test_without_a_limit_nothing_is_counted_and_nothing_told(tenant: Tenant) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import aiohttp
 import asyncpg
 import httpx
+import pytest
 import pytest_asyncio
 
 from recoup import clock
@@ -116,11 +117,6 @@ async def pay_page(tenant: Tenant, invoice: RowKey | str, **headers: str) -> htt
 
 async def checkout(tenant: Tenant, external_id: str = "c%2F1", **headers: str) -> httpx.Response:
     return await tenant.post(f"/customers/{external_id}/checkout_url", **headers)
-
-
-async def said_of_checkout(tenant: Tenant) -> tuple[int, Any]:
-    answer = await checkout(tenant)
-    return answer.status_code, answer.json()
 
 
 def base(code: str) -> tuple[int, dict[str, list[str]]]:
@@ -388,57 +384,106 @@ async def test_a_set_up_page_that_the_provider_refuses_or_does_not_answer_for(
         assert said["thirdparty_error"], "its own words"
 
 
-async def test_why_a_provider_gave_no_page_is_said_in_lagos_codes(
-    tenant: Tenant, shop: Shop, debits: Stub
+Waiting = Callable[[Tenant], Awaitable[httpx.Response]]
+WHOSE: Final = "GoCardless's account gocardless"
+
+
+async def attach(tenant: Tenant) -> httpx.Response:
+    asked = {"payment_method": {"provider_method_id": "MD1"}}
+    return await tenant.post("/customers/c%2F1/payment_methods", asked)
+
+
+# Whoever calls one of these waits for the provider: an order, and a question.
+WAITING: Final = pytest.mark.parametrize("ask", [checkout, attach])
+
+
+@WAITING
+async def test_a_provider_that_gives_no_answer_is_named(
+    tenant: Tenant, shop: Shop, debits: Stub, ask: Waiting
 ) -> None:
     await signs_mandates(tenant, shop)
-    whose = "GoCardless's account gocardless"
     debits.fault = "drop_after"
-    assert await said_of_checkout(tenant) == (422, {
+    answer = await ask(tenant)
+    assert answer.status_code == 422
+    message = f"{WHOSE} gave no answer that can be relied on (ConnectionError)."
+    assert answer.json() == {
         "status": 422, "error": "Unprocessable Entity", "code": "provider_error",
-        "provider": {"code": "gocardless"},
-        "error_details": {"message": f"{whose} has not answered (ConnectionError)."},
-    })  # fmt: skip
-    debits.fault = "rate_limited"
+        "provider": {"code": "gocardless"}, "error_details": {"message": message},
+    }  # fmt: skip
+
+
+@WAITING
+async def test_a_provider_that_is_called_too_often_is_left_alone_and_its_caller_told_how_long(
+    tenant: Tenant, shop: Shop, debits: Stub, ask: Waiting
+) -> None:
+    await signs_mandates(tenant, shop)
+    debits.fault, debits.retry_after = "rate_limited", 90
     asked = len(debits.requests)
-    told = [await said_of_checkout(tenant) for _ in range(2)]
-    until = await shop.owner.fetchval("SELECT paused_until FROM provider_health")
-    messages = (
-        f"{whose} was called too often. Ask again in a moment.",
-        f"{whose} may not be called before {until.isoformat()}.",
-    )
-    for said, message in zip(told, messages, strict=True):
-        assert said == (429, {
+    for waited in (0, 30):
+        shop.clock.advance(seconds=waited)
+        answer = await ask(tenant)
+        left = 90 - waited
+        assert answer.status_code == 429
+        message = f"{WHOSE} is called too often. It may be called again in {left} s."
+        assert answer.json() == {
             "status": 429, "error": "Too Many Provider Requests",
             "code": "too_many_provider_requests",
             "error_details": {"provider_name": "GoCardless", "message": message},
-        })  # fmt: skip
+        }  # fmt: skip
+        told = {name: answer.headers[name] for name in ("retry-after", "x-ratelimit-reset")}
+        assert told == {"retry-after": str(left), "x-ratelimit-reset": str(left)}
+        assert answer.headers["x-ratelimit-remaining"] == "0"
     assert len(debits.requests) == asked + 1, "who may not call does not"
 
 
-async def test_a_provider_that_is_left_alone_gives_no_page(
+async def test_a_provider_that_is_out_is_left_alone(
     tenant: Tenant, shop: Shop, debits: Stub
 ) -> None:
     await signs_mandates(tenant, shop)
     debits.fault = "drop_before"
     for _ in range(OUTAGES_TO_OPEN):
-        assert (await said_of_checkout(tenant))[1]["code"] == "provider_error"
+        assert (await checkout(tenant)).json()["code"] == "provider_error"
     asked = len(debits.requests)
-    until = (shop.clock.now() + OPEN_FOR).isoformat()
-    status, said = await said_of_checkout(tenant)
-    assert (status, said["code"]) == (422, "provider_error")
-    message = f"GoCardless's account gocardless does not answer. It is asked again at {until}."
-    assert said["error_details"] == {"message": message}
+    answer = await checkout(tenant)
+    assert (answer.status_code, answer.json()["code"]) == (422, "provider_error")
+    again = f"It is asked again in {int(OPEN_FOR.total_seconds())} s."
+    assert answer.json()["error_details"] == {"message": f"{WHOSE} does not answer. {again}"}
     assert len(debits.requests) == asked
 
 
-async def test_a_refused_key_gives_no_page(tenant: Tenant, shop: Shop, debits: Stub) -> None:
+@WAITING
+async def test_a_key_that_the_provider_refuses_is_said_to_be(
+    tenant: Tenant, shop: Shop, debits: Stub, ask: Waiting
+) -> None:
     secrets = {"access_token": "token_of_nobody", "webhook_secret": "whsec"}
     await signs_mandates(tenant, shop, secrets=secrets)
-    error = "The API key of GoCardless's account gocardless is refused there."
+    error = f"The API key of {WHOSE} is refused there."
     for _ in range(2):
-        assert await said_of_checkout(tenant) == (401, {"status": 401, "error": error})
+        answer = await ask(tenant)
+        assert (answer.status_code, answer.json()) == (401, {"status": 401, "error": error})
     assert len(debits.requests) == 1, "who is refused is left alone"
+
+
+async def test_what_waits_for_its_turn_is_not_said_to_be_out_or_refused(
+    tenant: Tenant, shop: Shop, debits: Stub
+) -> None:
+    """An empty bucket holds back whoever would see whether it answers again, or takes our key."""
+    await signs_mandates(tenant, shop)
+    health = (
+        "INSERT INTO provider_health (organization_id, provider_account_id, tokens, refilled_at"
+    )
+    account = await shop.owner.fetchval(
+        "SELECT id FROM provider_accounts WHERE kind = 'gocardless'"
+    )
+    for column in ("open_until", "key_refused_at"):
+        await shop.owner.execute("DELETE FROM provider_health")
+        await shop.owner.execute(
+            f"{health}, {column}) VALUES ($1, $2, 0, $3, $3)",
+            shop.organization_id, account, shop.clock.now(),
+        )  # fmt: skip
+        answer = await checkout(tenant)
+        assert answer.json()["code"] == "too_many_provider_requests", column
+    assert debits.requests == []
 
 
 async def test_what_stripe_does_not_answer_is_said_with_the_keys_of_its_errors(
@@ -448,11 +493,11 @@ async def test_what_stripe_does_not_answer_is_said_with_the_keys_of_its_errors(
     link = {"payment_provider": "stripe", "provider_customer_id": "cus_1"}
     customer = {"external_id": "c/1", "billing_configuration": link}
     assert (await tenant.post("/customers", {"customer": customer})).status_code == 200
-    status, said = await said_of_checkout(tenant)
-    assert (status, said["code"], said["provider"]) == (422, "provider_error", {"code": "stripe"})
-    assert said["error_details"] == {
-        "code": "ConnectError", "http_body": None, "http_status": None, "request_id": None,
-        "message": "Stripe's account stripe has not answered (ConnectError).",
+    answer = await checkout(tenant)
+    assert (answer.status_code, answer.json()["provider"]) == (422, {"code": "stripe"})
+    assert answer.json()["error_details"] == {
+        "code": "no_answer", "http_body": None, "http_status": None, "request_id": None,
+        "message": "Stripe's account stripe gave no answer that can be relied on (ConnectError).",
     }  # fmt: skip
 
 

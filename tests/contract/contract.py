@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +49,8 @@ class Operation:
         self.refusals = {int(status) for status in self.responses if status != "200"}
         self.queries = [one["name"] for one in said["parameters"] if one["in"] == "query"]
         self._request: Any = said.get("request")
+        fields = self._request["fields"] if self._request else {}
+        self.fields: Sequence[str] = list(fields.get(JSON, ()))  # of its body, with their dots
 
     @property
     def root(self) -> str | None:

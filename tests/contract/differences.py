@@ -205,16 +205,21 @@ NEVER_SAID: Final = {
     " changes it.",
 }
 
+# Fields of bodies that the contract has and that are not read: of which operation, and why.
+NEVER_READ: Final = {
+    "POST /customers customer.invoice_custom_section_codes": NO_SECTIONS,
+    "POST /invoices invoice.invoice_custom_section": NO_SECTIONS,
+    "PUT /billing_entities/{code} invoice_custom_section_codes": NO_SECTIONS,
+    "POST /invoices invoice.fees[].skip_psp": "It is `invoice.skip_psp` in Lago's own code (section"
+    " 9, row 10).",
+    "POST /payment_requests payment_request.payment_method": "Lago's own code does not read it"
+    " (section 9, row 8).",
+}
+
 # Refusals of ours that the contract does not name, and why: each is provoked.
 OURS_REFUSED: Final = {
     ("POST /customers", 422, "base.payment_provider_not_found"): "Also for Cashfree, Flutterwave"
     " and MoneyHash: we have no adapter for them, so nobody is linked to one.",
-    (
-        "POST /customers/{external_customer_id}/checkout_url",
-        401,
-        "The API key of GoCardless's account locked is refused there.",
-    ): "In our words, and not in the provider's: what one"
-    " writes of a failed call may quote what was sent with it.",
     ("POST /invoices", 422, "amount_cents.value_is_out_of_range"): "An invoice is never a debt of"
     " ours: rebates may not outweigh the rest.",
     ("GET /invoices", 422, "metadata.size cannot be greater than 20"): "A call asks for 20 keys of"
@@ -226,6 +231,8 @@ OURS_REFUSED: Final = {
     ): "While a charge is on its way. Lago opens a page besides, and both may be paid.",
     ("POST /invoices/{lago_id}/resend_email", 422, "mail_not_configured"): "Where no mail server is"
     " set.",
+    ("POST /invoices/{lago_id}/resend_email", 422, "to.invalid_count"): "One mail has ten addresses"
+    " of a kind at most.",
     ("POST /payment_requests", 422, "lago_invoice_ids.invalid_count"): "One request holds 1,000"
     " invoices at most.",
     ("DELETE /credit_notes/{lago_id}/metadata/{key}", 404, "metadata_not_found"): "Of a key that"

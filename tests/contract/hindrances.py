@@ -71,7 +71,7 @@ async def owed_to_a_silent_provider(world: World) -> Any:
 
 async def asked_too_often(world: World) -> Exchange:
     """Ask for a page of a provider that is called too often."""
-    owner = await _at_gocardless(world, "busy", TOKEN)
+    owner = await _at_gocardless(world, world.name("busy"), TOKEN)
     world.served.debits.fault = "rate_limited"
     try:
         return await world.ask(CHECKOUT, external_customer_id=owner["external_id"])

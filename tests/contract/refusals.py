@@ -42,6 +42,11 @@ class Refused(msgspec.Struct, frozen=True):
     call: Callable[[World], Awaitable[Exchange]] | None = None  # what is more than one call
 
     @property
+    def is_in_words(self) -> bool:
+        """Whether it is said in a sentence, and in no code: as 400 and 401 are."""
+        return self.status < 403
+
+    @property
     def id(self) -> str:
         return f"{self.operation} {self.status} {self.code}"
 

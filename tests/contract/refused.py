@@ -123,6 +123,8 @@ REFUSED: Final[tuple[Refused, ...]] = (
             about=things.in_flight),
     Refused(RESEND, 405, "invoice_not_finalized", about=things.draft),
     Refused(RESEND, 405, "email_settings_disabled", about=hindrances.of_the_second),
+    Refused(RESEND, 422, "to.invalid_count", {"to": ["ada@example.com"] * 11},
+            hindrances.of_one_that_mails),
     Refused(RESEND, 422, "mail_not_configured", {"to": ["ada@example.com"]},
             hindrances.of_one_that_mails),
     Refused(
@@ -155,6 +157,9 @@ REFUSED: Final[tuple[Refused, ...]] = (
          external_id__value_is_mandatory={"customer": {"name": "Nobody"}},
          metadata__invalid_count=_customer(
              metadata=[{"key": f"{n}", "value": "x"} for n in range(6)]),
+         key__value_is_too_long=_customer(metadata=[{"key": "x" * 21, "value": "x"}]),
+         key__value_already_exist=_customer(
+             metadata=[{"key": "x", "value": "x"}, {"key": "x", "value": "y"}]),
          finalize_zero_amount_invoice__invalid_value=_customer(finalize_zero_amount_invoice="odd"),
          currency__value_is_invalid=_customer(currency="XXX"),
          country__not_a_valid_country_code=_customer(country="XX"),
@@ -172,6 +177,12 @@ REFUSED: Final[tuple[Refused, ...]] = (
       for kind in ("cashfree", "flutterwave", "moneyhash")),
     Refused("POST /customers", 422, "integration_customers.invalid_count_per_integration_type",
             _customer(integration_customers=[{"integration_type": "xero"}] * 2)),
+    *(Refused("POST /customers", 422, "provider_payment_methods.value_is_invalid",
+              _customer(billing_configuration={
+                  "payment_provider": "stripe", "payment_provider_code": "stripe",
+                  "provider_customer_id": "x", "provider_payment_methods": methods}),
+              given=things.stripe)
+      for methods in (["link"], ["card", "customer_balance"], ["cheque"])),
     *_of("POST /customers", 422, hindrances.two_stripes,
          base__payment_provider_code_missing=_customer(billing_configuration={
              "payment_provider": "stripe", "provider_customer_id": "x"})),
@@ -252,6 +263,12 @@ REFUSED: Final[tuple[Refused, ...]] = (
         ("base.does_not_match_item_amounts", hindrances.paid_and_free, {"credit_amount_cents": 10}),
         ("base.total_amount_must_be_positive", hindrances.paid_and_free,
          {"item": 0, "credit_amount_cents": 0}),
+        ("base.higher_than_remaining_invoice_amount", hindrances.paid_and_free,
+         {"item": 1_000, "credit_amount_cents": 1_201}),
+        ("credit_amount_cents.higher_than_remaining_invoice_amount", hindrances.paid_and_free,
+         {"item": 1_000, "credit_amount_cents": 1_201}),
+        ("offset_amount_cents.higher_than_remaining_invoice_amount", hindrances.partly_paid,
+         {"item": 900, "offset_amount_cents": 1_080}),
         ("refund_amount_cents.cannot_refund_unpaid_invoice", hindrances.unlinked,
          {"refund_amount_cents": 120}),
         ("refund_amount_cents.higher_than_remaining_invoice_amount", hindrances.partly_paid,
@@ -282,6 +299,8 @@ REFUSED: Final[tuple[Refused, ...]] = (
             {"billing_entity": {"net_payment_term": -1}}, things.second_entity),
     *_of(HOOKS, 422, None,
          webhook_url__url_is_invalid={"webhook_endpoint": {"webhook_url": "odd"}},
+         **{'event_types__contains invalid types: ["x"]': {
+             "webhook_endpoint": HOOK | {"event_types": ["x"]}}},
          event_types__must_be_array={"webhook_endpoint": HOOK | {"event_types": "odd"}}),
     Refused(HOOKS, 422, "base.exceeded_limit", call=hindrances.one_endpoint_too_many),
     Refused(HOOKS, 422, "webhook_url.value_already_exist", lambda there: {

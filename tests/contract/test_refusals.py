@@ -46,9 +46,29 @@ def test_every_status_of_every_operation_is_provoked(contract: Contract) -> None
     assert not provoked & set(NEVER_REFUSED)
 
 
-def test_what_we_refuse_besides_is_provoked() -> None:
+def test_what_we_refuse_besides_is_provoked_and_named(contract: Contract) -> None:
     provoked = {(case.operation, case.status, case.code) for case in CASES}
     assert set(OURS_REFUSED) <= provoked
+    ours = {
+        (case.operation, case.status, case.code)
+        for case in REFUSED
+        if not case.is_in_words and not contract.text.names(case.code.rpartition(".")[2])
+    }
+    assert ours <= set(OURS_REFUSED)
+
+
+@pytest.mark.parametrize(
+    "code", ["third_party_error", "provider_error", "too_many_provider_requests"]
+)
+async def test_an_error_of_a_provider_has_the_texts_keys(
+    contract: Contract, world: World, code: str
+) -> None:
+    [case] = [case for case in REFUSED if case.code == code]
+    body = (await provoke(world, case)).body
+    wanted = contract.text.error_keys(code)
+    assert set(body) == set(wanted)
+    for key, inner in wanted.items():
+        assert not inner or set(body[key]) == inner
 
 
 def test_every_code_of_the_text_is_provoked(contract: Contract) -> None:

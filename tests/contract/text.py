@@ -165,10 +165,29 @@ class Text:
             if word != "error_details":
                 yield 422, word
 
+    def names(self, word: str) -> bool:
+        """Whether the text has this word anywhere."""
+        return word in self._text
+
+    def error_keys(self, code: str) -> dict[str, set[str]]:
+        """The keys of an error of section 1.4, and those within each; none: the text says none."""
+        said = re.search(rf'`(\{{"status":\d+,[^`]*"code":"{code}"[^`]*)`', self.section("### 1.4"))
+        assert said, f"section 1.4 does not write {code} out"
+        found: dict[str, set[str]] = {}
+        for key, inner in re.findall(r'[{,]"(\w+)":(?:\{([^{}]*)\})?', said[1]):
+            found[key] = set(re.findall(r'(?:^|,)"(\w+)"', inner))
+        return found
+
     def broken_rules(self) -> set[tuple[str, str]]:
         """Every field and code of a 422 that the text of section 3 names."""
         pairs = re.findall(r"\{(\w+):\[\"(\w+)\"\]\}", self._rules())
-        return {(field, code) for field, code in pairs}
+        return {(field, code) for field, code in pairs} | set(self._page_refusals())
+
+    def _page_refusals(self) -> Iterator[tuple[str, str]]:
+        """Those of a payer's page, which are listed behind `{base:[code]}`."""
+        _, found, listed = self.section("#### 3.7.11").partition("`{base:[code]}` in order: ")
+        assert found, "section 3.7.11 does not list its codes"
+        yield from (("base", code) for code in re.findall(r"`(\w+)`", listed.partition("PSP")[0]))
 
     def _rules(self) -> str:
         start, end = self._text.index("## 3. Resources"), self._text.index("## 4. Invoice state")

@@ -232,7 +232,7 @@ async def second_entity(world: World) -> Any:
         "legal_number": "2", "tax_identification_number": "FR2", "net_payment_term": 3,
         "timezone": "Europe/Paris", "document_locale": "fr", "default_currency": "EUR",
         "phone": "+33 1",
-        "logo_url": "https://example.com/logo.png",
+        "logo": "https://example.com/logo.png",
     }  # fmt: skip
     return await world.do("POST /billing_entities", {"billing_entity": asked})
 

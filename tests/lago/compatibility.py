@@ -23,6 +23,7 @@ from tests.contract.differences import (
     NESTED,
     NESTED_WHY,
     NEVER_ANSWERED,
+    NEVER_READ,
     NEVER_REFUSED,
     NEVER_SAID,
     NEVER_TOLD,
@@ -100,6 +101,7 @@ def _written(contract: Contract, results: Sequence[Result]) -> Iterator[str]:
         for (where, status), why in NEVER_REFUSED.items()
     ]
     keys += [(f"`{code}`", "never said", why) for code, why in NEVER_SAID.items()]
+    keys += [(f"`{where}`", "never read", why) for where, why in NEVER_READ.items()]
     keys += [
         (f"`{where}` {status} `{code}`", "refused besides", why)
         for (where, status, code), why in OURS_REFUSED.items()

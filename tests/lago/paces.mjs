@@ -6,14 +6,14 @@ import { Client } from "lago-javascript-client";
 const { RECOUP_API, RECOUP_KEY, RECOUP_OTHER_KEY } = process.env;
 const baseUrl = `${RECOUP_API}/api/v1`;
 
-/** Asks four times, where three are in hand; says what was answered and told. */
-async function ask(key, retryOnRateLimit) {
+/** Asks so often, where three are in hand; says what was answered and told. */
+async function ask(key, calls, retryOnRateLimit) {
   const told = [];
   const rateLimitRetry = { retryOnRateLimit, onRateLimitInfo: (info) => told.push(info) };
   const client = Client(key, { baseUrl, rateLimitRetry });
   const statuses = [];
   try {
-    for (let call = 0; call < 4; call += 1) {
+    for (let call = 0; call < calls; call += 1) {
       statuses.push((await client.taxes.findAllTaxes()).status);
     }
   } catch (error) {
@@ -24,5 +24,8 @@ async function ask(key, retryOnRateLimit) {
 }
 
 console.log(
-  JSON.stringify({ patient: await ask(RECOUP_KEY, true), hasty: await ask(RECOUP_OTHER_KEY, false) }),
+  JSON.stringify({
+    patient: await ask(RECOUP_KEY, 4, true),
+    hasty: await ask(RECOUP_OTHER_KEY, 30, false),
+  }),
 );

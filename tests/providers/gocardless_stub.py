@@ -50,6 +50,7 @@ class Stub(Books):
         self.longest_page = 500
         # drop_before, drop_after: no answer, nothing done or all of it; rate_limited: a 429
         self.fault = ""
+        self.retry_after: int | None = None  # seconds, of a 429
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self._bad: list[BaseException] = []
 
@@ -69,7 +70,9 @@ class Stub(Books):
             raise
         if self.fault == "drop_after":
             return _hang_up(request)
-        return web.json_response(told, status=status)
+        is_told = status == 429 and self.retry_after is not None
+        wait = {"Retry-After": str(self.retry_after)} if is_told else {}
+        return web.json_response(told, status=status, headers=wait)
 
     def _do(self, request: web.Request, body: bytes) -> tuple[int, dict[str, Any]]:
         if self.fault == "rate_limited":

@@ -125,6 +125,20 @@ LISTS: Final[dict[str, tuple[List, Bound]]] = {
 }
 
 
+# Below a customer everything is found by them: some more may be looked at than is shown.
+OF_CUSTOMER: Final = Bound(rows=2 * A_FEW.rows, pages=A_FEW.pages)
+ALSO_ASKED: Final[list[dict[str, Any]]] = [
+    {"statuses": ("voided",)}, {"payment_statuses": ("failed",)}, {"payment_overdue": True},
+    {"payment_overdue": False}, {"partially_paid": True}, {"self_billed": True},
+    {"payment_dispute_lost": True}, {"invoice_type": "one_off"}, {"currency": "USD"},
+    {"issued_from": date(2025, 12, 1)}, {"issued_to": date(2025, 3, 1)}, {"amount_from": 50_000},
+    {"amount_to": 60_000}, {"billing_entity_codes": ("second",)}, {"metadata": {"order": ""}},
+    {"metadata": {"order": "order-8"}}, {"purchase_order_number": "PO-8"},
+    {"settlements": ("payment",)}, {"settlements": ("credit_note",)},
+    {"search_term": "payer-77"},
+]  # fmt: skip
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(server_dsn: str, template: str) -> AsyncIterator[Pool]:
     """The application's connections to a database in which we are few among many."""
@@ -135,6 +149,12 @@ async def crowd(server_dsn: str, template: str) -> AsyncIterator[Pool]:
 @pytest.mark.parametrize("name", LISTS)
 async def test_a_list_reads_an_index_and_nobody_elses_rows(crowd: Pool, name: str) -> None:
     await assert_reads_its_own(crowd, OURS, *LISTS[name])
+
+
+@pytest.mark.parametrize("also", ALSO_ASKED, ids=str)
+async def test_a_customers_invoices_are_found_by_them(crowd: Pool, also: dict[str, Any]) -> None:
+    ask = of_invoices(external_customer_id="customer-7", **also)
+    await assert_reads_its_own(crowd, OURS, ask, OF_CUSTOMER)
 
 
 async def test_pages_are_planned_for_their_values_and_what_is_shown_of_them_for_any(

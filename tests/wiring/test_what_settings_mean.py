@@ -1,4 +1,4 @@
-"""Each setting reaches what it is for, and nothing else."""
+"""The settings of limits and of retention reach what they are for, each its own."""
 
 from __future__ import annotations
 

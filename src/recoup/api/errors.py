@@ -35,6 +35,10 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
     RefusalKind.NOT_YET: 503,
 }
 COME_BACK: Final = {"Retry-After": "5"}  # seconds: a document takes less
+# What Lago's clients read of a key's own rate: how many calls are left, and in how many seconds
+# there are all again.
+RATE_LEFT: Final = "x-ratelimit-remaining"
+RATE_RESETS_IN: Final = "x-ratelimit-reset"
 UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
 UNREADABLE: Final = Refusal(RefusalKind.MALFORMED, "Bad Request")
 LOCKED: Final = Refusal(RefusalKind.INVALID, "lock_acquisition_failed")
@@ -48,6 +52,8 @@ _PHRASES: Final = {
     414: "URI Too Long",
     422: "Unprocessable Entity",
 }
+# What Lago calls otherwise than its status is called.
+_OWN_PHRASES: Final = {RefusalKind.PROVIDER_TOO_OFTEN: "Too Many Provider Requests"}
 
 
 def phrase(status: int) -> str:
@@ -60,10 +66,9 @@ def body(refusal: Refusal) -> dict[str, object]:
     status = STATUS[refusal.kind]
     if refusal.kind in {RefusalKind.MALFORMED, RefusalKind.UNKNOWN_KEY}:
         return {"status": status, "error": refusal.code}
-    by_provider = refusal.kind is RefusalKind.PROVIDER_TOO_OFTEN
     said: dict[str, object] = {
         "status": status,
-        "error": "Too Many Provider Requests" if by_provider else phrase(status),
+        "error": _OWN_PHRASES.get(refusal.kind) or phrase(status),
         "code": refusal.code,
     }
     if refusal.provider is not None:
@@ -88,9 +93,19 @@ def response(refusal: Refusal) -> Response[dict[str, object]]:
     return Response(
         body(refusal),
         status_code=STATUS[refusal.kind],
-        headers=COME_BACK if refusal.kind is RefusalKind.NOT_YET else {},
+        headers=_when_to_come_back(refusal),
         media_type="application/json",
     )
+
+
+def _when_to_come_back(refusal: Refusal) -> Mapping[str, str]:
+    if refusal.kind is RefusalKind.NOT_YET:
+        return COME_BACK
+    if refusal.retry_after_seconds is None:
+        return {}
+    seconds = str(refusal.retry_after_seconds)
+    # Lago's clients wait as long as the second says, and not what the first does.
+    return {"Retry-After": seconds, RATE_RESETS_IN: seconds, RATE_LEFT: "0"}
 
 
 AnyRequest = Request[Any, Any, Any]

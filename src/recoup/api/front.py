@@ -223,11 +223,14 @@ def _measured(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, int]:
 
 
 def _telling(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:
-    """Answer with these headers besides."""
+    """Answer with these headers besides, but for those that the answer has."""
 
     async def telling(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *headers]}
+            own = list(message.get("headers", []))
+            there = {name.lower() for name, _ in own}
+            more = [one for one in headers if one[0] not in there]
+            message = {**message, "headers": [*own, *more]}
         await send(message)
 
     return telling

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from recoup.api.callers import MOST_STRANGERS
+from recoup.api.errors import RATE_LEFT, RATE_RESETS_IN
 from recoup.rules.call_pace import CallBucket, CallLimit, CallTaken, take_call
 from recoup.rules.records.keys import RowKey
 
@@ -82,8 +83,8 @@ def pace_headers(limit: CallLimit, taken: CallTaken) -> list[tuple[bytes, bytes]
     """What Lago's clients read of every answer; of a refusal, also what all others do."""
     headers = [
         (b"x-ratelimit-limit", str(limit.at_once).encode()),
-        (b"x-ratelimit-remaining", str(taken.left).encode()),
-        (b"x-ratelimit-reset", str(taken.seconds).encode()),
+        (RATE_LEFT.encode(), str(taken.left).encode()),
+        (RATE_RESETS_IN.encode(), str(taken.seconds).encode()),
     ]
     if not taken.granted:
         headers.append((b"retry-after", str(taken.seconds).encode()))

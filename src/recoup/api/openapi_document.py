@@ -34,8 +34,7 @@ an `Idempotency-Key` may be sent again and is done once."""
 
 REFUSALS: Final[Mapping[int, str]] = {
     400: "The body is no JSON object, or lacks the object that holds the fields.",
-    401: "No API key, or one that nobody may use. Where a provider is waited for, also: it refuses"
-    " the key of its account.",
+    401: "No API key, or one that nobody may use; or a provider that is waited for refuses ours.",
     403: "This key may not read, or may not write, what this is about.",
     404: "There is no such thing, as far as this organization can see.",
     405: "The thing exists, and its state forbids this.",
@@ -43,11 +42,11 @@ REFUSALS: Final[Mapping[int, str]] = {
     409: "Somebody is doing the same at this moment.",
     413: "The body is larger than this installation reads.",
     414: "The address is longer than anybody needs.",
-    422: "A field breaks a rule: `error_details` names it. Where a provider is waited for, also: it"
-    " does not answer (`provider_error`).",
-    429: "This key calls too often: `Retry-After` says in how many seconds it may again, as"
-    " `x-ratelimit-reset` does. Where a provider is waited for, also: it is called too often"
-    " (`too_many_provider_requests`).",
+    422: "A field breaks a rule: `error_details` names it; or a provider that is waited for gives"
+    " no answer (`provider_error`), or says no (`third_party_error`).",
+    429: "This key calls too often, or a provider that is waited for is called too often"
+    " (`too_many_provider_requests`): `Retry-After` says in how many seconds to come again, as"
+    " `x-ratelimit-reset` does.",
     431: "The headers are larger than anybody needs.",
     503: "The database is away, or what is sealed does not open with our keys"
     " (`secrets_do_not_open`): come again.",

@@ -21,6 +21,7 @@ from recoup.flows.withdraw_attempts import withdraw
 from recoup.providers.protocol import Charge, Provider
 from recoup.rules.attempt_state import State
 from recoup.rules.look_up_schedule import STEPS
+from recoup.rules.provider_pace import Held, HeldBack
 from recoup.rules.records.collection import Attempt, Covered, Link
 from recoup.rules.records.keys import RowKey
 from recoup.store import attempts, collection, db, provider_accounts, quarantines, waiting_attempts
@@ -154,7 +155,8 @@ async def _take_calls(
         wants=Wants(awaited=is_awaited),
         now=now,
     )
-    return msgspec.structs.replace(pace, parked={**crowded, **pace.parked})
+    full = {key: Held(until, HeldBack.SLOTS) for key, until in crowded.items()}
+    return msgspec.structs.replace(pace, held={**full, **pace.held})
 
 
 def _not_ours(attempt: Attempt | None) -> ToLookUp | NothingToDo:

@@ -35,7 +35,7 @@ class LeftAlone(msgspec.Struct, frozen=True):
     """The account was not called, and why; it may be asked for at this time."""
 
     until: datetime
-    because: HeldBack = HeldBack.PACE
+    because: HeldBack
 
 
 class AccountLine:
@@ -92,7 +92,7 @@ class AccountLine:
     ) -> Told | LeftAlone:
         # Who waits at a page holds no slot of a worker's, so nobody is to be let in for it.
         if not wants.awaited and not self._under_way.room(self._key, now=self._now()):
-            return LeftAlone(self._now() + FULL_FOR)
+            return LeftAlone(self._now() + FULL_FOR, HeldBack.SLOTS)
         limit = self.provider.limit
         async with db.transaction(self._pool, tenants=[self._key.organization_id]) as conn:
             pace = await take_calls(
@@ -102,9 +102,8 @@ class AccountLine:
                 wants=wants,
                 now=self._now(),
             )
-        if (until := pace.parked.get(self._key)) is not None:
-            health = pace.health[self._key]
-            return LeftAlone(until, health.held_back_by(now=self._now()))
+        if (held := pace.held.get(self._key)) is not None:
+            return LeftAlone(held.until, held.because)
         with self._under_way.place(self._key, self, now=self._now()):
             told = await call(self.provider)  # outside any transaction
         used = pace.used.get(self._key, NOTHING)

@@ -9,7 +9,7 @@ from recoup.rules.refusal import Refused, not_found
 from recoup.store import fees
 from recoup.store.db import Conn
 from recoup.store.fees import FeeFilter
-from recoup.store.listing import ONE_ROW
+from recoup.store.listing import BY_ID
 
 
 async def find_fee(conn: Conn, organization_id: UUID, fee_id: UUID | None) -> FeeDetails:
@@ -18,7 +18,7 @@ async def find_fee(conn: Conn, organization_id: UUID, fee_id: UUID | None) -> Fe
     :raises Refused: `fee_not_found`; so is what is no id (None).
     """
     if fee_id is not None:
-        found, _ = await fees.page(conn, organization_id, FeeFilter(id=fee_id), ONE_ROW)
+        found, _ = await fees.page(conn, organization_id, FeeFilter(id=fee_id), BY_ID)
         if found:
             return found[0]
     raise Refused(not_found("fee"))

@@ -8,7 +8,7 @@ from recoup.rules.records.payment_receipts import PaymentReceiptDetails
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import payment_receipts
 from recoup.store.db import Conn
-from recoup.store.listing import ONE_ROW
+from recoup.store.listing import BY_ID
 from recoup.store.payment_receipts import ReceiptFilter
 
 
@@ -21,7 +21,7 @@ async def find_payment_receipt(
     """
     if receipt_id is not None:
         wanted = ReceiptFilter(id=receipt_id)
-        found, _ = await payment_receipts.page(conn, organization_id, wanted, ONE_ROW)
+        found, _ = await payment_receipts.page(conn, organization_id, wanted, BY_ID)
         if found:
             return found[0]
     raise Refused(not_found("payment_receipt"))

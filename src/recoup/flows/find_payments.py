@@ -8,7 +8,7 @@ from recoup.rules.records.payments import PaymentDetails
 from recoup.rules.refusal import Refused, not_found
 from recoup.store import payments
 from recoup.store.db import Conn
-from recoup.store.listing import ONE_ROW
+from recoup.store.listing import BY_ID
 from recoup.store.payments import PaymentFilter
 
 
@@ -21,7 +21,7 @@ async def find_payment(
     """
     if payment_id is not None:
         wanted = PaymentFilter(id=payment_id)
-        found, _ = await payments.page(conn, organization_id, wanted, ONE_ROW)
+        found, _ = await payments.page(conn, organization_id, wanted, BY_ID)
         if found:
             return found[0]
     raise Refused(not_found("payment"))

@@ -54,7 +54,8 @@ class BillingEntityChange(msgspec.Struct, frozen=True, kw_only=True):
     legal_number: Text = UNSET
     timezone: Text = UNSET
     net_payment_term: int | UnsetType | None = UNSET
-    logo_url: Text = UNSET  # ours: Lago takes a picture at its own pages alone
+    logo: Text = UNSET  # Lago's name for what it shows as `logo_url`: here, an address alone
+    logo_url: Text = UNSET
     email_settings: list[str] | UnsetType | None = UNSET
     document_numbering: Text = UNSET
     document_number_prefix: Text = UNSET
@@ -146,6 +147,8 @@ def _given(asked: BillingEntityChange) -> dict[str, Any]:
     del own["tax_codes"], own["applied_dunning_campaign_code"]
     said = own | ({} if billing is UNSET else msgspec.structs.asdict(billing))
     given = tenant_fields.given(said, null_stays=True)
+    if "logo" in given:
+        given["logo_url"] = given.pop("logo")
     if given.get("document_numbering") == "per_organization":  # an organization's word for it
         raise Refused(invalid({"document_numbering": ["value_is_invalid"]}))
     return given

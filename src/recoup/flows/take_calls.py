@@ -24,6 +24,8 @@ from recoup.rules.provider_key import trying, without_trial
 from recoup.rules.provider_pace import (
     Breaker,
     Call,
+    Held,
+    HeldBack,
     Probe,
     Wait,
     permit,
@@ -70,18 +72,21 @@ NOTHING: Final = Used()
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """Which callers wait, each until when; and the accounts whose answer would be news."""
+    """Which callers wait, and for what; and the accounts whose answer would be news."""
 
-    parked: Mapping[RowKey, datetime]
+    held: Mapping[RowKey, Held]
     troubled: frozenset[RowKey]
-    # Of the accounts that do not let everybody call.
-    used: Mapping[RowKey, Used] = {}
-    health: Mapping[RowKey, ProviderHealth] = {}
+    used: Mapping[RowKey, Used] = {}  # of the accounts that do not let everybody call
+
+    @property
+    def parked(self) -> dict[RowKey, datetime]:
+        """Until when each of those waits."""
+        return {caller: held.until for caller, held in self.held.items()}
 
 
 class _Given(msgspec.Struct, frozen=True):
     health: ProviderHealth
-    parked: Mapping[RowKey, datetime]
+    held: Mapping[RowKey, Held]
     used: Used = NOTHING
 
 
@@ -93,7 +98,7 @@ async def take_calls(
     wants: Wants = AN_ORDER,
     now: datetime,
 ) -> Pace:
-    """Answer which of the callers may not call yet, and when each asks again.
+    """Answer which of the callers may not call yet, when each asks again, and why.
 
     `wanted` names the account of each, first come first served; `limits` the accounts that have
     one.
@@ -108,7 +113,7 @@ async def take_calls(
     }
     if not meeting:
         return Pace({}, frozenset(troubled))
-    parked: dict[RowKey, datetime] = {}
+    held: dict[RowKey, Held] = {}
     kept: dict[RowKey, ProviderHealth] = {}
     used: dict[RowKey, Used] = {}
     for account, health in (await provider_health.lock(conn, meeting)).items():
@@ -116,10 +121,10 @@ async def take_calls(
             troubled.add(account)
         given = _give(health, callers[account], limits.get(account), wants=wants, now=now)
         kept[account] = given.health
-        parked |= given.parked
+        held |= given.held
         used[account] = given.used
     await provider_health.keep(conn, kept)
-    return Pace(parked, frozenset(troubled), used, kept)
+    return Pace(held, frozenset(troubled), used)
 
 
 async def give_back(conn: Conn, account: RowKey, used: Used, *, now: datetime) -> None:
@@ -146,15 +151,15 @@ def _give(
     throttle, breaker, may_call = health.throttle, health.breaker, len(callers)
     if throttle.is_paused(now=now):
         assert throttle.paused_until is not None, "a pause has its end"
-        return _Given(health, dict.fromkeys(callers, throttle.paused_until))
-    parked: dict[RowKey, datetime] = {}
+        return _Given(health, _each(callers, throttle.paused_until, HeldBack.PACE))
+    held: dict[RowKey, Held] = {}
     key, tries_key = health.key, health.key.since is not None and not wants.continues_probe
     if tries_key:
         if (until := key.waits_until(now=now)) is not None:
-            return _Given(health, dict.fromkeys(callers, until))
+            return _Given(health, _each(callers, until, HeldBack.KEY))
         key, may_call = trying(key, now=now), 1
         assert key.try_at is not None, "there is a next time"
-        parked = dict.fromkeys(callers[1:], key.try_at)
+        held = _each(callers[1:], key.try_at, HeldBack.KEY)
     said = _permit(breaker, wants, now=now)
     match said:
         case Call():
@@ -162,9 +167,9 @@ def _give(
         case Probe():
             breaker, may_call = said.breaker, 1
             assert breaker.probing_until is not None, "a probe has its time"
-            parked |= dict.fromkeys(callers[1:], breaker.probing_until)
+            held |= _each(callers[1:], breaker.probing_until, HeldBack.OUTAGE)
         case Wait():
-            return _Given(health, dict.fromkeys(callers, said.until))
+            return _Given(health, _each(callers, said.until, HeldBack.OUTAGE))
         case _:
             assert_never(said)
     bucket, granted, calls = health.bucket, may_call, 0
@@ -182,16 +187,21 @@ def _give(
             now=now,
         )
         bucket, granted, calls = taken.bucket, taken.granted, taken.granted
-        parked |= dict(zip(callers[taken.granted : may_call], taken.ask_again_at, strict=True))
+        later = zip(callers[taken.granted : may_call], taken.ask_again_at, strict=True)
+        held |= {caller: Held(until, HeldBack.PACE) for caller, until in later}
     is_probe = (tries_key or isinstance(said, Probe)) and granted == 1
     if not is_probe:  # without a call there is no probe that others would have to wait for
-        return _Given(msgspec.structs.replace(health, bucket=bucket), parked, Used(calls))
+        return _Given(msgspec.structs.replace(health, bucket=bucket), held, Used(calls))
     used = Used(
         calls,
         probing_until=breaker.probing_until if isinstance(said, Probe) else None,
         trying_until=key.try_at if tries_key else None,
     )
-    return _Given(ProviderHealth(bucket, throttle, breaker, key), parked, used)
+    return _Given(ProviderHealth(bucket, throttle, breaker, key), held, used)
+
+
+def _each(callers: Sequence[RowKey], until: datetime, because: HeldBack) -> dict[RowKey, Held]:
+    return dict.fromkeys(callers, Held(until, because))
 
 
 def _permit(breaker: Breaker, wants: Wants, *, now: datetime) -> Call | Probe | Wait:

@@ -54,17 +54,25 @@ class Declined(msgspec.Struct, frozen=True):
     was_asked: bool = True  # else no call was made, and this says nothing of whether it answers
 
 
-TOO_OFTEN: Final = "http_429"
+_HTTP: Final = "http_"
+TOO_OFTEN: Final = f"{_HTTP}429"
 
 
 class Lost(msgspec.Struct, frozen=True):
     """No answer that can be relied on: the money may have moved, or not."""
 
-    why: str  # `TOO_OFTEN` where the provider says that the account calls too often
+    # In a word, for us: `http_` and the status, where the answer had one; `TOO_OFTEN` is one.
+    why: str
     retry_after_seconds: float | None = None
     is_outage: bool = False  # no connection, a time-out, a 5xx: the provider itself may be down
     # 401, in the provider's words: our key is revoked, or wrong. The call so answered did nothing.
     key_refused: bool = False
+
+    @property
+    def http_status(self) -> int | None:
+        """Its answer's status; None: there was no answer, or one that could not be read."""
+        status = self.why.removeprefix(_HTTP)
+        return int(status) if status.isdigit() else None
 
 
 class NotKnown(msgspec.Struct, frozen=True):

@@ -39,6 +39,14 @@ class HeldBack(enum.StrEnum):
     PACE = "pace"  # the bucket, or the throttle
     OUTAGE = "outage"  # the breaker: its provider does not answer
     KEY = "key"  # its provider refuses our key (`rules/provider_key.py`)
+    SLOTS = "slots"  # as many calls as it may have hang (`flows/calls_under_way.py`)
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A call that may not be made yet: when it may be asked for again, and why."""
+
+    until: datetime
+    because: HeldBack
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -31,13 +31,15 @@ class RefusalKind(StrEnum):
 class Refusal(msgspec.Struct, frozen=True):
     """Our no. `code` is Lago's word; `details` lists codes by field where values are invalid.
 
-    `provider` is the code of the account whose provider gave us no answer.
+    `provider` is the code of the account whose provider gave us no answer;
+    `retry_after_seconds`, when a caller may come again, where it is known.
     """
 
     kind: RefusalKind
     code: str
     details: Mapping[str, object] | None = None
     provider: str | None = None
+    retry_after_seconds: int | None = None
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer, not an error
@@ -77,12 +79,15 @@ def provider_error(account: str, details: Mapping[str, object]) -> Refusal:
     return Refusal(RefusalKind.INVALID, "provider_error", details, provider=account)
 
 
-def too_many_provider_requests(provider_name: str, message: str) -> Refusal:
+def too_many_provider_requests(
+    provider_name: str, message: str, *, retry_after_seconds: int
+) -> Refusal:
     """A provider is called as often as it lets us (contract section 1.4)."""
     return Refusal(
         RefusalKind.PROVIDER_TOO_OFTEN,
         "too_many_provider_requests",
         {"provider_name": provider_name, "message": message},
+        retry_after_seconds=retry_after_seconds,
     )
 
 

@@ -157,6 +157,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "eu_tax_management": bool,
     "slug": _name,
     "email_settings": _mails,
+    "logo": _logo_url,
     "logo_url": _logo_url,
     "invoice_footer": _of_length(0, LONGEST_FOOTER),
     "invoice_grace_period": _days,
@@ -169,5 +170,5 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
 _NEVER_EMPTY: Final = _READ.keys() - {
     "country", "address_line1", "address_line2", "state", "zipcode", "phone", "email", "city",
     "legal_name", "legal_number", "tax_identification_number", "invoice_footer",
-    "logo_url",
+    "logo", "logo_url",
 }  # fmt: skip

@@ -20,8 +20,8 @@ import asyncpg
 from recoup.rules.lago.pages import Page
 from recoup.store.db import Conn
 
-# For what a list shows of a row by its id. One row does not fill it, so nothing is counted.
-ONE_ROW: Final = Page(size=2)
+# The page for one row, by its id: it does not fill this one, so nothing is counted.
+BY_ID: Final = Page(size=2)
 
 
 @asynccontextmanager

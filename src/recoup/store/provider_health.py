@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from recoup.rules.provider_key import KeyRefusal
-from recoup.rules.provider_pace import Breaker, Bucket, HeldBack, Throttle
+from recoup.rules.provider_pace import Breaker, Bucket, Throttle
 from recoup.rules.records.keys import RowKey
 from recoup.store.db import Conn
 from recoup.store.rows import key_arrays
@@ -89,14 +89,6 @@ class ProviderHealth(msgspec.Struct, frozen=True):
         """Whether not every call may be made that the published limit allows."""
         is_left_alone = self.breaker.open_until is not None or self.key.since is not None
         return is_left_alone or self.throttle.is_slow(now=now)
-
-    def held_back_by(self, *, now: datetime) -> HeldBack:
-        """What a call that may not be made now waits for."""
-        if self.throttle.is_paused(now=now):
-            return HeldBack.PACE
-        if self.key.since is not None:
-            return HeldBack.KEY
-        return HeldBack.PACE if self.breaker.open_until is None else HeldBack.OUTAGE
 
 
 class LeftAloneCount(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ BUGS: Final = (
         (
             Edit(
                 "flows/take_calls.py",
-                "            return _Given(health, dict.fromkeys(callers, said.until))\n",
+                "            return _Given(health, _each(callers, said.until, HeldBack.OUTAGE))\n",
                 "            return _Given(health, {})\n",
             ),
         ),

@@ -106,36 +106,42 @@ BUGS: Final = (
         "Somebody rings up a provider that answers everybody.",
         (
             Edit(
-                "store/provider_health.py",
-                "            return HeldBack.PACE\n",
-                "            return HeldBack.OUTAGE\n",
+                "flows/take_calls.py",
+                "held |= {caller: Held(until, HeldBack.PACE) for caller, until in later}",
+                "held |= {caller: Held(until, HeldBack.OUTAGE) for caller, until in later}",
             ),
         ),
-        (f"{PAGES}::test_why_a_provider_gave_no_page_is_said_in_lagos_codes",),
+        (f"{PAGES}::test_what_waits_for_its_turn_is_not_said_to_be_out_or_refused",),
     ),
     Bug(
         "a silent provider is said to be busy",
-        "Lago's clients ask again at once, three times, while nobody answers.",
+        "Lago's clients ask again by themselves, three times, while nobody answers.",
         (
             Edit(
-                "store/provider_health.py",
-                "if self.breaker.open_until is None else HeldBack.OUTAGE",
-                "if self.breaker.open_until is None else HeldBack.PACE",
+                "flows/take_calls.py",
+                "return _Given(health, _each(callers, said.until, HeldBack.OUTAGE))",
+                "return _Given(health, _each(callers, said.until, HeldBack.PACE))",
             ),
         ),
-        (f"{PAGES}::test_a_provider_that_is_left_alone_gives_no_page",),
+        (f"{PAGES}::test_a_provider_that_is_out_is_left_alone",),
     ),
     Bug(
         "a refused key is said to be silence",
         "Nobody changes the key: they wait for the provider.",
+        (Edit("flows/refuse_for_provider.py", "    if told.key_refused:\n", "    if False:\n"),),
+        (f"{PAGES}::test_a_key_that_the_provider_refuses_is_said_to_be",),
+    ),
+    Bug(
+        "a caller whom a provider holds up is told the pace of their own key",
+        "Lago's clients come again when their key may, and not when the provider says.",
         (
             Edit(
-                "flows/refuse_for_provider.py",
-                "case Lost(key_refused=True) | LeftAlone(because=HeldBack.KEY):",
-                "case LeftAlone(because=HeldBack.KEY):",
+                "api/front.py",
+                "more = [one for one in headers if one[0] not in there]",
+                "more = list(headers)",
             ),
         ),
-        (f"{PAGES}::test_a_refused_key_gives_no_page",),
+        ("tests/api/test_limits.py",),
     ),
     Bug(
         "an event leaves out what goes along with it",
