@@ -112,7 +112,10 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
     await tenant.post("/add_ons", {"add_on": fields})
     method = await has_method(tenant, pool, customer)
     lines = [{"add_on_code": add_on}]
-    invoice = await issue(tenant, external_customer_id=customer, fees=lines)
+    order = f"{name}-order"
+    invoice = await issue(
+        tenant, external_customer_id=customer, fees=lines, purchase_order_number=order
+    )
     noted = await tenant.put(f"/invoices/{invoice['lago_id']}", {"invoice": {"metadata": metadata}})
     paid = await pay(tenant, invoice, 100)
     made = await note(tenant, invoice, 100, credit_amount_cents=100, metadata={f"{name}-key": "v"})
@@ -134,6 +137,8 @@ async def with_one_of_everything(tenant: Tenant, pool: Pool, name: str) -> Party
         "events": about,
         "fees": invoice["fees"][0]["lago_id"],
         "invoices": invoice["lago_id"],
+        "invoice_numbers": invoice["number"],
+        "order_numbers": order,
         "metadata": f"{name}-key",
         "invoice_metadata": noted.json()["invoice"]["metadata"][0]["lago_id"],
         "payment_methods": method,

@@ -54,7 +54,7 @@ def places_in_queries(document: Any) -> list[Place]:
         Place(method, path, one["name"])
         for method, path, operation in operations(document)
         for one in operation.get("parameters", [])
-        if one["in"] == "query" and _names_a_row(one["name"].removesuffix("[]"))
+        if one["in"] == "query" and _is_filter_by_row(one["name"].removesuffix("[]"))
     ]
 
 
@@ -68,6 +68,10 @@ def places_in_bodies(document: Any) -> list[Place]:
         )
         if _names_a_row(field)
     ]
+
+
+def _is_filter_by_row(name: str) -> bool:
+    return _names_a_row(name) or name in {"invoice_number", "purchase_order_number"}
 
 
 def _names_a_row(field: str) -> bool:

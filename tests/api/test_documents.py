@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from recoup import clock
+from recoup.documents.bucket import Bucket
 from recoup.documents.typesetter import Typesetter
 from recoup.rules.document_address import DocumentAddresses, signing_key
 from recoup.rules.records.keys import RowKey
@@ -21,6 +22,7 @@ from tests.api.conftest import Tenant, new_tenant
 from tests.conftest import eventually, waiting_for_locks
 from tests.document_desk import BASE, Desk, open_desk
 from tests.documents.reading import text_of
+from tests.documents.s3_stand_in import ACCESS, s3_stand_in
 
 
 @pytest_asyncio.fixture
@@ -225,6 +227,32 @@ async def test_a_file_that_is_lost_is_made_again(desk: Desk, shop: Tenant) -> No
     await desk.make_all()
     assert (await desk.open(invoice["file_url"])).content == before
     assert len(await desk.told()) == 1
+
+
+async def test_what_lies_in_a_bucket_is_opened_by_an_address_of_ours(
+    pool: Pool, scout: Pool, owner: asyncpg.Connection, tmp_path: Path, typesetter: Typesetter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, value in ACCESS.items():
+        monkeypatch.setenv(name, value)
+    with s3_stand_in() as shelf:
+        bucket = Bucket("papers", folder="recoup", endpoint=shelf.base)
+        await bucket.check(clock.new_id())
+        async with open_desk(pool, scout, owner, tmp_path, typesetter, storage=bucket) as desk:
+            tenant = await new_tenant(pool, desk.app, "Morgenlicht Software")
+            await sells(tenant, name="Ada Lovelace", document_locale="en")
+            invoice = await _made(desk, tenant)
+            [place] = [one for one in shelf.objects if one.endswith(".pdf")]
+            opened = await desk.open(invoice["file_url"])
+            assert opened.content == shelf.objects.pop(place)
+            assert invoice["number"] in text_of(opened.content)
+            missing = await desk.open(invoice["file_url"])
+            assert (missing.status_code, missing.json()["code"]) == (503, "document_is_being_made")
+            await desk.make_all()
+            assert (await desk.open(invoice["file_url"])).content == shelf.objects[place]
+            desk.clock.advance(days=7)
+            assert (await desk.open(invoice["file_url"])).status_code == 410
+            await tenant.client.aclose()
 
 
 async def test_an_invoice_from_before_documents_gets_its_own_when_asked(

@@ -13,10 +13,9 @@ from recoup.documents.folder import UNFINISHED, Folder
 from recoup.documents.storage import DocumentStorage, StorageError, file_of
 from recoup.settings import WrongSettingsError, read_settings
 from recoup.wiring.document_keeping import open_storage
-from tests.documents.s3_stand_in import Shelf, s3_stand_in
+from tests.documents.s3_stand_in import ACCESS, Shelf, s3_stand_in
 
 NAME = file_of(clock.new_id(), clock.new_id())
-ACCESS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
 
 
 @pytest.fixture
