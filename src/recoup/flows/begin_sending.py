@@ -95,7 +95,7 @@ async def begin_sending(
                 ended=partial(providers.under_way.end, one.account, key),
             )
             for key, one in frozen.items()
-            if key not in pace.parked
+            if key not in pace.held
         }
         await waiting_attempts.park(conn, pace.parked)
         rows = [frozen[key].row for key in to_send]
