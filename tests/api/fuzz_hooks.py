@@ -5,8 +5,8 @@ no further than a 404, so each path's place is described with the ids that reall
 the resource before it in the path; they come in `RECOUP_FUZZ_WORDS`. And three of four drawn paths
 are given real ones: which, is decided by what was drawn, and so by the seed.
 
-And what we answer holds nothing that is not described: an object of the document may have more, as
-a client is to expect, and here it may not.
+And an object that we answer, and nobody sends, holds nothing that is not described: by the document
+it may have more, as a client is to expect, and here it may not.
 """
 
 from __future__ import annotations

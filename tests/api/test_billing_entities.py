@@ -280,5 +280,7 @@ async def test_a_logo_is_named_by_its_address_in_lagos_word_or_in_ours(tenant: T
             "data:image/png;base64,iVBORw0KGgo="  # documents have no room for one that is sent
         )
         assert refusal(await put(**{field: picture})) == (422, {field: ["url_is_invalid"]})
+    both = {"logo": None, "logo_url": "https://cdn.example/both.png"}
+    assert (await put(**both)).json()["billing_entity"]["logo_url"] == both["logo_url"]
     assert (await put(logo=None)).json()["billing_entity"]["logo_url"] is None
     assert (await put(name="Acme")).json()["billing_entity"]["logo_url"] is None

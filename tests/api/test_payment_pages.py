@@ -20,7 +20,7 @@ from recoup.api.edge import Edge
 from recoup.flows.add_provider_account import add_provider_account
 from recoup.flows.manage_provider_accounts import remove_provider_account
 from recoup.flows.open_provider import Providers
-from recoup.rules.provider_pace import OPEN_FOR, OUTAGES_TO_OPEN
+from recoup.rules.provider_pace import ASKED_TO_PAUSE_AT_MOST, OPEN_FOR, OUTAGES_TO_OPEN
 from recoup.rules.records.keys import RowKey
 from recoup.store import db
 from recoup.store.db import Pool
@@ -434,6 +434,24 @@ async def test_a_provider_that_is_called_too_often_is_left_alone_and_its_caller_
         assert told == {"retry-after": str(left), "x-ratelimit-reset": str(left)}
         assert answer.headers["x-ratelimit-remaining"] == "0"
     assert len(debits.requests) == asked + 1, "who may not call does not"
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "longest"), [(None, 1), (86_400, ASKED_TO_PAUSE_AT_MOST.total_seconds())]
+)
+async def test_who_is_told_how_long_is_told_how_long_it_is(
+    tenant: Tenant, shop: Shop, debits: Stub, retry_after: int | None, longest: float
+) -> None:
+    """What the provider asks for is not what it is left alone for: that has an end, and a least."""
+    await signs_mandates(tenant, shop)
+    debits.fault, debits.retry_after = "rate_limited", retry_after
+    for times in (1, 2, 3):
+        asked = len(debits.requests)
+        told = int((await checkout(tenant)).headers["retry-after"])
+        assert told <= longest * 2 ** (times - 1)
+        assert (await checkout(tenant)).headers["retry-after"] == str(told)
+        shop.clock.advance(seconds=told)
+        assert len(debits.requests) == asked + 1
 
 
 async def test_a_provider_that_is_out_is_left_alone(

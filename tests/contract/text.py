@@ -176,6 +176,10 @@ class Text:
         found: dict[str, set[str]] = {}
         for key, inner in re.findall(r'[{,]"(\w+)":(?:\{([^{}]*)\})?', said[1]):
             found[key] = set(re.findall(r'(?:^|,)"(\w+)"', inner))
+        if code == "provider_error":  # written beside it, for Stripe's
+            listed = re.search(r"for Stripe `error_details` = `\{([\w,]+)\}`", self._text)
+            assert listed, "section 1.4 does not list the keys of Stripe's errors"
+            found["error_details"] = set(listed[1].split(","))
         return found
 
     def broken_rules(self) -> set[tuple[str, str]]:

@@ -35,8 +35,7 @@ STATUS: Final[Mapping[RefusalKind, int]] = {
     RefusalKind.NOT_YET: 503,
 }
 COME_BACK: Final = {"Retry-After": "5"}  # seconds: a document takes less
-# What Lago's clients read of a key's own rate: how many calls are left, and in how many seconds
-# there are all again.
+# What Lago's clients read of a rate: how many calls are left, and in how many seconds all are back.
 RATE_LEFT: Final = "x-ratelimit-remaining"
 RATE_RESETS_IN: Final = "x-ratelimit-reset"
 UNAUTHORIZED: Final = Refusal(RefusalKind.UNKNOWN_KEY, "Unauthorized")
@@ -104,7 +103,7 @@ def _when_to_come_back(refusal: Refusal) -> Mapping[str, str]:
     if refusal.retry_after_seconds is None:
         return {}
     seconds = str(refusal.retry_after_seconds)
-    # Lago's clients wait as long as the second says, and not what the first does.
+    # Lago's clients wait for the second, up to 20 s and three times, and read no `Retry-After`.
     return {"Retry-After": seconds, RATE_RESETS_IN: seconds, RATE_LEFT: "0"}
 
 

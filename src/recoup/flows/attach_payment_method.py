@@ -126,7 +126,7 @@ async def _confirmed(
         lambda provider: provider.find_method(token, at.provider_customer_id), is_awaited=True
     )
     if isinstance(found, Lost | LeftAlone):  # nobody is kept waiting for a provider that is down
-        raise Refused(refusal_of(at.account, found, now=now))
+        raise Refused(refusal_of(at.account, found, paused_until=line.paused_until, now=now))
     if not (isinstance(found, StoredMethod) and found.is_usable):
         raise Refused(NOT_THERE)
     return found.details

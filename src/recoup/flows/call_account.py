@@ -49,6 +49,7 @@ class AccountLine:
         *,
         now: Callable[[], datetime],
     ) -> None:
+        self.paused_until: datetime | None = None  # where the last call was one too many
         self._under_way = providers.under_way
         self.provider = providers.of(account)
         self._pool = pool
@@ -113,7 +114,9 @@ class AccountLine:
             await self._give_back(used)
             return told
         was_troubled = self._key in pace.troubled
-        await note_outcome(self._pool, self._key, told, was_troubled=was_troubled, now=self._now())
+        self.paused_until = await note_outcome(
+            self._pool, self._key, told, was_troubled=was_troubled, now=self._now()
+        )
         self._is_probe = used.is_probe and not is_news(told)
         return told
 

@@ -147,8 +147,8 @@ def _given(asked: BillingEntityChange) -> dict[str, Any]:
     del own["tax_codes"], own["applied_dunning_campaign_code"]
     said = own | ({} if billing is UNSET else msgspec.structs.asdict(billing))
     given = tenant_fields.given(said, null_stays=True)
-    if "logo" in given:
-        given["logo_url"] = given.pop("logo")
+    if "logo" in given:  # whoever says both may mean the one that they read here
+        given = {"logo_url": given.pop("logo")} | given
     if given.get("document_numbering") == "per_organization":  # an organization's word for it
         raise Refused(invalid({"document_numbering": ["value_is_invalid"]}))
     return given

@@ -51,13 +51,13 @@ def asked_nobody(told: object) -> bool:
 
 async def note_outcome(
     pool: Pool, account: RowKey, told: object, *, was_troubled: bool, now: datetime
-) -> None:
-    """Remember what an answer says of its account.
+) -> datetime | None:
+    """Remember what an answer says of its account; until when that pauses, if it says too often.
 
     `was_troubled`: an answer is news, as `take_calls` said.
     """
     if not is_news(told) or not (isinstance(told, Lost) or was_troubled):
-        return
+        return None
     async with db.transaction(pool, tenants=[account.organization_id]) as conn:
         before = (await provider_health.lock(conn, [account]))[account]
         after = _after(before, told, account, now=now)
@@ -67,6 +67,8 @@ async def note_outcome(
     if _is_back(before, after):
         await wake_account(pool, account, now=now)
     _say(account, before, after)
+    is_too_often = isinstance(told, Lost) and told.why == TOO_OFTEN
+    return after.throttle.paused_until if is_too_often else None
 
 
 def _is_back(before: ProviderHealth, after: ProviderHealth) -> bool:

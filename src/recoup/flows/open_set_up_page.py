@@ -72,7 +72,7 @@ async def open_set_up_page(
         return SetUpPage(customer, answer.url)
     if isinstance(answer, Declined):
         raise Refused(third_party_error(NAMES[account.kind], answer.message or answer.code))
-    raise Refused(refusal_of(account, answer, now=now()))
+    raise Refused(refusal_of(account, answer, paused_until=line.paused_until, now=now()))
 
 
 def can_be_set_up(link: ProviderCustomer) -> bool:

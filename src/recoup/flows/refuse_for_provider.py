@@ -5,7 +5,7 @@ can be relied on it is 422 `provider_error`. A page for a payer has words of its
 `open_payment_page`.
 
 What would surprise you: the sentences are ours. What a provider writes of a failed call may quote
-what was sent with it, so of that its status alone is told.
+what was sent with it, so of that nothing is told but its status, and in what way it was lost.
 """
 
 from __future__ import annotations
@@ -16,21 +16,31 @@ from typing import Final, assert_never
 
 from recoup.flows.call_account import LeftAlone
 from recoup.providers.protocol import TOO_OFTEN, Lost
-from recoup.rules.provider_pace import PAUSE, HeldBack
+from recoup.rules.provider_pace import HeldBack
 from recoup.rules.records.provider_accounts import NAMES, ProviderAccount, ProviderKind
 from recoup.rules.refusal import Refusal, RefusalKind, provider_error, too_many_provider_requests
 
 NO_ANSWER: Final = "no_answer"
 
 
-def refusal_of(account: ProviderAccount, told: Lost | LeftAlone, *, now: datetime) -> Refusal:
-    """The refusal for a call that this account did not answer, or was not asked."""
+def refusal_of(
+    account: ProviderAccount,
+    told: Lost | LeftAlone,
+    *,
+    paused_until: datetime | None,
+    now: datetime,
+) -> Refusal:
+    """The refusal for a call that this account did not answer, or was not asked.
+
+    :param paused_until: how long the account is left alone where that call was one too many.
+    """
     if isinstance(told, LeftAlone):
         return _of_left_alone(account, told, now=now)
     if told.key_refused:
         return _key_refused(account)
     if told.why == TOO_OFTEN:
-        return _too_often(account, told.retry_after_seconds or PAUSE.total_seconds())
+        assert paused_until is not None, "who calls too often is made to pause"
+        return _too_often(account, (paused_until - now).total_seconds())
     message = f"{_named(account)} gave no answer that can be relied on ({told.why})."
     return _silent(account, message, told.http_status)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -54,8 +55,8 @@ class Declined(msgspec.Struct, frozen=True):
     was_asked: bool = True  # else no call was made, and this says nothing of whether it answers
 
 
-_HTTP: Final = "http_"
-TOO_OFTEN: Final = f"{_HTTP}429"
+_WITH_STATUS: Final = re.compile(r"http_([1-5]\d\d)", re.ASCII)
+TOO_OFTEN: Final = "http_429"
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -70,9 +71,9 @@ class Lost(msgspec.Struct, frozen=True):
 
     @property
     def http_status(self) -> int | None:
-        """Its answer's status; None: there was no answer, or one that could not be read."""
-        status = self.why.removeprefix(_HTTP)
-        return int(status) if status.isdigit() else None
+        """The status that was all there was to an answer; None: there was more, or no answer."""
+        found = _WITH_STATUS.fullmatch(self.why)
+        return int(found[1]) if found else None
 
 
 class NotKnown(msgspec.Struct, frozen=True):
