@@ -19,6 +19,11 @@ from recoup.api.openapi_document import document
 from recoup.api.openapi_pages import POLICY, page
 
 
+def bare_app(*handlers: Any) -> Litestar:
+    """An app of these alone; as ours, it leaves the logging of the whole process as it is."""
+    return Litestar([*handlers], openapi_config=None, logging_config=None)
+
+
 def refs(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
@@ -165,7 +170,7 @@ async def lose(lago_id: FromPath[str]) -> None:
 
 
 def test_what_a_decorator_says_is_what_is_described() -> None:
-    app = Litestar([create, poke, find_all, lose], openapi_config=None)
+    app = bare_app(create, poke, find_all, lose)
     described = document(app, servers=["http://x"])
     made = described["paths"]["/api/v1/things"]["post"]
     assert (made["summary"], made["description"]) == ("Make a thing <b>", "It's `new`.")
@@ -195,4 +200,4 @@ def test_an_operation_that_says_nothing_is_found_out() -> None:
         """Say nothing."""
 
     with pytest.raises(AssertionError, match="GET /api/v1/silent does not say"):
-        document(Litestar([silent], openapi_config=None), servers=[])
+        document(bare_app(silent), servers=[])
